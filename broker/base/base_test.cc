@@ -1,0 +1,75 @@
+// Coding, checksums, ids and status: each against published or hand-computed values.
+#include <gtest/gtest.h>
+
+#include "broker/base/bytes.h"
+#include "broker/base/crc32c.h"
+#include "broker/base/ids.h"
+#include "broker/base/metrics.h"
+#include "broker/base/status.h"
+
+namespace broker {
+namespace {
+
+TEST(Crc32c, MatchesRfc3720Vectors) {
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aau);
+  EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62a8ab43u);
+  EXPECT_EQ(crc32c("123456789"), 0xe3069283u);
+}
+
+TEST(Bytes, FixedAndVarintsRoundTrip) {
+  std::string raw;
+  ByteWriter out(raw);
+  out.i16(-2);
+  out.i32(0x01020304);
+  out.varint32(-1);
+  out.varint64(INT64_MIN);
+  out.uvarint32(300);
+  ByteReader in(raw);
+  EXPECT_EQ(in.i16(), -2);
+  EXPECT_EQ(in.i32(), 0x01020304);
+  EXPECT_EQ(in.varint32(), -1);
+  EXPECT_EQ(in.varint64(), INT64_MIN);
+  EXPECT_EQ(in.uvarint32(), 300u);
+  EXPECT_TRUE(in.ok());
+  EXPECT_EQ(in.remaining(), 0u);
+}
+
+TEST(Bytes, ShortOrOverlongInputFailsAndStaysFailed) {
+  ByteReader in(std::string_view("\x00\x01", 2));
+  EXPECT_EQ(in.i32(), 0);
+  EXPECT_FALSE(in.ok());
+  EXPECT_EQ(in.i8(), 0);
+  EXPECT_FALSE(in.ok());
+  ByteReader overlong(std::string_view("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11));
+  overlong.uvarint64();
+  EXPECT_FALSE(overlong.ok());
+  ByteReader large(std::string_view("\xff\xff\xff\xff\x7f", 5));
+  large.uvarint32();
+  EXPECT_FALSE(large.ok());
+}
+
+TEST(Uuid, TextRoundTripsAndRejectsOther) {
+  Uuid id = Uuid::from_random(0x0123456789abcdefULL, 0xfedcba9876543210ULL);
+  EXPECT_EQ(id.to_string(), "01234567-89ab-4def-bedc-ba9876543210");
+  EXPECT_EQ(Uuid::parse(id.to_string()), id);
+  EXPECT_FALSE(Uuid::parse("01234567-89ab-4def-bedc-ba987654321"));
+  EXPECT_FALSE(Uuid::parse("01234567x89ab-4def-bedc-ba9876543210"));
+}
+
+TEST(Status, CarriesCodeAndContext) {
+  Status status(Code::kNotFound, "no stream 'x'");
+  EXPECT_EQ(status.with_context("describe").to_string(), "NOT_FOUND: describe: no stream 'x'");
+  Result<int> value(3);
+  EXPECT_TRUE(value.ok());
+  Result<int> error(status);
+  EXPECT_EQ(error.code(), Code::kNotFound);
+}
+
+TEST(Metrics, ExposesPrometheusText) {
+  Metrics metrics;
+  metrics.counter("sluice_test_total", "Things.", {{"kind", "a"}}).Increment(2);
+  EXPECT_NE(metrics.expose().find("sluice_test_total{kind=\"a\"} 2"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace broker
