@@ -1,0 +1,89 @@
+{{/* The name of the operator's objects. */}}
+{{- define "sluice.fullname" -}}
+{{- default "sluice-operator" .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The name of objects without a namespace: two releases in one cluster must not share them. */}}
+{{- define "sluice.clusterName" -}}
+{{- printf "%s-%s" (include "sluice.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{- define "sluice.serviceAccountName" -}}
+{{- default (include "sluice.fullname" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "sluice.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ printf "%s@%s" .repository .digest }}
+{{- else -}}
+{{ printf "%s:%s" .repository .tag }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the operator's pods are selected by: immutable in a Deployment, so it never changes. */}}
+{{- define "sluice.selectorLabels" -}}
+app.kubernetes.io/name: sluice
+app.kubernetes.io/component: operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "sluice.labels" -}}
+{{ include "sluice.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: sluice
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/*
+What the operator may do where StreamClusters live. Read together with the table in the README.
+No verb and no resource is a wildcard. Secrets cannot be listed or watched.
+*/}}
+{{- define "sluice.workRules" -}}
+# The custom resources. Streams are also made and removed for clients (CreateTopics, DeleteTopics).
+- apiGroups: [sluice.dev]
+  resources: [streamclusters]
+  verbs: [get, list, watch, update, patch]
+- apiGroups: [sluice.dev]
+  resources: [streams, shardmaps]
+  verbs: [get, list, watch, create, update, patch, delete]
+- apiGroups: [sluice.dev]
+  resources: [streamclusters/status, streams/status]
+  verbs: [get, update, patch]
+# Owner references with blockOwnerDeletion need this where the API server enforces them.
+- apiGroups: [sluice.dev]
+  resources: [streamclusters/finalizers, streams/finalizers]
+  verbs: [update]
+# What a StreamCluster becomes.
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, list, watch, create, update, patch, delete]
+- apiGroups: [""]
+  resources: [services, configmaps, serviceaccounts]
+  verbs: [get, list, watch, create, update, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, update, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, update, patch, delete]
+# The brokers' certificates, in one Secret per StreamCluster, and the CA. Their names come from the
+# StreamClusters, so no list of names can be given here; without list and watch, only a Secret whose
+# name is known can be read.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, update, patch, delete]
+# Observed, never changed: the StatefulSet makes and removes the pods.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+# Volumes are removed only by storage.deletionPolicy: Delete.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch, delete]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
