@@ -1,0 +1,128 @@
+#pragma once
+// One shard's log: batches by offset, its durable replica state, its term table and its producer
+// snapshots. Called by partition/ and by the replication driver's LogStore, on the reactor only.
+// Every change takes effect in memory at once (log_end() moves), is queued to the store's one
+// write-ahead log, and its `done` runs when the bytes are durable. All `done`s of a store run on the
+// reactor in the order in which their operations were called. A change that returns an error queued
+// nothing: memory is as before and its `done` is never called.
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/base/ids.h"
+#include "broker/base/status.h"
+#include "broker/model/record_batch.h"
+#include "broker/model/shard.h"
+#include "broker/storage/run.h"
+
+namespace broker::storage {
+
+class StoreCore;
+
+// What a replica must never forget (design.md, rules 2 and 8).
+struct ReplicaState {
+  Term term = kNoTerm;
+  Term adopted_term = kNoTerm;
+  bool operator==(const ReplicaState&) const = default;
+};
+
+// The first offset written in a term: an entry of Kafka's "leader epoch" table.
+struct TermStart {
+  Term term;
+  Offset start;
+  bool operator==(const TermStart&) const = default;
+};
+
+// Opaque state (the producer table) as of an offset: it covers every record below `at`.
+struct Snapshot {
+  Offset at;
+  std::string blob;
+  bool operator==(const Snapshot&) const = default;
+};
+
+class ShardLog {
+ public:
+  // Ok: durable. There is no other outcome for a queued operation: a failed write or fsync ends the
+  // process.
+  using Done = std::function<void(Status)>;
+
+  ShardLog(StoreCore& core, ShardId id, uint64_t log_id, ReplicaState state);
+  ShardLog(const ShardLog&) = delete;
+  ShardLog& operator=(const ShardLog&) = delete;
+
+  const ShardId& id() const { return id_; }
+  // First offset that can be read.
+  Offset log_start() const { return log_start_; }
+  // One past the last appended record; perhaps not durable yet.
+  Offset log_end() const { return log_end_; }
+  // Everything below is durable here; log_start() <= durable_end() <= log_end().
+  Offset durable_end() const { return durable_end_; }
+  // Term starts, ascending. The first may begin below log_start().
+  const std::vector<TermStart>& terms() const { return terms_; }
+  // Term of the last batch below log_end(); kNoTerm for a log that never held one.
+  Term last_term() const { return terms_.empty() ? kNoTerm : terms_.back().term; }
+  // As of the last set_state (perhaps not durable yet).
+  ReplicaState state() const { return state_; }
+  // Bytes of batches kept, to the granularity of runs (what retention by bytes counts).
+  uint64_t bytes() const;
+  // Ok, or kCorruption with the reason when recovery found acknowledged bytes of this shard
+  // damaged or missing. Such a shard refuses reads, appends and truncation until reset() or remove:
+  // it is a new incarnation and must be fetched from peers (design.md, rule 6).
+  const Status& quarantined() const { return quarantined_; }
+
+  // Appends batches whose base offsets run on from log_end() without a hole and whose terms are
+  // not below last_term(); offset and term are already patched in the bytes. The store keeps
+  // references to the buffers, not copies, and trusts the batches' own CRC. kNoSpace: disk full,
+  // nothing was written, try again later. kTooLarge: a batch above StoreOptions::batch_bytes_max().
+  // kInvalidArgument: offsets or terms do not continue the log.
+  Status append(std::vector<Batch> batches, Done done);
+  // Records term and adopted term.
+  Status set_state(ReplicaState state, Done done);
+  // Drops [new_end, log_end). `new_end` is a batch boundary in [log_start, log_end]; the term table
+  // and the snapshots are cut with it.
+  Status truncate(Offset new_end, Done done);
+  // Drops records below `new_start` (delete records, retention); in [log_start, log_end]. Space is
+  // freed by whole files, later.
+  Status set_log_start(Offset new_start, Done done);
+  // Drops everything, quarantine included; the log goes on empty at `new_start`. Keeps the state.
+  Status reset(Offset new_start, Done done);
+  // Keeps `blob` as the state as of `at` (<= log_end()). The last two are kept.
+  Status save_snapshot(Offset at, std::string blob, Done done);
+  // The newest snapshot.
+  std::optional<Snapshot> snapshot() const;
+
+  // Whole batches from the one that holds `from`, all ending at or below `end_max`: as many as fit
+  // in `bytes_max`, but at least one where there is one. Empty at the end of the log. Reads what is
+  // not durable yet, too: callers bound it by `end_max`. Blocks on the disk when the data is not in
+  // the tail cache. kOutOfRange outside [log_start, log_end]; kCorruption instead of bytes that
+  // fail a check.
+  Result<std::vector<Batch>> read(Offset from, size_t bytes_max, Offset end_max);
+  // Header of the first batch at or after log_start, ending at or below `end_max`, whose maximum
+  // timestamp is at least `timestamp_ms`.
+  Result<std::optional<BatchHeader>> find_timestamp(int64_t timestamp_ms, Offset end_max);
+  // Header of the first batch with the largest maximum timestamp below `end_max`; none when empty.
+  Result<std::optional<BatchHeader>> find_max_timestamp(Offset end_max);
+
+ private:
+  friend class StoreCore;
+  friend class Recovery;
+  friend class RunReader;
+  friend class Compactor;
+
+  StoreCore& core_;
+  ShardId id_;
+  uint64_t log_id_;  // names this life of the shard in files; never used twice in a directory
+  ReplicaState state_;
+  Offset log_start_{0}, log_end_{0}, durable_end_{0};
+  std::vector<TermStart> terms_;
+  std::vector<Snapshot> snapshots_;  // ascending, at most two
+  std::vector<Run> runs_;            // ascending by offset, no holes
+  std::deque<Batch> tail_;           // newest batches, a suffix of the log
+  uint64_t truncations_ = 0;         // tells an in-flight append that its data is gone
+  Status quarantined_;
+};
+
+}  // namespace broker::storage
