@@ -1,0 +1,152 @@
+"""The chart: lint, values that must be refused, rendered objects against schemas, Pod Security."""
+
+import json
+import subprocess
+
+import yaml
+
+# The sets of values that every check of rendered objects runs on.
+VARIANTS = {
+    "defaults": {},
+    "two namespaces": {"watchNamespaces": ["team-a", "team-b"]},
+    "everything": {
+        "fullnameOverride": "streams-operator", "replicas": 3, "brokerImage": "registry.example.com/sluice:1",
+        "image": {"repository": "registry.example.com/sluice", "digest": "sha256:" + "0" * 64,
+                  "pullPolicy": "Always"},
+        "imagePullSecrets": ["pull"], "priorityClassName": "system-cluster-critical",
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"key": "infra", "operator": "Exists", "effect": "NoSchedule"}],
+        "podLabels": {"team": "streams"}, "podAnnotations": {"example.com/a": "b"},
+        "serviceAccount": {"create": True, "name": "streams", "annotations": {"example.com/role": "x"}},
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True},
+        "logLevel": "debug", "logFormat": "text",
+    },
+    "bare": {"replicas": 1, "crds": {"install": False}, "rbac": {"create": False},
+             "serviceAccount": {"create": False, "name": "given"}, "podDisruptionBudget": {"enabled": False}},
+}
+
+# values -> what the refusal must name.
+REFUSED = [
+    ({"replica": 3}, "replica"),
+    ({"replicas": 0}, "replicas"),
+    ({"replicas": "two"}, "replicas"),
+    ({"replicas": 6}, "replicas"),
+    ({"image": {"repository": ""}}, "image"),
+    ({"image": {"repository": "slu ice"}}, "image"),
+    ({"image": {"digest": "sha256:abc"}}, "digest"),
+    ({"image": {"tags": "dev"}}, "tags"),
+    ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
+    ({"brokerImage": "a b"}, "brokerImage"),
+    ({"watchNamespaces": "team-a"}, "watchNamespaces"),
+    ({"watchNamespaces": ["Team_A"]}, "watchNamespaces"),
+    ({"watchNamespaces": ["a", "a"]}, "watchNamespaces"),
+    ({"logLevel": "loud"}, "logLevel"),
+    ({"logFormat": "xml"}, "logFormat"),
+    ({"resources": {"requests": {"memory": "64 MB"}}}, "memory"),
+    ({"resources": {"claims": []}}, "claims"),
+    ({"tolerations": [{"effect": "Maybe"}]}, "effect"),
+    ({"podDisruptionBudget": {"enabled": "yes"}}, "podDisruptionBudget"),
+    ({"crds": {"keep": True}}, "keep"),
+    ({"serviceMonitor": {"interval": "often"}}, "interval"),
+    ({"fullnameOverride": "-x"}, "fullnameOverride"),
+]
+
+
+def run(args, env=None, text=None):
+    return subprocess.run(args, input=text, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+class Chart:
+    def __init__(self, helm, path, kube_version):
+        self.helm = helm
+        self.path = path
+        self.kube_version = kube_version
+
+    def template(self, values, release="sluice", namespace="sluice-system"):
+        """`helm template` with values; returns the finished process."""
+        return run([self.helm, "template", release, self.path, "--namespace", namespace,
+                    "--kube-version", self.kube_version, "--values", "-"], text=json.dumps(values))
+
+    def objects(self, values):
+        done = self.template(values)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return [o for o in yaml.safe_load_all(done.stdout) if o]
+
+
+def check_lint(chart, report):
+    for name, values in VARIANTS.items():
+        done = run([chart.helm, "lint", "--strict", chart.path, "--kube-version", chart.kube_version,
+                    "--values", "-"], text=json.dumps(values))
+        report.check(f"helm lint --strict, {name}", done.returncode == 0, done.stdout + done.stderr)
+
+
+def check_refused_values(chart, report):
+    for values, named in REFUSED:
+        done = chart.template(values)
+        report.check(f"values are refused: {json.dumps(values)}",
+                     done.returncode != 0 and "schema" in done.stderr and named in done.stderr,
+                     done.stderr or "they were taken")
+
+
+def check_schemas(chart, kubeconform, location, skipped_kinds, report):
+    """kubeconform -strict on every variant; kinds without a schema are named and counted."""
+    for name, values in VARIANTS.items():
+        rendered = chart.template(values)
+        done = run([kubeconform, "-strict", "-summary", "-output", "json", "-schema-location", location,
+                    "-skip", ",".join(skipped_kinds), "-"], text=rendered.stdout)
+        summary = json.loads(done.stdout or "{}").get("summary", {})
+        ok = done.returncode == 0 and summary.get("valid", 0) > 0
+        report.check(f"kubeconform -strict, {name}: {summary.get('valid', 0)} valid, "
+                     f"{summary.get('skipped', 0)} skipped", ok, done.stdout + done.stderr)
+
+
+def check_package(chart, crds, work_dir, report):
+    """The archive holds the definitions themselves, not links to them."""
+    done = run([chart.helm, "package", chart.path, "--destination", work_dir])
+    archive = done.stdout.strip().rsplit(" ", 1)[-1]
+    packed = run([chart.helm, "template", archive, "--kube-version", chart.kube_version])
+    kinds = [o["spec"]["names"]["kind"] for o in yaml.safe_load_all(packed.stdout)
+             if o and o["kind"] == "CustomResourceDefinition"]
+    report.check("the packaged chart brings every definition", sorted(kinds) == sorted(crds),
+                 f"{kinds}\n{done.stderr}{packed.stderr}")
+
+
+def check_pods(chart, report):
+    """Restricted Pod Security and what a well-kept Deployment has, on every variant."""
+    for name, values in VARIANTS.items():
+        deployment = next(o for o in chart.objects(values) if o["kind"] == "Deployment")
+        wrong = list(pod_faults(deployment["spec"]["template"]["spec"]))
+        report.check(f"the operator's pods are restricted, probed and bounded, {name}", not wrong,
+                     "\n".join(wrong))
+
+
+def pod_faults(pod):
+    security, container = pod["securityContext"], pod["containers"][0]
+    own = container["securityContext"]
+    wanted = {
+        "runs as a user other than root": security.get("runAsNonRoot") and security.get("runAsUser") == 65532,
+        "seccomp RuntimeDefault": security.get("seccompProfile", {}).get("type") == "RuntimeDefault",
+        "no privilege escalation": own.get("allowPrivilegeEscalation") is False,
+        "read-only root file system": own.get("readOnlyRootFilesystem") is True,
+        "no capabilities": own.get("capabilities", {}).get("drop") == ["ALL"],
+        "memory limit": container["resources"].get("limits", {}).get("memory"),
+        "spread over zones": pod.get("topologySpreadConstraints"),
+    }
+    for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        wanted[f"{probe} on {path}"] = container.get(probe, {}).get("httpGet", {}).get("path") == path
+    return [f"missing: {what}" for what, there in wanted.items() if not there]
+
+
+def check_rules(chart, promtool, work_dir, report):
+    """The alerts' expressions, read by Prometheus' own tool."""
+    rule = next(o for o in chart.objects(VARIANTS["everything"]) if o["kind"] == "PrometheusRule")
+    path = f"{work_dir}/rules.yaml"
+    with open(path, "w", encoding="utf-8") as f:
+        yaml.safe_dump(rule["spec"], f)
+    done = run([promtool, "check", "rules", path])
+    report.check("promtool check rules", done.returncode == 0, done.stdout + done.stderr)
+    bare = [r["alert"] for g in rule["spec"]["groups"] for r in g["rules"]
+            if not r.get("annotations", {}).get("description") or not r.get("labels", {}).get("severity")]
+    report.check("every alert has a severity and says what to do", not bare, bare)
