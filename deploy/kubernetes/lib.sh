@@ -107,11 +107,19 @@ spawn() {
   # shellcheck disable=SC2016  # expanded by the inner shell
   setsid sh -c 'echo $$ >"$0" && exec "$@"' "$join" nsenter --net="/run/netns/$(netns "$at")" "$@" \
     >"$run/log/$name.log" 2>&1 </dev/null &
-  echo $! >"$run/pid/$name"
+  local pid=$!
   disown
+  echo $pid >"$run/pid/$name"
+  until grep -qs "/$cluster-" "/proc/$pid/cgroup" || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
 }
 
-alive() { [ -f "$run/pid/$1" ] && kill -0 "$(<"$run/pid/$1")" 2>/dev/null; }
+# Not only a process of that number, but one of ours, and not one that is dead and not yet waited for.
+alive() {
+  local pid
+  [ -f "$run/pid/$1" ] || return 1
+  pid=$(<"$run/pid/$1")
+  grep -qs "/$cluster-" "/proc/$pid/cgroup" && ! grep -qs '^State:[[:space:]]*Z' "/proc/$pid/status"
+}
 wait_alive() {   # wait_alive DAEMON SECONDS WHAT COMMAND...: gives up at once when the daemon is gone
   local name=$1 limit=$((SECONDS + $2)) what=$3; shift 3
   until "$@" >/dev/null 2>&1; do
@@ -162,6 +170,8 @@ remove_cluster() {
   # Nothing should be mounted here (a node's mounts go with its mount namespace); rm must not go into what is.
   awk -v run="$run/" -v sockets="$sockets/" 'index($2, run) == 1 || index($2, sockets) == 1 {print $2}' /proc/self/mounts |
     sort -r | while read -r mounted; do umount -l "$mounted"; done
+  # Folders of the machine that were made only as places to mount on.
+  cat "$run"/n*/own/made 2>/dev/null | sort -ru | xargs -r rmdir 2>/dev/null || true
   if [ -f "$run/made-run-netns" ] && [ -z "$(ls -A /run/netns 2>/dev/null)" ]; then
     umount /run/netns 2>/dev/null || true
     rmdir /run/netns 2>/dev/null || true

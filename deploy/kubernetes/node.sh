@@ -114,8 +114,9 @@ imageGCHighThresholdPercent: 100
 healthzPort: 0
 podLogsDir: $dir/logs
 localStorageCapacityIsolation: false
-# A node that is killed is noticed in seconds, not in minutes.
+# With the controller-manager's grace period: a lost node is noticed in 16 seconds, not in 50.
 nodeStatusUpdateFrequency: 4s
+nodeLeaseDurationSeconds: 12
 C
 }
 
