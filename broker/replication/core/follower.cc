@@ -1,0 +1,117 @@
+// The follower's side: join a leader's term, cut what it does not have, append, acknowledge.
+#include <algorithm>
+
+#include "broker/base/log.h"
+#include "broker/replication/core/replica.h"
+
+namespace broker::replication {
+
+void Replica::on_attach(BrokerId from, const Attach& message) {
+  if (message.term < state_.term) {
+    host_.send(from, AttachReply{state_.term, message.attach_id, false, {}, {}, {}});
+    return;
+  }
+  if (message.term == state_.term && role_ == Role::kLeader) {
+    log_error("replication", "a second leader in one term attaches to this one",
+              {{"term", state_.term.value}, {"broker", from.value}});
+    return;
+  }
+  if (message.term > state_.term) {
+    state_.term = message.term;
+    answer_pending_.reset();
+    host_.persist(state_);
+  }
+  fenced_here_ = false;
+  Following following;
+  following.leader = from;
+  following.attach_id = message.attach_id;
+  bool changed = role_ != Role::kFollower || following_->leader != from;
+  leading_.reset();
+  following_ = following;
+  if (changed) set_role(Role::kFollower);
+  answer_attach();
+}
+
+void Replica::answer_attach() {
+  // Rule 7: a head counts only once it is durable.
+  if (following_->attach_answered || durable_.term != state_.term ||
+      host_.durable_end() < host_.log_end()) {
+    return;
+  }
+  following_->attach_answered = true;
+  host_.send(following_->leader,
+             AttachReply{state_.term, following_->attach_id, true, host_.log_start(),
+                         host_.log_end(), host_.log_terms()});
+}
+
+void Replica::on_append(BrokerId from, Append message) {
+  if (message.term < state_.term) {
+    host_.send(from, AppendReply{state_.term, message.attach_id, {}, false, false});
+    return;
+  }
+  bool known = role_ == Role::kFollower && following_->leader == from &&
+               message.term == state_.term && following_->attach_id == message.attach_id;
+  bool older = role_ == Role::kFollower && following_->leader == from &&
+               message.attach_id < following_->attach_id;
+  if (older) return;
+  if (!known || !following_->attach_answered) {
+    host_.send(from, AppendReply{message.term, message.attach_id, {}, false, true});
+    return;
+  }
+  if (message.first && !following_->synchronised) {
+    if (message.reset) {
+      host_.reset(message.base);
+    } else if (host_.log_end() > message.base) {
+      // Committed entries are on every later leader: cutting one would be a lost record.
+      CHECK_GE(message.base, std::min(high_watermark_, host_.log_end()));
+      host_.truncate(message.base);
+    }
+    following_->synchronised = true;
+    following_->start_end = message.start_end;
+  }
+  if (!following_->synchronised || message.base > host_.log_end()) {
+    acknowledge(true);
+    return;
+  }
+  std::vector<Batch> fresh;
+  for (auto& batch : message.batches) {
+    if (batch.header.end_offset() > host_.log_end()) fresh.push_back(std::move(batch));
+  }
+  if (!fresh.empty()) {
+    if (fresh.front().header.base_offset != host_.log_end()) {
+      acknowledge(true);
+      return;
+    }
+    host_.append(std::move(fresh));
+  }
+  expose(message.high_watermark);
+  Offset start = std::min(message.log_start, high_watermark_);
+  if (start > host_.log_start()) host_.advance_log_start(start);
+  adopt_if_complete();
+  if (message.first) acknowledge(false);
+}
+
+void Replica::adopt_if_complete() {
+  if (!following_->synchronised || state_.adopted_term == state_.term ||
+      host_.durable_end() < following_->start_end) {
+    return;
+  }
+  state_.adopted_term = state_.term;
+  host_.persist(state_);
+}
+
+void Replica::acknowledge(bool reattach) {
+  if (!following_->attach_answered) return;
+  if (!reattach && !following_->synchronised) return;
+  bool adopted = durable_.adopted_term == state_.term && durable_.term == state_.term;
+  host_.send(following_->leader, AppendReply{state_.term, following_->attach_id,
+                                             host_.durable_end(), adopted, reattach});
+}
+
+void Replica::expose(Offset leader_high_watermark) {
+  following_->leader_high_watermark =
+      std::max(following_->leader_high_watermark, leader_high_watermark);
+  advance_high_watermark(std::min(following_->leader_high_watermark, host_.log_end()));
+}
+
+}  // namespace broker::replication

@@ -1,0 +1,289 @@
+// The leader's side: who follows, how far, and what is therefore committed.
+#include <algorithm>
+
+#include "broker/base/log.h"
+#include "broker/replication/core/quorum.h"
+#include "broker/replication/core/replica.h"
+
+namespace broker::replication {
+
+void Replica::update_members() {
+  std::map<BrokerId, Progress> peers;
+  for (const auto* members :
+       {&assignment_.voters, &assignment_.next_voters, &assignment_.learners}) {
+    for (const Member& member : *members) {
+      if (member.broker == self_ || peers.contains(member.broker)) continue;
+      auto known = leading_->peers.find(member.broker);
+      if (known != leading_->peers.end() && known->second.member == member) {
+        peers.emplace(member.broker, std::move(known->second));
+        continue;
+      }
+      Progress fresh;
+      fresh.member = member;
+      auto link = links_up_.find(member.broker);
+      fresh.up = link != links_up_.end() && link->second == member;
+      peers.emplace(member.broker, std::move(fresh));
+    }
+  }
+  leading_->peers = std::move(peers);
+}
+
+void Replica::attach(Progress& peer, int64_t now_ms) {
+  peer.stage = Progress::kAttaching;
+  peer.attach_id = next_attach_id_++;
+  peer.attach_sent_ms = now_ms;
+  peer.inflight.clear();
+  peer.inflight_bytes = 0;
+  peer.caught_up = false;
+  peer.told_high_watermark = Offset{-1};
+  host_.send(peer.member.broker, Attach{state_.term, peer.attach_id});
+  host_.want_tick();
+}
+
+void Replica::step_down(Term seen) {
+  log_info("replication", "stepping down: a newer term exists",
+           {{"term", state_.term.value}, {"seen", seen.value}});
+  set_role(Role::kFenced);
+}
+
+void Replica::on_attach_reply(Progress& peer, const AttachReply& reply, int64_t now_ms) {
+  if (reply.term > state_.term) {
+    step_down(reply.term);
+    return;
+  }
+  if (reply.attach_id != peer.attach_id || peer.stage != Progress::kAttaching) return;
+  if (!reply.accepted) {
+    peer.stage = Progress::kDetached;  // the tick tries again
+    return;
+  }
+  Offset common =
+      common_end(host_.log_terms(), host_.log_end(), reply.terms, reply.log_end);
+  peer.reset_pending = common < host_.log_start() || common < reply.log_start;
+  if (peer.reset_pending) common = host_.log_start();
+  peer.next = common;
+  if (peer.durable_end > common) {
+    // Legitimate only for a peer whose known durable end was of an earlier attachment's repeat.
+    log_error("replication", "a follower has less than it had acknowledged",
+              {{"broker", peer.member.broker.value},
+               {"acknowledged", peer.durable_end.value},
+               {"has", common.value}});
+    peer.durable_end = common;
+    peer.adopted = false;
+  }
+  peer.first_pending = true;
+  peer.stage = Progress::kReplicating;
+  check_contact(now_ms);
+  replicate(peer);
+}
+
+void Replica::on_append_reply(Progress& peer, const AppendReply& reply, int64_t now_ms) {
+  if (reply.term > state_.term) {
+    step_down(reply.term);
+    return;
+  }
+  if (reply.attach_id != peer.attach_id || peer.stage != Progress::kReplicating) return;
+  if (reply.reattach) {
+    attach(peer, now_ms);
+    return;
+  }
+  peer.durable_end = std::max(peer.durable_end, reply.durable_end);
+  peer.adopted = peer.adopted || reply.adopted;
+  while (!peer.inflight.empty() && peer.inflight.front().first <= reply.durable_end) {
+    peer.inflight_bytes -= peer.inflight.front().second;
+    peer.inflight.pop_front();
+  }
+  recompute_commit();
+  replicate(peer);
+  check_transfer(now_ms);
+}
+
+void Replica::on_appended(size_t bytes) {
+  if (role_ != Role::kLeader) return;
+  leading_->uncommitted_bytes += bytes;
+  leading_->uncommitted.emplace_back(host_.log_end(), bytes);
+  replicate_all();
+}
+
+void Replica::replicate_all() {
+  for (auto& [id, peer] : leading_->peers) replicate(peer);
+}
+
+void Replica::replicate(Progress& peer) {
+  while (peer.stage == Progress::kReplicating &&
+         (peer.first_pending || peer.next < host_.log_end()) &&
+         peer.inflight_bytes < options_.inflight_bytes_max) {
+    if (peer.next >= host_.log_end()) {
+      send_append(peer, {});
+      return;
+    }
+    auto batches = host_.read(peer.next, options_.append_bytes_max);
+    if (!batches.ok() || batches->empty()) {
+      // Deleted meanwhile (attaching again finds the new start), or unreadable here.
+      log_warn("replication", "cannot read for a follower",
+               {{"broker", peer.member.broker.value},
+                {"offset", peer.next.value},
+                {"error", batches.status().to_string()}});
+      peer.stage = Progress::kDetached;
+      host_.want_tick();
+      return;
+    }
+    send_append(peer, std::move(*batches));
+  }
+}
+
+void Replica::send_append(Progress& peer, std::vector<Batch> batches) {
+  Append append{state_.term, peer.attach_id, peer.first_pending, peer.reset_pending, peer.next,
+                leading_->start_end, high_watermark_, host_.log_start(), {}};
+  peer.first_pending = peer.reset_pending = false;
+  peer.told_high_watermark = high_watermark_;
+  if (!batches.empty()) {
+    size_t bytes = 0;
+    for (const auto& batch : batches) bytes += batch.bytes.size();
+    peer.next = batches.back().header.end_offset();
+    peer.inflight.emplace_back(peer.next, bytes);
+    peer.inflight_bytes += bytes;
+    append.batches = std::move(batches);
+  }
+  host_.send(peer.member.broker, std::move(append));
+}
+
+Offset Replica::ensemble_end(const std::vector<Member>& members) const {
+  std::vector<Offset> ends;
+  for (const Member& member : members) {
+    if (member.broker == self_) {
+      ends.push_back(leading_->self_adopted ? host_.durable_end() : Offset{-1});
+      continue;
+    }
+    auto peer = leading_->peers.find(member.broker);
+    bool counts = peer != leading_->peers.end() && peer->second.adopted;
+    ends.push_back(counts ? peer->second.durable_end : Offset{-1});
+  }
+  return committed_end(std::move(ends), assignment_.min_insync);
+}
+
+void Replica::recompute_commit() {
+  Offset end = ensemble_end(assignment_.voters);
+  if (!assignment_.next_voters.empty()) {
+    end = std::min(end, ensemble_end(assignment_.next_voters));
+  }
+  if (end >= leading_->start_end) {
+    leading_->committed = true;
+    advance_high_watermark(end);
+    while (!leading_->uncommitted.empty() && leading_->uncommitted.front().first <= end) {
+      leading_->uncommitted_bytes -= leading_->uncommitted.front().second;
+      leading_->uncommitted.pop_front();
+    }
+    host_.want_tick();
+  }
+  for (auto& [id, peer] : leading_->peers) {
+    if (peer.stage == Progress::kReplicating && peer.adopted &&
+        peer.durable_end >= high_watermark_) {
+      peer.caught_up = true;
+    }
+  }
+  update_view();
+}
+
+void Replica::update_view() {
+  LeaderView view;
+  view.term = state_.term;
+  view.committed = leading_->committed;
+  auto is_learner = [&](const Member& member) {
+    return std::find(assignment_.learners.begin(), assignment_.learners.end(), member) !=
+           assignment_.learners.end();
+  };
+  view.in_sync.push_back(self_);
+  for (const auto& [id, peer] : leading_->peers) {
+    if (!peer.caught_up) continue;
+    (is_learner(peer.member) ? view.caught_up : view.in_sync).push_back(id);
+  }
+  std::sort(view.in_sync.begin(), view.in_sync.end());
+  if (view == leading_->view) return;
+  leading_->view = view;
+  host_.leader_view_changed(view);
+}
+
+bool Replica::in_contact() const {
+  for (const auto* members : {&assignment_.voters, &assignment_.next_voters}) {
+    if (members->empty()) continue;
+    size_t reached = 0;
+    for (const Member& member : *members) {
+      auto peer = leading_->peers.find(member.broker);
+      bool here = member.broker == self_;
+      bool there = peer != leading_->peers.end() && peer->second.up &&
+                   peer->second.stage == Progress::kReplicating;
+      reached += here || there;
+    }
+    if (reached < quorum_size(members->size(), 0)) return false;
+  }
+  return true;
+}
+
+void Replica::check_contact(int64_t now_ms) {
+  if (in_contact()) {
+    leading_->out_of_contact_since_ms = -1;
+    leading_->isolated = false;
+    return;
+  }
+  if (leading_->out_of_contact_since_ms < 0) leading_->out_of_contact_since_ms = now_ms;
+  leading_->isolated = now_ms - leading_->out_of_contact_since_ms >= options_.contact_ms;
+  host_.want_tick();
+}
+
+Status Replica::may_append(size_t bytes) const {
+  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this broker is not the leader");
+  if (leading_->isolated) {
+    return Status(Code::kUnavailable, "the leader has lost contact with a majority of replicas");
+  }
+  if (leading_->transfer_target) return Status(Code::kNotLeader, "leadership is moving");
+  if (leading_->uncommitted_bytes > 0 &&
+      leading_->uncommitted_bytes + bytes > options_.uncommitted_bytes_max) {
+    return Status(Code::kResourceExhausted, "too many bytes wait to be committed");
+  }
+  return {};
+}
+
+Status Replica::may_read_latest() const {
+  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this broker is not the leader");
+  if (!leading_->committed) {
+    return Status(Code::kUnavailable, "the new leader does not know yet what is committed");
+  }
+  if (leading_->isolated) {
+    return Status(Code::kUnavailable, "the leader has lost contact with a majority of replicas");
+  }
+  return {};
+}
+
+void Replica::prepare_transfer(Term term, BrokerId target, int64_t now_ms) {
+  bool possible = role_ == Role::kLeader && term == state_.term &&
+                  leading_->peers.contains(target) && leading_->peers[target].up;
+  if (!possible) {
+    host_.transfer_ready(term, target, false);
+    return;
+  }
+  leading_->transfer_target = target;
+  leading_->transfer_deadline_ms = now_ms + options_.transfer_ms;
+  leading_->transfer_told = false;
+  host_.want_tick();
+  check_transfer(now_ms);
+}
+
+void Replica::check_transfer(int64_t now_ms) {
+  if (role_ != Role::kLeader || !leading_->transfer_target) return;
+  BrokerId target = *leading_->transfer_target;
+  auto peer = leading_->peers.find(target);
+  bool gone = peer == leading_->peers.end() || !peer->second.up;
+  if (gone || now_ms >= leading_->transfer_deadline_ms) {
+    leading_->transfer_target.reset();
+    if (!leading_->transfer_told) host_.transfer_ready(state_.term, target, false);
+    return;
+  }
+  bool complete = peer->second.adopted && peer->second.durable_end == host_.log_end() &&
+                  leading_->committed;
+  if (complete && !leading_->transfer_told) {
+    leading_->transfer_told = true;
+    host_.transfer_ready(state_.term, target, true);
+  }
+}
+
+}  // namespace broker::replication

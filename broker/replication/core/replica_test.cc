@@ -1,0 +1,358 @@
+// The replication core in a small world: replicas with logs in memory, a coordinator that fences
+// and elects at random, links that break, crashes that lose what is not durable. After every step:
+// committed prefixes agree and nothing committed is lost. The whole broker runs in tests/sim.
+#include "broker/replication/core/replica.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "broker/replication/core/quorum.h"
+
+namespace broker::replication {
+namespace {
+
+Batch entry(Offset base, Term term, uint64_t value) {
+  BatchHeader header;
+  header.base_offset = base;
+  header.term = term;
+  header.size = 8;
+  return {header, Buffer::copy_of(std::string_view(reinterpret_cast<char*>(&value), 8))};
+}
+
+struct World;
+
+struct Node : Host {
+  Node(World& w, int id) : world(w), self(id) { start(); }
+  void start();
+  void crash();
+  void make_durable();  // one step of the disk
+
+  Offset log_start() const override { return Offset{0}; }
+  Offset log_end() const override { return Offset{static_cast<int64_t>(log.size())}; }
+  Offset durable_end() const override { return Offset{durable}; }
+  std::vector<TermStart> log_terms() const override {
+    std::vector<TermStart> table;
+    for (size_t i = 0; i < log.size(); i++) {
+      if (table.empty() || table.back().term != log[i].header.term) {
+        table.push_back({log[i].header.term, Offset{static_cast<int64_t>(i)}});
+      }
+    }
+    return table;
+  }
+  Result<std::vector<Batch>> read(Offset from, size_t) override {
+    std::vector<Batch> out;
+    for (size_t i = static_cast<size_t>(from.value); i < log.size() && out.size() < 3; i++) {
+      out.push_back(log[i]);
+    }
+    return out;
+  }
+  void append(std::vector<Batch> batches) override {
+    for (auto& b : batches) log.push_back(b);
+    pending.push_back({Op::kAppend, log, {}});
+  }
+  void truncate(Offset end) override {
+    log.resize(static_cast<size_t>(end.value));
+    durable = std::min(durable, end.value);
+    pending.push_back({Op::kAppend, log, {}});
+  }
+  void reset(Offset) override { FAIL() << "nothing is deleted here"; }
+  void advance_log_start(Offset) override {}
+  void persist(ReplicaState s) override { pending.push_back({Op::kState, {}, s}); }
+  void send(BrokerId to, Message message) override;
+  void answer_new_term(const HeadAnswer& answer) override { answers.push_back(answer); }
+  void role_changed(Role, Term) override {}
+  void high_watermark_advanced(Offset hw) override;
+  void leader_view_changed(const LeaderView&) override {}
+  void transfer_ready(Term, BrokerId, bool) override {}
+  void want_tick() override {}
+
+  struct Op {
+    enum { kAppend, kState } kind;
+    std::vector<Batch> log_after;
+    ReplicaState state;
+  };
+  World& world;
+  int self;
+  bool alive = true;
+  std::vector<Batch> log, disk_log;
+  int64_t durable = 0;
+  ReplicaState disk_state;
+  std::deque<Op> pending;
+  std::vector<HeadAnswer> answers;
+  std::unique_ptr<Replica> replica;
+};
+
+struct World {
+  explicit World(uint64_t seed, int count = 3) : random(seed) {
+    for (int i = 0; i < count; i++) {
+      members.push_back({BrokerId{i}, Uuid::from_random(1, static_cast<uint64_t>(i))});
+    }
+    for (int i = 0; i < count; i++) nodes.push_back(std::make_unique<Node>(*this, i));
+    links.assign(static_cast<size_t>(count), std::vector<bool>(static_cast<size_t>(count), false));
+  }
+  uint64_t below(uint64_t n) { return random() % n; }
+
+  struct Flying {
+    int from, to;
+    Message message;
+  };
+  void set_link(int a, int b, bool up) {
+    if (a == b || links[a][b] == up) return;
+    if (up && (!nodes[a]->alive || !nodes[b]->alive)) return;
+    links[a][b] = links[b][a] = up;
+    // A broken connection loses what is under way.
+    std::erase_if(flying, [&](const Flying& f) {
+      return (f.from == a && f.to == b) || (f.from == b && f.to == a);
+    });
+    if (nodes[a]->alive) nodes[a]->replica->on_peer(members[b], up, now);
+    if (nodes[b]->alive) nodes[b]->replica->on_peer(members[a], up, now);
+  }
+  void deliver(bool in_order) {
+    if (flying.empty()) return;
+    size_t at = in_order ? 0 : below(flying.size());
+    Flying f = flying[at];
+    if (below(20) != 0) flying.erase(flying.begin() + static_cast<long>(at));  // else: twice
+    if (nodes[f.to]->alive) {
+      nodes[f.to]->replica->on_message(BrokerId{f.from}, f.message, now);
+    }
+  }
+  void start_election() {
+    term++;
+    leader.reset();
+    electing = true;
+    for (auto& node : nodes) {
+      node->answers.clear();
+      if (node->alive && below(4) != 0) node->replica->on_new_term(Term{term});
+    }
+  }
+  void try_elect() {
+    if (!electing) return;
+    std::vector<std::pair<HeadAnswer, int>> heads;
+    for (auto& node : nodes) {
+      auto answer = std::find_if(node->answers.begin(), node->answers.end(), [&](auto& a) {
+        return a.accepted && a.asked == Term{term};
+      });
+      if (answer != node->answers.end()) heads.emplace_back(*answer, node->self);
+    }
+    if (heads.size() < nodes.size() / 2 + 1) return;
+    auto best = std::max_element(heads.begin(), heads.end(), [](auto& a, auto& b) {
+      return std::pair(a.first.adopted, a.first.end) < std::pair(b.first.adopted, b.first.end);
+    });
+    leader = best->second;
+    electing = false;
+    publish();
+  }
+  void publish() {
+    Assignment assignment{Term{term}, std::nullopt, members, {}, {}, 0};
+    if (leader) assignment.leader = BrokerId{*leader};
+    for (auto& node : nodes) {
+      if (node->alive) node->replica->on_assignment(assignment, now);
+    }
+  }
+  void step();
+  void check();
+
+  std::mt19937_64 random;
+  int64_t now = 0;
+  int32_t term = 0;
+  std::optional<int> leader;
+  bool electing = false;
+  std::vector<Member> members;
+  std::vector<std::unique_ptr<Node>> nodes;
+  std::vector<std::vector<bool>> links;
+  std::vector<Flying> flying;
+  std::vector<uint64_t> committed;  // values by offset, as any replica has exposed them
+  uint64_t next_value = 1;
+  std::map<int32_t, int> leaders_of_terms;
+};
+
+uint64_t value_of(const Batch& b) {
+  uint64_t v;
+  std::memcpy(&v, b.bytes.data(), 8);
+  return v;
+}
+
+void Node::start() {
+  log = disk_log;
+  durable = static_cast<int64_t>(log.size());
+  replica = std::make_unique<Replica>(BrokerId{self}, *this, ReplicaOptions{}, disk_state, Offset{0});
+}
+
+void Node::crash() {
+  alive = false;
+  pending.clear();
+  answers.clear();
+  replica.reset();
+}
+
+void Node::make_durable() {
+  if (pending.empty()) return;
+  Op op = std::move(pending.front());
+  pending.pop_front();
+  if (op.kind == Op::kState) {
+    disk_state = op.state;
+    replica->on_persisted(op.state);
+    return;
+  }
+  disk_log = op.log_after;
+  // Durable: the common prefix of what is on disk and what memory has now.
+  size_t same = 0;
+  while (same < disk_log.size() && same < log.size() &&
+         value_of(disk_log[same]) == value_of(log[same])) {
+    same++;
+  }
+  durable = static_cast<int64_t>(same);
+  replica->on_durable();
+}
+
+void Node::send(BrokerId to, Message message) {
+  if (world.links[self][to.value]) world.flying.push_back({self, to.value, std::move(message)});
+}
+
+void Node::high_watermark_advanced(Offset hw) {
+  for (int64_t i = 0; i < hw.value; i++) {
+    uint64_t value = value_of(log[static_cast<size_t>(i)]);
+    if (static_cast<size_t>(i) < world.committed.size()) {
+      ASSERT_EQ(world.committed[static_cast<size_t>(i)], value) << "diverged at " << i;
+    } else {
+      world.committed.push_back(value);
+    }
+  }
+}
+
+void World::step() {
+  now += 20;
+  int n = static_cast<int>(below(nodes.size()));
+  Node& node = *nodes[n];
+  switch (below(30)) {
+    case 0:
+      if (below(4) != 0) break;
+      if (node.alive) {
+        for (size_t i = 0; i < nodes.size(); i++) set_link(n, static_cast<int>(i), false);
+        node.crash();
+      } else {
+        node.alive = true;
+        node.start();
+        publish();
+      }
+      break;
+    case 1: if (below(4) == 0) set_link(n, static_cast<int>(below(nodes.size())), false); break;
+    case 2:
+    case 3:
+    case 4: set_link(n, static_cast<int>(below(nodes.size())), true); break;
+    case 5: if (below(3) == 0) start_election(); break;
+    case 6:
+    case 7:
+      if (electing && node.alive) node.replica->on_new_term(Term{term});
+      try_elect();
+      break;
+    case 8:
+    case 9:
+      if (node.alive && node.replica->may_append(8).ok()) {
+        auto [it, fresh] = leaders_of_terms.emplace(node.replica->term().value, n);
+        ASSERT_EQ(it->second, n) << "two leaders in term " << it->first;
+        node.append({entry(node.log_end(), node.replica->term(), next_value++)});
+        node.replica->on_appended(8);
+      }
+      break;
+    case 10:
+      if (node.alive) node.replica->tick(now);
+      break;
+    default:
+      if (below(2) == 0) {
+        deliver(below(4) != 0);
+      } else if (node.alive) {
+        node.make_durable();
+      }
+  }
+}
+
+void World::check() {
+  // Every committed value is durable on a majority.
+  for (size_t i = 0; i < committed.size(); i++) {
+    size_t copies = 0;
+    for (auto& node : nodes) {
+      copies += i < node->disk_log.size() && value_of(node->disk_log[i]) == committed[i];
+    }
+    ASSERT_GE(copies, nodes.size() / 2 + 1) << "offset " << i;
+  }
+}
+
+TEST(ReplicaWorld, NothingCommittedIsLostUnderFaults) {
+  size_t committed = 0;
+  for (uint64_t seed = 1; seed <= 1500; seed++) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world(seed, seed % 5 == 0 ? 5 : 3);
+    for (int i = 0; i < 3000; i++) {
+      world.step();
+      if (i % 50 == 0) world.check();
+      if (HasFatalFailure()) return;
+    }
+    // Heal and demand progress.
+    for (auto& node : world.nodes) {
+      if (!node->alive) {
+        node->alive = true;
+        node->start();
+      }
+    }
+    for (int a = 0; a < static_cast<int>(world.nodes.size()); a++) {
+      for (int b = 0; b < a; b++) world.set_link(a, b, true);
+    }
+    world.term++;
+    world.leader.reset();
+    world.electing = true;
+    for (auto& node : world.nodes) {
+      node->answers.clear();
+      node->replica->on_new_term(Term{world.term});
+    }
+    auto settle = [&] {
+      for (int i = 0; i < 600; i++) {
+        world.now += 20;
+        for (auto& node : world.nodes) {
+          node->make_durable();
+          node->replica->tick(world.now);
+        }
+        for (size_t k = world.flying.size(); k > 0; k--) world.deliver(true);
+        if (world.electing) world.try_elect();
+      }
+    };
+    settle();
+    ASSERT_TRUE(world.leader) << "no leader after healing";
+    Node& leader = *world.nodes[*world.leader];
+    ASSERT_TRUE(leader.replica->committed());
+    size_t before = world.committed.size();
+    ASSERT_TRUE(leader.replica->may_append(8).ok());
+    leader.append({entry(leader.log_end(), leader.replica->term(), world.next_value++)});
+    leader.replica->on_appended(8);
+    settle();
+    ASSERT_GT(world.committed.size(), before) << "no progress after healing";
+    world.check();
+    for (auto& node : world.nodes) {
+      ASSERT_EQ(node->disk_log.size(), leader.disk_log.size()) << "not caught up";
+    }
+    committed += world.committed.size();
+  }
+  EXPECT_GT(committed, 20000u) << "the world hardly commits anything: it tests nothing";
+}
+
+TEST(Quorum, CountsMajorityAndMinInsync) {
+  EXPECT_EQ(quorum_size(3, 0), 2u);
+  EXPECT_EQ(quorum_size(3, 3), 3u);
+  EXPECT_EQ(quorum_size(1, 2), 1u);
+  EXPECT_EQ(committed_end({Offset{5}, Offset{9}, Offset{-1}}, 0), Offset{5});
+  EXPECT_EQ(committed_end({Offset{5}, Offset{9}, Offset{7}}, 3), Offset{5});
+}
+
+TEST(CommonEnd, FindsWhereTermsPart) {
+  std::vector<TermStart> leader{{Term{1}, Offset{0}}, {Term{3}, Offset{8}}};
+  EXPECT_EQ(common_end(leader, Offset{20}, {{Term{1}, Offset{0}}, {Term{2}, Offset{5}}}, Offset{9}),
+            Offset{5});
+  EXPECT_EQ(common_end(leader, Offset{20}, {{Term{1}, Offset{0}}}, Offset{6}), Offset{6});
+  EXPECT_EQ(common_end(leader, Offset{20}, {}, Offset{0}), Offset{0});
+  EXPECT_EQ(common_end(leader, Offset{20}, leader, Offset{12}), Offset{12});
+}
+
+}  // namespace
+}  // namespace broker::replication
