@@ -99,6 +99,9 @@ class ApiServer:
                 pass
             raise ApiError(error.code, text) from None
 
+    def version(self):
+        return self.request("GET", "/version")["gitVersion"].lstrip("v")
+
     def environment(self):
         """Variables for kubectl and helm: they see this server and none of the user's settings."""
         env = dict(os.environ, KUBECONFIG=f"{self.dir}/kubeconfig", HOME=f"{self.dir}/home")
@@ -125,7 +128,7 @@ class ApiServer:
         while True:
             for process in self.processes:
                 if process.poll() is not None:
-                    raise RuntimeError(f"{process.args[0]} ended: its log is in {self.dir}")
+                    raise RuntimeError(f"{process.args[0]} ended:\n{self._log_tail(process.args[0])}")
             try:
                 self.request("GET", "/readyz")
                 return
@@ -135,6 +138,10 @@ class ApiServer:
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"the API server is not ready: {error}") from None
             time.sleep(0.2)
+
+    def _log_tail(self, program, lines=20):
+        with open(f"{self.dir}/{os.path.basename(program)}.log", encoding="utf-8", errors="replace") as f:
+            return "".join(f.readlines()[-lines:])
 
     def _tls(self):
         return ssl.create_default_context(cafile=f"{self.dir}/certs/apiserver.crt")

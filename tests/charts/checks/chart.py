@@ -58,8 +58,9 @@ def run(args, env=None, text=None):
 
 
 class Chart:
-    def __init__(self, helm, path, kube_version):
-        self.helm = helm
+    def __init__(self, bin_dir, path, kube_version):
+        self.helm = f"{bin_dir}/helm"
+        self.kubeconform = f"{bin_dir}/kubeconform"
         self.path = path
         self.kube_version = kube_version
 
@@ -90,11 +91,11 @@ def check_refused_values(chart, report):
                      done.stderr or "they were taken")
 
 
-def check_schemas(chart, kubeconform, location, skipped_kinds, report):
+def check_schemas(chart, location, skipped_kinds, report):
     """kubeconform -strict on every variant; kinds without a schema are named and counted."""
     for name, values in VARIANTS.items():
         rendered = chart.template(values)
-        done = run([kubeconform, "-strict", "-summary", "-output", "json", "-schema-location", location,
+        done = run([chart.kubeconform, "-strict", "-summary", "-output", "json", "-schema-location", location,
                     "-skip", ",".join(skipped_kinds), "-"], text=rendered.stdout)
         summary = json.loads(done.stdout or "{}").get("summary", {})
         ok = done.returncode == 0 and summary.get("valid", 0) > 0

@@ -197,9 +197,9 @@ def check_explain(server, report):
                  shown.stdout + shown.stderr)
 
 
-def remove(server, crds, timeout_s=30):
+def remove(server, timeout_s=30):
     """Deletes the definitions with all objects and waits until they are gone."""
-    for crd in crds.values():
+    for crd in server.request("GET", DEFINITIONS)["items"]:
         server.request("DELETE", f"{DEFINITIONS}/{crd['metadata']['name']}")
     deadline = time.monotonic() + timeout_s
     while server.request("GET", DEFINITIONS)["items"] and time.monotonic() < deadline:

@@ -1,6 +1,7 @@
 """Counts checks and prints them: one line a check, details only where one failed."""
 
 import sys
+import traceback
 
 
 class Report:
@@ -22,6 +23,14 @@ class Report:
             for line in str(detail).strip().splitlines():
                 print(f"      {line}")
         return ok
+
+    def attempt(self, name, step, *args):
+        """Runs a group of checks; what it throws is one failed check, and the next group still runs."""
+        self.section(name)
+        try:
+            step(*args)
+        except Exception:  # noqa: BLE001: any fault of a check is a failure to report, not to die of
+            self.check(f"{name} run to their end", False, traceback.format_exc())
 
     def skip(self, name, why):
         """A check that cannot run here; it is counted neither as passed nor as failed."""
