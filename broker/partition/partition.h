@@ -1,0 +1,158 @@
+#pragma once
+// One shard on this broker: its log, its replica, who waits for what, and its producers. Called by
+// the front doors' handlers and by Partitions, on the reactor. Invariants: an acknowledged append is
+// below the high watermark (acks=all) or durable here (acks=1); readers see nothing above the high
+// watermark; after the seal nothing is appended.
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "broker/cluster/metadata.h"
+#include "broker/partition/producers.h"
+#include "broker/replication/core/replica.h"
+#include "broker/storage/store.h"
+
+namespace broker::partition {
+
+enum class Acks {
+  kNone,    // done at once
+  kLeader,  // durable on the leader
+  kAll,     // committed
+};
+
+struct Appended {
+  Offset base_offset;
+  Offset log_start;
+  // The broker's time when the stream stamps records with it, else -1.
+  int64_t log_append_time_ms = -1;
+};
+using AppendDone = std::function<void(Result<Appended>)>;
+
+struct Fetched {
+  std::vector<Batch> batches;  // the first may begin before the asked offset
+  Offset high_watermark;
+  Offset log_start;
+  size_t bytes = 0;
+};
+
+struct TermEnd {
+  Term term;
+  Offset end;
+};
+
+// What a partition needs from the broker around it.
+class Surroundings {
+ public:
+  virtual ~Surroundings() = default;
+  virtual void send(BrokerId to, const ShardId& shard, replication::Message message) = 0;
+  virtual void answer_new_term(const ShardId& shard, const replication::HeadAnswer& answer) = 0;
+  virtual void report(const ShardId& shard) = 0;  // Partition::leader_report() has changed
+  virtual void transfer_ready(const ShardId& shard, Term term, BrokerId target, bool ready) = 0;
+  virtual void want_tick(const ShardId& shard) = 0;
+  virtual int64_t mono_ms() const = 0;
+  virtual int64_t wall_ms() const = 0;
+  virtual BrokerId self() const = 0;
+};
+
+class Partition {
+ public:
+  Partition(Surroundings& around, storage::ShardLog& log, const replication::ReplicaOptions& options,
+            cluster::StreamPtr stream);
+  ~Partition();
+  Partition(const Partition&) = delete;
+  Partition& operator=(const Partition&) = delete;
+
+  const ShardId& id() const { return log_.id(); }
+  const cluster::Stream& stream() const { return *stream_; }
+  // This shard's entry in the stream's map.
+  const cluster::v1::Shard& shard() const { return *stream_->shard(log_.id().index); }
+
+  // --- For the front doors ---
+  // Appends one record batch (v2, already validated). `batch` is patched in place: its bytes are
+  // the callee's from now on. `done` runs once, perhaps before this returns. Errors: kNotLeader and
+  // kUnavailable (retriable), kOutOfOrderSequence, kDuplicateSequence, kInvalidProducerEpoch,
+  // kNoSpace, kTooLarge, kResourceExhausted. There is no time limit here: that is the caller's, and
+  // the append may still happen after it.
+  void append(Buffer batch, Acks acks, AppendDone done);
+
+  // Committed batches from the one that holds `from`; empty when `from` is the high watermark.
+  // kNotLeader on a follower unless `any_replica`; kUnavailable on a new leader beyond what it knows
+  // to be committed; kOutOfRange outside [log_start, high_watermark].
+  Result<Fetched> read(Offset from, size_t bytes_max, bool any_replica = false);
+  // Runs `wake` once, when the high watermark passes `offset`, or leadership or the shard's state
+  // changes. cancel_wait() forgets it (also after it ran).
+  using WaitId = uint64_t;
+  WaitId wait_past(Offset offset, std::function<void()> wake);
+  void cancel_wait(WaitId id);
+
+  bool is_leader() const { return replica_->role() == replication::Role::kLeader; }
+  std::optional<BrokerId> leader() const { return replica_->leader(); }
+  Term term() const { return replica_->term(); }
+  Offset log_start() const { return log_.log_start(); }
+  Offset log_end() const { return log_.log_end(); }
+  Offset high_watermark() const { return replica_->high_watermark(); }
+  uint64_t bytes() const { return log_.bytes(); }
+  // Ok when high_watermark() may be answered as "latest".
+  Status may_read_latest() const { return replica_->may_read_latest(); }
+  // Kafka's OffsetForLeaderEpoch (KIP-101, KIP-320): the largest term at or below `term` with its
+  // end offset; term kNoTerm when there is none.
+  TermEnd term_end(Term term) const;
+  // Header of the first committed batch whose maximum timestamp is at least `timestamp_ms`; of the
+  // one with the largest timestamp.
+  Result<std::optional<BatchHeader>> find_timestamp(int64_t timestamp_ms);
+  Result<std::optional<BatchHeader>> find_max_timestamp();
+  // The seal is committed: the log has ended, readers go on with the children.
+  bool closed() const;
+
+  // --- For Partitions ---
+  void on_metadata(cluster::StreamPtr stream);
+  void on_new_term(Term term) { replica_->on_new_term(term); }
+  void on_message(BrokerId from, replication::Message message);
+  void on_peer(const replication::Member& peer, bool up);
+  void prepare_transfer(Term term, BrokerId target);
+  bool tick();
+  void apply_retention(storage::Store& store);
+  // While this broker leads; what the coordinator is to know.
+  std::optional<cluster::v1::LeaderReport> leader_report() const;
+  // Keeps the producer table with the log (at times, and at a clean stop).
+  void save_producers();
+  const replication::Replica& replica() const { return *replica_; }
+  // Ok, or why this replica cannot vote or serve (damage found in its log).
+  const Status& quarantined() const { return log_.quarantined(); }
+
+ private:
+  struct HostImpl;
+  friend struct HostImpl;
+  struct CommitWaiter {
+    Offset end;
+    Appended answer;
+    AppendDone done;
+  };
+  Status check_append(const BatchHeader& header) const;
+  void append_checked(Buffer batch, BatchHeader header, Acks acks, AppendDone done);
+  void finish_when(Acks acks, Offset end, Appended answer, AppendDone done);
+  void complete_committed();
+  void fail_waiters(const Status& status);
+  void wake_readers();
+  void rebuild_producers();
+  void seal_if_asked();
+  void role_changed();
+
+  Surroundings& around_;
+  storage::ShardLog& log_;
+  cluster::StreamPtr stream_;
+  std::unique_ptr<HostImpl> host_;
+  std::unique_ptr<replication::Replica> replica_;
+  Producers producers_;
+  std::deque<CommitWaiter> commit_waiters_;   // ascending by end
+  std::deque<CommitWaiter> durable_waiters_;  // acks=1
+  std::multimap<Offset, std::pair<WaitId, std::function<void()>>> read_waiters_;
+  std::map<WaitId, Offset> read_waits_;
+  WaitId next_wait_ = 1;
+  std::optional<Offset> seal_end_;  // one past the seal in this log, committed or not
+  uint64_t bytes_since_snapshot_ = 0;
+  std::optional<replication::LeaderView> view_;
+};
+
+}  // namespace broker::partition

@@ -1,0 +1,84 @@
+#pragma once
+// All shards on this broker: follows the metadata (creates, opens, drops replicas), routes
+// replication messages and NewTerms, drives ticks and retention. Built by app; on the reactor.
+#include <memory>
+#include <set>
+#include <unordered_map>
+
+#include "broker/base/metrics.h"
+#include "broker/cluster/session.h"
+#include "broker/partition/partition.h"
+
+namespace broker::partition {
+
+// Carries replication messages to other brokers. broker/link in a cluster, the simulator's network
+// in tests.
+class PeerTransport {
+ public:
+  virtual ~PeerTransport() = default;
+  virtual void send(BrokerId to, const ShardId& shard, const replication::Message& message) = 0;
+  virtual std::vector<BrokerId> heard() const = 0;
+};
+
+class Partitions : private Surroundings {
+ public:
+  struct Parts {
+    env::Clock& clock;
+    env::Executor& executor;
+    storage::Store& store;
+    cluster::Metadata& metadata;
+    cluster::Session& session;
+    PeerTransport& transport;
+    Metrics& metrics;
+  };
+  Partitions(Parts parts, BrokerId self, replication::ReplicaOptions options);
+  ~Partitions() override;
+
+  // Opens what the store holds and starts to follow the metadata.
+  void start();
+
+  // Null when this broker has no replica of the shard.
+  Partition* find(const ShardId& id);
+  void for_each(const std::function<void(Partition&)>& visit);
+  size_t count() const { return partitions_.size(); }
+  size_t leader_count() const;
+
+  // From the session's handlers.
+  void on_new_terms(const cluster::v1::NewTerms& terms);
+  void on_prepare_transfer(const cluster::v1::PrepareTransfer& request);
+  void on_welcomed();
+  // From the transport.
+  void on_message(BrokerId from, const ShardId& shard, replication::Message message);
+  void on_peer(const replication::Member& peer, bool up);
+  // Clean stop: keeps the producer tables.
+  void save_all();
+
+ private:
+  // Surroundings
+  void send(BrokerId to, const ShardId& shard, replication::Message message) override;
+  void answer_new_term(const ShardId& shard, const replication::HeadAnswer& answer) override;
+  void report(const ShardId& shard) override;
+  void transfer_ready(const ShardId& shard, Term term, BrokerId target, bool ready) override;
+  void want_tick(const ShardId& shard) override;
+  int64_t mono_ms() const override { return parts_.clock.mono_ms(); }
+  int64_t wall_ms() const override { return parts_.clock.wall_ms(); }
+  BrokerId self() const override { return self_; }
+
+  void on_metadata(const cluster::Metadata::Change& change);
+  void follow(const cluster::StreamPtr& stream);
+  void drop(const ShardId& id, const char* why);
+  Partition* open(const ShardId& id, const cluster::StreamPtr& stream);
+  bool member_of(const cluster::v1::Shard& shard) const;
+  void tick();
+  void retention();
+
+  Parts parts_;
+  const BrokerId self_;
+  const replication::ReplicaOptions options_;
+  std::unordered_map<ShardId, std::unique_ptr<Partition>> partitions_;
+  std::set<ShardId> ticking_;
+  bool tick_scheduled_ = false;
+  std::map<BrokerId, replication::Member> peers_up_;
+};
+
+}  // namespace broker::partition

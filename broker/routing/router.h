@@ -1,0 +1,57 @@
+#pragma once
+// Appends and reads on any shard from any broker: what another broker leads is forwarded to it over
+// the broker link. For the front doors whose clients know one endpoint (gRPC, Kinesis); Kafka's
+// clients find leaders themselves. On the reactor.
+#include <functional>
+
+#include "broker/partition/partitions.h"
+
+namespace broker::routing {
+
+// Requests to one broker and their answers, over the broker link.
+class RequestTransport {
+ public:
+  virtual ~RequestTransport() = default;
+  using Reply = std::function<void(Result<Buffer>)>;  // once; kUnavailable when the link breaks
+  virtual void request(BrokerId to, std::string head, std::vector<Buffer> payload,
+                       Reply reply) = 0;
+};
+
+struct ShardOffsets {
+  Offset log_start;
+  Offset high_watermark;
+  bool closed = false;
+};
+
+class Router {
+ public:
+  Router(BrokerId self, env::Clock& clock, env::Executor& executor, cluster::Metadata& metadata,
+         partition::Partitions& partitions, RequestTransport& transport);
+
+  // As Partition::append; retries kNotLeader and kUnavailable (a leader that moves) until
+  // `timeout_ms` when `retry` (a retry after a lost answer can store twice: callers that promise
+  // exactly-once pass false or an idempotent batch).
+  void append(const ShardId& shard, Buffer batch, partition::Acks acks, int64_t timeout_ms,
+              partition::AppendDone done);
+  // Committed batches from `from`; waits up to `wait_ms` for the first byte.
+  void read(const ShardId& shard, Offset from, size_t bytes_max, int64_t wait_ms,
+            std::function<void(Result<partition::Fetched>)> done);
+  void offsets(const ShardId& shard, std::function<void(Result<ShardOffsets>)> done);
+  // First offset at or after a timestamp; the high watermark when there is none.
+  void offset_at(const ShardId& shard, int64_t timestamp_ms,
+                 std::function<void(Result<Offset>)> done);
+
+  // From the broker link: another broker's request to this one.
+  void on_request(const Buffer& request, std::function<void(std::string, std::vector<Buffer>)> reply);
+
+ private:
+  struct Attempt;
+  BrokerId self_;
+  env::Clock& clock_;
+  env::Executor& executor_;
+  cluster::Metadata& metadata_;
+  partition::Partitions& partitions_;
+  RequestTransport& transport_;
+};
+
+}  // namespace broker::routing
