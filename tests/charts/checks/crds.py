@@ -57,18 +57,19 @@ def wait_established(server, name, timeout_s=20):
         crd = server.request("GET", f"{DEFINITIONS}/{name}")
         conditions = {c["type"]: c["status"] for c in (crd.get("status", {}).get("conditions") or [])}
         if conditions.get("Established") == "True":
-            wait_served(server, crd["spec"]["names"]["plural"], deadline)
+            wait_served(server, crd["spec"], deadline)
             return conditions
         if time.monotonic() > deadline:
             return conditions
         time.sleep(0.1)
 
 
-def wait_served(server, plural, deadline):
+def wait_served(server, spec, deadline):
     """Established precedes the first served request by a moment."""
+    path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
     while time.monotonic() < deadline:
         try:
-            server.request("GET", f"{GROUP}/{plural}")
+            server.request("GET", path)
             return
         except ApiError:
             time.sleep(0.1)

@@ -39,8 +39,42 @@ def check(server, chart, report):
     report.check("its notes say how to go on", "kubectl get sluice" in done.stdout, done.stdout)
     server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "apps-ns"}})
     rbac.check_authorizer(server, report)
+    check_pod_security(server, report)
     check_upgrade(server, chart, report)
     check_uninstall(server, chart, report)
+
+
+def check_pod_security(server, report):
+    """The operator's pod, made in a namespace that enforces the restricted standard."""
+    server.request("POST", "/api/v1/namespaces", {"metadata": {
+        "name": "restricted", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+    deployment = server.request("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/sluice-operator")
+    template = deployment["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": template["spec"]}
+    weak = json.loads(json.dumps(pod))
+    del weak["spec"]["containers"][0]["securityContext"]["capabilities"]
+    refusals = [pod_refusal(server, candidate) for candidate in (pod, weak)]
+    report.check("the operator's pod meets the restricted Pod Security Standard",
+                 refusals[0] is None and refusals[1] and "violates PodSecurity" in refusals[1], refusals)
+
+
+def pod_refusal(server, pod):
+    try:
+        server.request("POST", "/api/v1/namespaces/restricted/pods?dryRun=All", pod)
+        return None
+    except ApiError as error:
+        return error.message
+
+
+def check_monitors(server, chart, report):
+    """What the Prometheus operator is given, taken by its own definitions."""
+    done = helm(server, chart, "upgrade", "sluice", chart.path, values={
+        "serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}})
+    monitoring = f"/apis/monitoring.coreos.com/v1/namespaces/{NAMESPACE}"
+    missing = [plural for plural in ("servicemonitors", "podmonitors", "prometheusrules")
+               if not server.request("GET", f"{monitoring}/{plural}")["items"]]
+    report.check("helm upgrade with monitors and alerts", done.returncode == 0 and not missing,
+                 f"{done.stderr}\n{missing}")
 
 
 def check_upgrade(server, chart, report):
