@@ -35,6 +35,11 @@ Result<Json> parsed(const HttpResponse& response) {
   return object;
 }
 
+// Never throws: text that is not UTF-8 (from a user, in an Event) gets replacement characters.
+std::string to_text(const Json& object) {
+  return object.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 bool is_write(const std::string& method) { return method != "GET"; }
 
 }  // namespace
@@ -199,7 +204,7 @@ Result<Json> Client::create(const ResourceType& type, const Json& object) {
   ObjectKey key = key_of(object);
   HttpRequest request{"POST", resource_path(type, key.ns) + query({{"fieldManager", kFieldManager}})};
   request.content_type = "application/json";
-  request.body = object.dump();
+  request.body = to_text(object);
   ASSIGN_OR_RETURN(auto response, impl_->call("create", type, std::move(request), key.to_string()));
   return parsed(response);
 }
@@ -211,7 +216,7 @@ Result<Json> Client::apply(const ResourceType& type, const Json& object,
                                    query({{"fieldManager", kFieldManager},
                                           {"force", options.force ? "true" : ""}})};
   request.content_type = "application/apply-patch+yaml";  // JSON is YAML
-  request.body = object.dump();
+  request.body = to_text(object);
   ASSIGN_OR_RETURN(auto response, impl_->call("apply", type, std::move(request), key.to_string()));
   return parsed(response);
 }
@@ -221,7 +226,7 @@ Result<Json> Client::merge_patch(const ResourceType& type, const ObjectKey& key,
   HttpRequest request{"PATCH", resource_path(type, key.ns, key.name, subresource) +
                                    query({{"fieldManager", kFieldManager}})};
   request.content_type = "application/merge-patch+json";
-  request.body = patch.dump();
+  request.body = to_text(patch);
   ASSIGN_OR_RETURN(auto response, impl_->call("patch", type, std::move(request), key.to_string()));
   return parsed(response);
 }
@@ -236,7 +241,7 @@ Result<Json> Client::replace(const ResourceType& type, const Json& object,
   HttpRequest request{"PUT", resource_path(type, key.ns, key.name, subresource) +
                                  query({{"fieldManager", kFieldManager}})};
   request.content_type = "application/json";
-  request.body = object.dump();
+  request.body = to_text(object);
   ASSIGN_OR_RETURN(auto response, impl_->call("replace", type, std::move(request), key.to_string()));
   return parsed(response);
 }
@@ -250,7 +255,7 @@ Status Client::remove(const ResourceType& type, const ObjectKey& key, const Dele
   if (!options.propagation.empty()) body["propagationPolicy"] = options.propagation;
   HttpRequest request{"DELETE", resource_path(type, key.ns, key.name)};
   request.content_type = "application/json";
-  request.body = body.dump();
+  request.body = to_text(body);
   return impl_->call("delete", type, std::move(request), key.to_string()).status();
 }
 

@@ -20,17 +20,6 @@ namespace {
 // The library's default is 40 threads; ours only pass bytes on.
 constexpr size_t kLibraryThreads = 2;
 
-void limit_library_threads() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    try {
-      crossplat::threadpool::initialize_with_threads(kLibraryThreads);
-    } catch (const std::exception&) {
-      // Somebody has used the library before: its pool stays as it is.
-    }
-  });
-}
-
 bool certainly_not_sent(const http::http_exception& error) {
   std::string_view what = error.what();
   const auto& code = error.error_code();
@@ -83,6 +72,17 @@ Result<Store> trust_store(const std::string& pem) {
 }
 
 }  // namespace
+
+void limit_http_library_threads() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    try {
+      crossplat::threadpool::initialize_with_threads(kLibraryThreads);
+    } catch (const std::exception&) {
+      // Somebody has used the library before: its pool stays as it is.
+    }
+  });
+}
 
 struct HttpClient::Impl {
   broker::env::Clock& clock;
@@ -142,7 +142,7 @@ HttpClient::~HttpClient() = default;
 
 Result<std::unique_ptr<HttpClient>> HttpClient::open(const ClientConfig& config,
                                                      broker::env::Clock& clock) {
-  limit_library_threads();
+  limit_http_library_threads();
   ASSIGN_OR_RETURN(Store trusted, trust_store(config.ca_pem));
   std::unique_ptr<Impl> impl(new Impl{clock, std::move(trusted), config.client_cert_pem,
                                       config.client_key_pem, nullptr});

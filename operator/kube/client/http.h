@@ -27,6 +27,10 @@ struct HttpResponse {
   std::string body;
 };
 
+// cpprestsdk starts 40 threads at its first use unless told otherwise: everything that uses it calls
+// this first.
+void limit_http_library_threads();
+
 class HttpClient {
  public:
   static constexpr size_t kBodyBytesMax = 256 << 20;

@@ -34,7 +34,7 @@ Status WatchDecoder::feed(std::string_view bytes) {
 static Status error_event(const Json& object) {
   auto code = object.find("code");
   int number = code != object.end() && code->is_number_integer() ? code->get<int>() : 500;
-  return api_error(number, object.dump(), false);
+  return api_error(number, object.dump(-1, ' ', false, Json::error_handler_t::replace), false);
 }
 
 Status WatchDecoder::line(std::string_view text) {

@@ -1,0 +1,169 @@
+#include "operator/kube/cache/cache.h"
+
+#include <nlohmann/json.hpp>
+
+#include "broker/base/log.h"
+
+namespace sluice_operator::kube {
+
+using broker::Status;
+
+namespace {
+// A watch that ends sooner than this counts as a failure, or a server that closes at once would
+// keep us spinning.
+constexpr int64_t kShortWatchMs = 1'000;
+}  // namespace
+
+Cache::Cache(Client& client, broker::env::Clock& clock, broker::env::Random& random,
+             broker::Metrics& metrics, CacheOptions options)
+    : client_(client), clock_(clock), random_(random), metrics_(metrics),
+      options_(std::move(options)) {}
+
+Cache::~Cache() { stop(); }
+
+void Cache::on_change(Handler handler) { handlers_.push_back(std::move(handler)); }
+
+void Cache::start() {
+  thread_ = Thread("cache", [this] { run(); });
+}
+
+void Cache::stop() {
+  stopping_.stop();
+  synced_changed_.notify_all();
+  thread_.join();
+}
+
+bool Cache::synced() const {
+  std::lock_guard lock(mutex_);
+  return synced_;
+}
+
+bool Cache::wait_synced(int64_t timeout_ms) {
+  std::unique_lock lock(mutex_);
+  synced_changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                           [this] { return synced_ || stopping_.stopped(); });
+  return synced_;
+}
+
+JsonPtr Cache::get(const std::string& ns, const std::string& name) const {
+  std::lock_guard lock(mutex_);
+  return store_.get({ns, name});
+}
+
+std::vector<JsonPtr> Cache::all(const std::string& ns) const {
+  std::lock_guard lock(mutex_);
+  return store_.all(ns);
+}
+
+void Cache::run() {
+  int failures = 0;
+  while (!stopping_.stopped()) {
+    Status status = relist();
+    if (!status.ok()) {
+      broker::log_warn("kube", "cannot list, trying again",
+                       {{"kind", options_.type.kind}, {"error", status.to_string()}});
+      back_off(++failures);
+      continue;
+    }
+    failures = 0;
+    follow();
+  }
+}
+
+void Cache::trim(Json& object) const {
+  if (auto metadata = object.find("metadata"); metadata != object.end() && metadata->is_object()) {
+    metadata->erase("managedFields");
+    if (auto it = metadata->find("annotations"); it != metadata->end() && it->is_object()) {
+      it->erase("kubectl.kubernetes.io/last-applied-configuration");
+    }
+  }
+  if (options_.transform) options_.transform(object);
+}
+
+Status Cache::relist() {
+  ListOptions list;
+  list.transform = [this](Json& object) { trim(object); };
+  ASSIGN_OR_RETURN(auto result, client_.list(options_.type, options_.selection, list));
+  resource_version_ = result.resource_version;
+  metrics_
+      .counter("sluice_operator_cache_lists_total", "Times a cache has listed all its objects.",
+               {{"kind", options_.type.kind}})
+      .Increment();
+  std::vector<Change> changes;
+  {
+    std::lock_guard lock(mutex_);
+    changes = store_.replace_all(std::move(result.items));
+  }
+  tell(changes);
+  {
+    std::lock_guard lock(mutex_);
+    synced_ = true;
+  }
+  synced_changed_.notify_all();
+  return {};
+}
+
+void Cache::follow() {
+  int failures = 0;
+  while (!stopping_.stopped()) {
+    WatchOptions watch = options_.watch;
+    watch.resource_version = resource_version_;
+    // Spreads the reconnections of many caches.
+    watch.server_timeout_seconds +=
+        static_cast<int64_t>(random_.below(static_cast<uint64_t>(watch.server_timeout_seconds) + 1));
+    const int64_t started_ms = clock_.mono_ms();
+    Status status = client_.watch(options_.type, options_.selection, watch, stopping_,
+                                  [this](WatchEvent event) { on_event(event); });
+    if (stopping_.stopped()) return;
+    if (is_expired(status)) {
+      broker::log_info("kube", "the watch is too far behind, listing again",
+                       {{"kind", options_.type.kind}});
+      return;
+    }
+    if (!status.ok()) {
+      broker::log_debug("kube", "the watch broke, resuming",
+                        {{"kind", options_.type.kind}, {"error", status.to_string()}});
+    }
+    const bool lasted = clock_.mono_ms() - started_ms >= kShortWatchMs;
+    failures = lasted ? 0 : failures + 1;
+    if (failures > 0) back_off(failures);
+  }
+}
+
+void Cache::on_event(WatchEvent event) {
+  resource_version_ = metadata_text(event.object, "resourceVersion");
+  if (event.type == WatchEvent::Type::kBookmark) return;
+  trim(event.object);
+  std::vector<Change> changes;
+  {
+    std::lock_guard lock(mutex_);
+    changes = event.type == WatchEvent::Type::kDeleted ? store_.remove(key_of(event.object))
+                                                       : store_.upsert(std::move(event.object));
+  }
+  tell(changes);
+}
+
+void Cache::tell(const std::vector<Change>& changes) {
+  for (const auto& change : changes) {
+    for (const auto& handler : handlers_) handler(change.before, change.after);
+  }
+  size_t size;
+  {
+    std::lock_guard lock(mutex_);
+    size = store_.size();
+  }
+  metrics_
+      .gauge("sluice_operator_cache_objects", "Objects in a cache.", {{"kind", options_.type.kind}})
+      .Set(static_cast<double>(size));
+}
+
+void Cache::back_off(int failures) {
+  int64_t ceiling_ms = options_.backoff_cap_ms;
+  if (failures < 16) {
+    ceiling_ms = std::min(ceiling_ms, options_.backoff_base_ms << (failures - 1));
+  }
+  stopping_.wait_ms(ceiling_ms / 2 +
+                    static_cast<int64_t>(random_.below(static_cast<uint64_t>(ceiling_ms) / 2 + 1)));
+}
+
+}  // namespace sluice_operator::kube

@@ -1,0 +1,77 @@
+#pragma once
+// A local copy of all objects of one kind (in one namespace or all, by label selector), kept up to
+// date by a list and a watch on a thread of its own. It may lag behind the server; reconcilers are
+// level-triggered and do not mind. Readers may be on any thread; change handlers run on the cache's
+// thread, after the change is visible to readers.
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "operator/kube/cache/store.h"
+#include "operator/kube/client/client.h"
+
+namespace sluice_operator::kube {
+
+struct CacheOptions {
+  ResourceType type;
+  Selection selection;
+  // Called on each object before it is stored, beside dropping managedFields and kubectl's
+  // last-applied annotation: what nobody reads need not be kept.
+  std::function<void(Json&)> transform;
+  int64_t backoff_base_ms = 200;
+  int64_t backoff_cap_ms = 30'000;
+  WatchOptions watch;
+};
+
+class Cache {
+ public:
+  using Handler = std::function<void(const JsonPtr& before, const JsonPtr& after)>;
+
+  Cache(Client& client, broker::env::Clock& clock, broker::env::Random& random,
+        broker::Metrics& metrics, CacheOptions options);
+  ~Cache();
+
+  // Before start(). A handler hears of every object once at the beginning, and then of changes.
+  void on_change(Handler handler);
+  void start();
+  // Ends the watch and joins the thread. No handler runs afterwards.
+  void stop();
+
+  // The first list is complete.
+  bool synced() const;
+  // Waits for it; false when the time is over or the cache was stopped.
+  bool wait_synced(int64_t timeout_ms);
+
+  JsonPtr get(const std::string& ns, const std::string& name) const;
+  std::vector<JsonPtr> all(const std::string& ns = "") const;
+  const ResourceType& type() const { return options_.type; }
+
+ private:
+  void run();
+  broker::Status relist();
+  // Watches until the server has forgotten our resourceVersion, or stop.
+  void follow();
+  void on_event(WatchEvent event);
+  void tell(const std::vector<Change>& changes);
+  void trim(Json& object) const;
+  void back_off(int failures);
+
+  Client& client_;
+  broker::env::Clock& clock_;
+  broker::env::Random& random_;
+  broker::Metrics& metrics_;
+  const CacheOptions options_;
+  std::vector<Handler> handlers_;
+  StopSignal stopping_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable synced_changed_;
+  Store store_;
+  bool synced_ = false;
+
+  std::string resource_version_;  // of the cache's thread
+  Thread thread_;
+};
+
+}  // namespace sluice_operator::kube

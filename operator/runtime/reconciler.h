@@ -1,0 +1,37 @@
+#pragma once
+// What a controller calls: reconcile(key) looks at the world and moves it one step towards what the
+// object at `key` asks for. Level-triggered: the key says nothing about why it is called, and the
+// object may be gone.
+#include <cstdint>
+
+#include "broker/base/status.h"
+#include "operator/kube/client/resource.h"
+
+namespace sluice_operator::runtime {
+
+using Key = kube::ObjectKey;
+
+struct Outcome {
+  enum class Kind { kDone, kRequeue, kRetry, kTerminal };
+  Kind kind = Kind::kDone;
+  int64_t after_ms = 0;
+  broker::Status status;
+
+  // Nothing to do until something changes.
+  static Outcome done() { return {}; }
+  // Look again later, e.g. to follow a move under way.
+  static Outcome requeue_after(int64_t ms) { return {Kind::kRequeue, ms, {}}; }
+  // Failed; again after a back-off. A kConflict is ordinary and not logged.
+  static Outcome retry(broker::Status why) { return {Kind::kRetry, 0, std::move(why)}; }
+  // Failed, and trying again is no use before the object changes (its condition says why).
+  static Outcome terminal(broker::Status why) { return {Kind::kTerminal, 0, std::move(why)}; }
+};
+
+class Reconciler {
+ public:
+  virtual ~Reconciler() = default;
+  // On one of the controller's threads; never twice at once for the same key.
+  virtual Outcome reconcile(const Key& key) = 0;
+};
+
+}  // namespace sluice_operator::runtime

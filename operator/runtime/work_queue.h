@@ -1,0 +1,50 @@
+#pragma once
+// The order of a controller's work: each key waits at most once, is never handed out twice at once,
+// and comes back if it was added meanwhile; first come, first served. Delayed keys and back-off
+// included. Pure: the controller brings the time and the lock.
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "broker/env/env.h"
+#include "operator/runtime/reconciler.h"
+
+namespace sluice_operator::runtime {
+
+struct BackoffOptions {
+  int64_t base_ms = 200;
+  int64_t cap_ms = 60'000;
+};
+
+class WorkQueue {
+ public:
+  explicit WorkQueue(BackoffOptions backoff) : backoff_(backoff) {}
+
+  void add(const Key& key);
+  // The earlier of two due times counts.
+  void add_at(const Key& key, int64_t due_ms);
+  // The next key whose turn it is; it stays in hand until done().
+  std::optional<Key> take(int64_t now_ms);
+  void done(const Key& key);
+
+  // After a failure: the key waits base, 2 base, 4 base ... cap, each shortened by up to half.
+  void add_after_failure(const Key& key, int64_t now_ms, broker::env::Random& random);
+  void forget_failures(const Key& key) { failures_.erase(key); }
+
+  size_t depth() const { return ready_.size(); }
+  // When the next delayed key is due; INT64_MAX when there is none.
+  int64_t next_due_ms() const { return by_time_.empty() ? INT64_MAX : by_time_.begin()->first; }
+
+ private:
+  void drop_delay(const Key& key);
+  const BackoffOptions backoff_;
+  std::deque<Key> ready_;
+  std::set<Key> waiting_;  // in ready_, or to be put there by done()
+  std::set<Key> in_hand_;
+  std::map<Key, int64_t> due_ms_;
+  std::set<std::pair<int64_t, Key>> by_time_;
+  std::map<Key, int> failures_;
+};
+
+}  // namespace sluice_operator::runtime
