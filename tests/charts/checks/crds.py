@@ -192,6 +192,26 @@ def check_scale(server, report):
                  f"{done.stderr}\n{scale}")
 
 
+def check_large_map(server, report):
+    """The map of the largest stream fits into one object while every shard changes its members."""
+    most = 2000  # the maximum of Stream.spec.partitions
+    member = {"broker": 499, "directory": "0d2f7c8e-5b1a-4c7d-9e1f-0123456789ab"}
+    shard = {"state": "SHARD_STATE_SEALING", "term": 2147483647, "leader": 499,
+             "hashRange": {"start": "0" * 39, "end": "9" * 39}, "replicas": [member] * 3,
+             "nextReplicas": [member] * 3, "learners": [member],
+             "openedGeneration": "9" * 18, "openedMs": "1767323045000"}
+    shards = [dict(shard, index=i) for i in range(most)]
+    wrong = ""
+    try:
+        server.request("POST", f"{GROUP}/namespaces/{NAMESPACE}/shardmaps", {
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "ShardMap", "metadata": {"name": "largest"},
+            "spec": {"streamId": "largest", "stream": "largest", "cluster": "demo", "nextIndex": most,
+                     "shards": shards}})
+    except ApiError as error:
+        wrong = error
+    report.check(f"ShardMap: {most} shards with 7 copies each fit into one object", not wrong, wrong)
+
+
 def check_explain(server, report):
     shown = kubectl(server, "explain", "streamcluster.spec.limits.shardWriteBytesPerSecond")
     report.check("kubectl explain says the unit of a limit", "bytes per second" in shown.stdout.lower(),
