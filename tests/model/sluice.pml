@@ -15,9 +15,8 @@
 #define ENSEMBLE 7            /* the first ensemble, a bit a slot */
 #endif
 #ifndef SPARE
-#define SPARE 0               /* learners; the membership change brings SPARE_SLOT in */
+#define SPARE 0               /* the learner, a bit; the membership change brings it in */
 #endif
-#define SPARE_SLOT (REPLICAS - 1)
 #ifndef COORDINATORS
 #define COORDINATORS 1
 #endif
@@ -131,6 +130,7 @@ byte n, k;                    /* scratch, 0 between actions */
 #define LOSERS(c, w)    (BEATEN(c, 0, w) | BEATEN(c, 1, w))
 #define VOTERS(c)       (ANSWERED(c, 0) | ANSWERED(c, 1))
 #define ANY(P)          (P(0) || P(1))
+#define OTHERS(i)       (LEFT(0, i) | LEFT(1, i))
 #define EACH(A)         A(0) A(1)
 #define PAIRS(A)        A(0, 1) A(1, 0)
 #elif REPLICAS == 3
@@ -138,6 +138,7 @@ byte n, k;                    /* scratch, 0 between actions */
 #define LOSERS(c, w)    (BEATEN(c, 0, w) | BEATEN(c, 1, w) | BEATEN(c, 2, w))
 #define VOTERS(c)       (ANSWERED(c, 0) | ANSWERED(c, 1) | ANSWERED(c, 2))
 #define ANY(P)          (P(0) || P(1) || P(2))
+#define OTHERS(i)       (LEFT(0, i) | LEFT(1, i) | LEFT(2, i))
 #define EACH(A)         A(0) A(1) A(2)
 #define PAIRS(A)        A(0, 1) A(0, 2) A(1, 0) A(1, 2) A(2, 0) A(2, 1)
 #else
@@ -145,6 +146,7 @@ byte n, k;                    /* scratch, 0 between actions */
 #define LOSERS(c, w)    (BEATEN(c, 0, w) | BEATEN(c, 1, w) | BEATEN(c, 2, w) | BEATEN(c, 3, w))
 #define VOTERS(c)       (ANSWERED(c, 0) | ANSWERED(c, 1) | ANSWERED(c, 2) | ANSWERED(c, 3))
 #define ANY(P)          (P(0) || P(1) || P(2) || P(3))
+#define OTHERS(i)       (LEFT(0, i) | LEFT(1, i) | LEFT(2, i) | LEFT(3, i))
 #define EACH(A)         A(0) A(1) A(2) A(3)
 #define PAIRS(A)        A(0, 1) A(0, 2) A(0, 3) A(1, 0) A(1, 2) A(1, 3) \
                         A(2, 0) A(2, 1) A(2, 3) A(3, 0) A(3, 1) A(3, 2)
@@ -221,7 +223,7 @@ inline cas_written(c) {
 #endif
 
 /* Reserve the next term; leader = none. Any time: a coordinator need not know why. */
-#define CAN_WRITE_TERM(c) (MAY_WRITE(c) && c_seen[c] < TERMS && !children && !STOPPED)
+#define CAN_WRITE_TERM(c) (MAY_WRITE(c) && c_seen[c] < TERMS && !STOPPED)
 #define CAN_START(c) (CAN_WRITE_TERM(c) && NEEDED)
 inline start_election(c) {
   reg_term = c_seen[c] + 1;
@@ -234,15 +236,15 @@ inline start_election(c) {
          c, reg_term, reg_ensemble, reg_next)
 }
 
-/* Begin a membership change: leave (a bit) goes, SPARE_SLOT comes. */
-#define CAN_CHANGE(c, leave) (changes_left > 0 && CAN_WRITE_TERM(c) && reg_next == 0 \
-    && ((reg_ensemble & leave) || leave == 0))
-inline start_change(c, leave) {
+/* Begin a membership change: of the two sets one goes, one comes; each has one slot at most. */
+#define CAN_CHANGE(c, leave, come) (changes_left > 0 && CAN_WRITE_TERM(c) && reg_next == 0 \
+    && (reg_ensemble & (leave)) == (leave) && (reg_ensemble & (come)) == 0)
+inline start_change(c, leave, come) {
   changes_left--;
 #ifdef WITHOUT_JOINT                                        /* rule 9 */
-  reg_ensemble = (reg_ensemble & ~(leave)) | BIT(SPARE_SLOT);
+  reg_ensemble = (reg_ensemble & ~(leave)) | (come);
 #else
-  reg_next = (reg_ensemble & ~(leave)) | BIT(SPARE_SLOT);
+  reg_next = (reg_ensemble & ~(leave)) | (come);
 #endif
   start_election(c)
 }
@@ -639,8 +641,10 @@ inline resume(i) {
   printf("replica %d: sole member, leads term %d again\n", i, term[i])
 }
 
-/* The directory is lost. The broker comes back as another incarnation, which is another slot. */
-#define CAN_WIPE(i) (wipes_left > 0 && role[i] != GONE)
+/* The directory is lost. The broker comes back as another incarnation, which is another slot. A majority of disks is never lost. */
+#define LEFT(j, i) ((role[j] != GONE && (j) != (i)) << (j))
+#define CAN_WIPE(i) (wipes_left > 0 && role[i] != GONE \
+    && QUORUM(OTHERS(i), reg_ensemble, reg_next))
 inline wipe(i) {
   NOTE_DEATH(i);
   wipes_left--;
@@ -662,7 +666,7 @@ inline wipe(i) {
    died. */
 #define WELL(i)   (SERVES(i) && (hw[i] == ENTRIES || (SEALED(i) && hw[i] == head[i])))
 #define APART(i)  (((reg_ensemble | reg_next) & BIT(i)) && role[i] != GONE && role[i] == FENCED)
-#define SERVING   (ANY(WELL) && !ANY(APART) && reg_next == 0 && final == final_heard)
+#define SERVING   (ANY(WELL) && !ANY(APART) && reg_next == 0 && (((final ^ final_heard) >> reg_term) & 1) == 0)
 inline check_progress() {
   if
   :: stopped -> assert(ANY(WELL) || leader_died)            /* CoordinatorNotNeeded */
@@ -755,10 +759,16 @@ end:
 #endif
 #if CHANGES
 #if ENSEMBLE == 1
-  :: d_step { CAN_CHANGE(0, 0) -> start_change(0, 0) }
-#else
-  :: d_step { CAN_CHANGE(0, 1) -> start_change(0, 1) }
-  :: d_step { CAN_CHANGE(0, 2) -> start_change(0, 2) }  /* slots 1 and 2 are alike at the start */
+  :: d_step { CAN_CHANGE(0, 0, SPARE) -> start_change(0, 0, SPARE) }
+  :: d_step { CAN_CHANGE(0, 1, SPARE) -> start_change(0, 1, SPARE) }
+  :: d_step { reg_ensemble == 3 && CAN_CHANGE(0, 1, 0) -> start_change(0, 1, 0) }
+#else  /* slots 1 and 2 are alike at the start, so slot 2 need not leave */
+  :: d_step { CAN_CHANGE(0, 1, SPARE) -> start_change(0, 1, SPARE) }
+  :: d_step { CAN_CHANGE(0, 2, SPARE) -> start_change(0, 2, SPARE) }
+#if CHANGES > 1
+  :: d_step { CAN_CHANGE(0, SPARE, 1) -> start_change(0, SPARE, 1) }
+  :: d_step { CAN_CHANGE(0, SPARE, 2) -> start_change(0, SPARE, 2) }
+#endif
 #endif
   EACH(C0_FINISH)
   EACH(A_FINAL)
