@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Packs a folder into a one-layer image, as `ctr images import`, `docker load` and `podman load` take it.
 
-    pack.py FOLDER OUT.tar --name REPOSITORY [--tag TAG]... [--user UID] [--cmd WORD... (last)]
+    pack.py FOLDER OUT.tar --name REPOSITORY [--tag TAG]... [--user UID] [--entrypoint PROGRAM] [--cmd WORD... (last)]
 
 The same folder always gives the same bytes: no times, owners or orders of the machine go in. Prints the image's full
 name, whose tag ends with the first digits of its digest; TAGs are further names of it.
@@ -45,10 +45,12 @@ def layer_of(folder):
     return buffer.getvalue()
 
 
-def config_of(layer, user, command):
+def config_of(layer, user, entrypoint, command):
     runtime = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "WorkingDir": "/"}
     if user:
         runtime["User"] = user
+    if entrypoint:
+        runtime["Entrypoint"] = [entrypoint]
     if command:
         runtime["Cmd"] = command
     return json.dumps({
@@ -78,10 +80,11 @@ def main():
     parser.add_argument("--name", required=True)
     parser.add_argument("--tag", action="append", default=[])
     parser.add_argument("--user")
+    parser.add_argument("--entrypoint")
     parser.add_argument("--cmd", nargs=argparse.REMAINDER, default=[])
     options = parser.parse_args()
     layer = layer_of(options.folder)
-    config = config_of(layer, options.user, options.cmd)
+    config = config_of(layer, options.user, options.entrypoint, options.cmd)
     full = f"{options.name}:dev-{hashlib.sha256(config).hexdigest()[:12]}"
     write_image(options.out, layer, config, [full] + [f"{options.name}:{tag}" for tag in options.tag])
     print(full)
