@@ -16,32 +16,11 @@
 #include "broker/base/status.h"
 #include "broker/model/record_batch.h"
 #include "broker/model/shard.h"
-#include "broker/storage/run.h"
+#include "broker/storage/log_state.h"
 
 namespace broker::storage {
 
 class StoreCore;
-
-// What a replica must never forget (design.md, rules 2 and 8).
-struct ReplicaState {
-  Term term = kNoTerm;
-  Term adopted_term = kNoTerm;
-  bool operator==(const ReplicaState&) const = default;
-};
-
-// The first offset written in a term: an entry of Kafka's "leader epoch" table.
-struct TermStart {
-  Term term;
-  Offset start;
-  bool operator==(const TermStart&) const = default;
-};
-
-// Opaque state (the producer table) as of an offset: it covers every record below `at`.
-struct Snapshot {
-  Offset at;
-  std::string blob;
-  bool operator==(const Snapshot&) const = default;
-};
 
 class ShardLog {
  public:
@@ -55,17 +34,18 @@ class ShardLog {
 
   const ShardId& id() const { return id_; }
   // First offset that can be read.
-  Offset log_start() const { return log_start_; }
+  Offset log_start() const { return log_.start; }
   // One past the last appended record; perhaps not durable yet.
-  Offset log_end() const { return log_end_; }
-  // Everything below is durable here; log_start() <= durable_end() <= log_end().
+  Offset log_end() const { return log_.end; }
+  // Everything below is durable here. At most log_end(); below log_start() for the moment that it
+  // takes to make a log start above it durable.
   Offset durable_end() const { return durable_end_; }
   // Term starts, ascending. The first may begin below log_start().
-  const std::vector<TermStart>& terms() const { return terms_; }
+  const std::vector<TermStart>& terms() const { return log_.terms; }
   // Term of the last batch below log_end(); kNoTerm for a log that never held one.
-  Term last_term() const { return terms_.empty() ? kNoTerm : terms_.back().term; }
+  Term last_term() const { return log_.last_term(); }
   // As of the last set_state (perhaps not durable yet).
-  ReplicaState state() const { return state_; }
+  ReplicaState state() const { return log_.replica; }
   // Bytes of batches kept, to the granularity of runs (what retention by bytes counts).
   uint64_t bytes() const;
   // Ok, or kCorruption with the reason when recovery found acknowledged bytes of this shard
@@ -77,7 +57,8 @@ class ShardLog {
   // not below last_term(); offset and term are already patched in the bytes. The store keeps
   // references to the buffers, not copies, and trusts the batches' own CRC. kNoSpace: disk full,
   // nothing was written, try again later. kTooLarge: a batch above StoreOptions::batch_bytes_max().
-  // kInvalidArgument: offsets or terms do not continue the log.
+  // kInvalidArgument: offsets or terms do not continue the log. kTooLarge, too: more than
+  // batch_bytes_max() in all.
   Status append(std::vector<Batch> batches, Done done);
   // Records term and adopted term.
   Status set_state(ReplicaState state, Done done);
@@ -103,25 +84,27 @@ class ShardLog {
   // Header of the first batch at or after log_start, ending at or below `end_max`, whose maximum
   // timestamp is at least `timestamp_ms`.
   Result<std::optional<BatchHeader>> find_timestamp(int64_t timestamp_ms, Offset end_max);
-  // Header of the first batch with the largest maximum timestamp below `end_max`; none when empty.
+  // Header of a batch with the largest maximum timestamp that ends at or below `end_max`; none when
+  // there is no batch.
   Result<std::optional<BatchHeader>> find_max_timestamp(Offset end_max);
 
  private:
   friend class StoreCore;
+  friend class LogReader;
+  friend class Store;
   friend class Recovery;
-  friend class RunReader;
-  friend class Compactor;
+  struct TailBatch {
+    Batch batch;
+    uint64_t sequence;  // of its frame
+  };
 
   StoreCore& core_;
   ShardId id_;
   uint64_t log_id_;  // names this life of the shard in files; never used twice in a directory
-  ReplicaState state_;
-  Offset log_start_{0}, log_end_{0}, durable_end_{0};
-  std::vector<TermStart> terms_;
-  std::vector<Snapshot> snapshots_;  // ascending, at most two
-  std::vector<Run> runs_;            // ascending by offset, no holes
-  std::deque<Batch> tail_;           // newest batches, a suffix of the log
-  uint64_t truncations_ = 0;         // tells an in-flight append that its data is gone
+  LogState log_;
+  Offset durable_end_{0};
+  std::deque<TailBatch> tail_;  // newest batches, a suffix of the log
+  uint64_t truncations_ = 0;    // tells an append in flight that its data is gone
   Status quarantined_;
 };
 

@@ -41,6 +41,10 @@ struct Env {
   env::IoQueue& background_io;
   env::Random& random;
   Metrics& metrics;
+  // Called on the reactor when a log write or an fsync fails; must not return in a real broker (the
+  // page cache has lied, nothing may be acknowledged any more). Empty: ends the process. In the
+  // simulator it crashes the node; the store does nothing more.
+  std::function<void(const Status&)> fatal = {};
 };
 
 struct Retention {

@@ -1,0 +1,240 @@
+#include "broker/storage/wal.h"
+
+#include "broker/base/crc32c.h"
+#include "broker/base/log.h"
+#include "broker/storage/log_files.h"
+
+namespace broker::storage {
+namespace {
+constexpr int64_t kRetrySpareMs = 200;
+constexpr std::string_view kPadding("\0\0\0\0\0\0\0", 7);
+
+uint64_t body_size(const WalFrame& frame) {
+  uint64_t size = frame.head.size();
+  for (const Buffer& b : frame.data) size += b.size();
+  return size;
+}
+
+uint32_t body_crc(const WalFrame& frame) {
+  uint32_t crc = crc32c(frame.head);
+  for (const Buffer& b : frame.data) crc = crc32c_extend(crc, b.data(), b.size());
+  return crc;
+}
+}  // namespace
+
+// Frames that go out in one write. Touched by the I/O thread between submit and done only.
+struct Wal::Job {
+  std::vector<Queued> frames;
+  uint64_t synced = 0;
+  std::string open_spare;  // not empty: the frames begin a new file, made from this one
+};
+
+// What only jobs touch: the open file and the CRC chain.
+struct Wal::Writer {
+  env::FileSystem& fs;
+  std::string dir;
+  Uuid directory;
+  std::unique_ptr<env::File> file;
+  uint32_t chain = 0;
+
+  Status open(const Job& job, std::string& header) {
+    const Queued& first = job.frames.front();
+    file.reset();
+    std::string path = log_path(dir, first.file);
+    RETURN_IF_ERROR(fs.rename(job.open_spare, path));
+    ASSIGN_OR_RETURN(file, fs.open(path, env::OpenMode::kReadWrite));
+    header = encode_file_header({first.file, first.header.sequence, chain, directory});
+    return {};
+  }
+
+  Status run(Job& job) {
+    std::string file_header;
+    if (!job.open_spare.empty()) RETURN_IF_ERROR(open(job, file_header));
+    std::string headers;
+    headers.reserve(job.frames.size() * kFrameHeaderSize);  // no reallocation: views point into it
+    std::vector<std::string_view> pieces;
+    if (!file_header.empty()) pieces.push_back(file_header);
+    for (Queued& q : job.frames) {
+      q.header.prev_crc = chain;
+      q.header.synced = job.synced;
+      q.header.body_crc = body_crc(q.frame);
+      size_t at = headers.size();
+      chain = encode_frame_header(q.header, headers);
+      pieces.push_back(std::string_view(headers.data() + at, kFrameHeaderSize));
+      pieces.push_back(q.frame.head);
+      for (const Buffer& b : q.frame.data) pieces.push_back(b.view());
+      uint64_t used = kFrameHeaderSize + q.header.length;
+      pieces.push_back(kPadding.substr(0, frame_size(q.header.length) - used));
+    }
+    uint64_t position = file_header.empty() ? job.frames.front().position : 0;
+    RETURN_IF_ERROR(file->write_at(position, pieces));
+    RETURN_IF_ERROR(file->sync());
+    return file_header.empty() ? Status() : fs.sync_dir(log_dir(dir));
+  }
+};
+
+Wal::Wal(const Env& env, const StoreOptions& options, Events events)
+    : env_(env),
+      options_(options),
+      events_(std::move(events)),
+      writer_(std::make_shared<Writer>(Writer{env.fs, options.dir, {}, nullptr, 0})),
+      self_(std::make_shared<Wal*>(this)) {}
+
+Wal::~Wal() { *self_ = nullptr; }
+
+void Wal::start(const Uuid& directory, uint64_t file, uint64_t sequence, uint32_t chain) {
+  writer_->directory = directory;
+  writer_->chain = chain;
+  next_file_ = file;
+  next_sequence_ = sequence;
+  durable_sequence_ = sequence - 1;
+}
+
+Status Wal::admit(uint64_t bytes, bool administration) {
+  if (failed_) return Status(Code::kIoError, "the log of " + options_.dir + " has failed");
+  uint64_t reserve = administration ? 0 : options_.log_file_bytes / 16;
+  // With a spare at hand the whole file may be used: administration goes on in the spare.
+  if (!spares_.empty()) reserve = 0;
+  if (file_ != 0 && position_ + bytes + reserve <= options_.log_file_bytes) return {};
+  if (kFileHeaderSize + bytes > options_.log_file_bytes) {
+    return Status(Code::kTooLarge, std::to_string(bytes) + " bytes at once are more than a log file");
+  }
+  if (ready_spare()) return {};
+  return Status(Code::kNoSpace, "the disk of " + options_.dir + " is full");
+}
+
+bool Wal::ready_spare() {
+  if (!spares_.empty()) return true;
+  int64_t now = env_.clock.mono_ms();
+  if (spare_failed_ && now < retry_spare_ms_) return false;
+  // Rare: a burst outran the background. Preallocation is quick next to filling a file.
+  std::string path = spare_path();
+  Status made = make_spare(env_, options_, path);
+  if (made.ok()) {
+    add_spare(path);
+    return true;
+  }
+  if (!spare_failed_) log_warn("storage", "no space for a log file", {{"why", made.to_string()}});
+  spare_failed_ = true;
+  retry_spare_ms_ = now + kRetrySpareMs;
+  return false;
+}
+
+Wal::Place Wal::add(WalFrame frame) {
+  uint64_t length = body_size(frame);
+  uint64_t size = frame_size(length);
+  if (file_ == 0 || position_ + size > options_.log_file_bytes) {
+    roll();
+    open_next_file();
+  }
+  Queued q{std::move(frame), {}, file_, position_};
+  q.header.length = static_cast<uint32_t>(length);
+  q.header.sequence = next_sequence_++;
+  q.header.log_id = q.frame.log_id;
+  q.header.file = static_cast<uint32_t>(file_);
+  q.header.type = q.frame.type;
+  Place place{file_, static_cast<uint32_t>(position_ + kFrameHeaderSize), q.header.sequence};
+  position_ += size;
+  queue_.push_back(std::move(q));
+  pump();
+  return place;
+}
+
+void Wal::roll() {
+  if (file_ == 0) return;
+  uint64_t old = file_;
+  file_ = 0;
+  events_.rolled(old, position_, next_sequence_ - 1);
+}
+
+void Wal::open_next_file() {
+  CHECK(!spares_.empty());  // admit() saw to it
+  opening_.push_back(std::move(spares_.front()));
+  spares_.pop_front();
+  file_ = next_file_++;
+  position_ = kFileHeaderSize;
+  refill_spares();
+}
+
+void Wal::pump() {
+  if (in_flight_ || queue_.empty() || failed_) return;
+  auto job = std::make_shared<Job>();
+  job->synced = durable_sequence_;
+  if (queue_.front().position == kFileHeaderSize) {
+    job->open_spare = std::move(opening_.front());
+    opening_.pop_front();
+  }
+  uint64_t bytes = 0, file = queue_.front().file;
+  while (!queue_.empty() && queue_.front().file == file) {
+    uint64_t size = frame_size(queue_.front().header.length);
+    if (bytes > 0 && bytes + size > options_.job_bytes_max) break;
+    bytes += size;
+    job->frames.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  in_flight_ = true;
+  env_.wal_io.submit([job, writer = writer_] { return writer->run(*job); },
+                     [job, self = self_](Status status) {
+                       if (*self) (*self)->job_done(job, status);
+                     });
+}
+
+void Wal::job_done(const std::shared_ptr<Job>& job, Status status) {
+  in_flight_ = false;
+  if (!status.ok()) {
+    failed_ = true;
+    env_.fatal(status.with_context("write-ahead log of " + options_.dir));
+    return;
+  }
+  durable_sequence_ = job->frames.back().header.sequence;
+  pump();  // the disk works while the callbacks run
+  auto self = self_;
+  for (Queued& q : job->frames) {
+    if (q.frame.durable) q.frame.durable();
+    if (!*self) return;  // the callback closed the store
+  }
+  events_.synced();
+}
+
+void Wal::add_spare(std::string path) {
+  spares_.push_back(std::move(path));
+  spare_failed_ = false;
+}
+
+std::string Wal::spare_path() {
+  return log_dir(options_.dir) + "/spare-" + std::to_string(++spare_number_);
+}
+
+Status Wal::make_spare(const Env& env, const StoreOptions& options, const std::string& path) {
+  ASSIGN_OR_RETURN(uint64_t free, env.fs.free_bytes(options.dir));
+  if (free < options.free_bytes_min + options.log_file_bytes) {
+    return Status(Code::kNoSpace, std::to_string(free) + " bytes are free");
+  }
+  ASSIGN_OR_RETURN(auto file, env.fs.open(path, env::OpenMode::kCreate));
+  Status status = file->allocate(options.log_file_bytes);
+  if (status.ok()) return {};
+  file.reset();
+  env.fs.remove(path).ignore_error("found and removed by the next open");
+  return status;
+}
+
+void Wal::refill_spares() {
+  if (preparing_ || spares_.size() >= options_.spare_files) return;
+  preparing_ = true;
+  std::string path = spare_path();
+  env_.background_io.submit(
+      [env = env_, options = options_, path] { return make_spare(env, options, path); },
+      [self = self_, path](Status status) {
+        Wal* wal = *self;
+        if (!wal) return;
+        wal->preparing_ = false;
+        if (status.ok()) {
+          wal->add_spare(path);
+          return wal->refill_spares();
+        }
+        wal->spare_failed_ = true;
+        wal->retry_spare_ms_ = wal->env_.clock.mono_ms() + kRetrySpareMs;
+      });
+}
+
+}  // namespace broker::storage
