@@ -10,6 +10,7 @@
 
 #include "broker/cluster/metadata.h"
 #include "broker/partition/producers.h"
+#include "broker/proto/coordination.pb.h"
 #include "broker/replication/core/replica.h"
 #include "broker/storage/store.h"
 
@@ -138,6 +139,9 @@ class Partition {
   void rebuild_producers();
   void seal_if_asked();
   void role_changed();
+  // Runs after every input: completes, wakes and reports what it changed. Callbacks may call back.
+  void settle();
+  void note_batch(const Batch& batch);
 
   Surroundings& around_;
   storage::ShardLog& log_;
@@ -153,6 +157,11 @@ class Partition {
   std::optional<Offset> seal_end_;  // one past the seal in this log, committed or not
   uint64_t bytes_since_snapshot_ = 0;
   std::optional<replication::LeaderView> view_;
+  struct {
+    bool role = false, high_watermark = false, durable = false, report = false;
+  } changed_;
+  bool settling_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for late completions
 };
 
 }  // namespace broker::partition

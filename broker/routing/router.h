@@ -28,9 +28,9 @@ class Router {
   Router(BrokerId self, env::Clock& clock, env::Executor& executor, cluster::Metadata& metadata,
          partition::Partitions& partitions, RequestTransport& transport);
 
-  // As Partition::append; retries kNotLeader and kUnavailable (a leader that moves) until
-  // `timeout_ms` when `retry` (a retry after a lost answer can store twice: callers that promise
-  // exactly-once pass false or an idempotent batch).
+  // As Partition::append, and retries while the batch is certainly not stored (no leader, a leader
+  // that moves) until `timeout_ms`. kPolicyViolation: the shard is closed, choose among its
+  // children. kTimeout: the outcome is unknown.
   void append(const ShardId& shard, Buffer batch, partition::Acks acks, int64_t timeout_ms,
               partition::AppendDone done);
   // Committed batches from `from`; waits up to `wait_ms` for the first byte.
@@ -45,7 +45,17 @@ class Router {
   void on_request(const Buffer& request, std::function<void(std::string, std::vector<Buffer>)> reply);
 
  private:
-  struct Attempt;
+  std::optional<BrokerId> leader_of(const ShardId& shard) const;
+  template <class T>
+  void retrying(int64_t deadline_ms, std::function<void(std::function<void(Result<T>)>)> once,
+                std::function<void(Result<T>)> done);
+  void append_here(const ShardId& shard, const Buffer& batch, partition::Acks acks,
+                   partition::AppendDone done);
+  void read_here(const ShardId& shard, Offset from, size_t bytes_max, int64_t deadline_ms,
+                 std::function<void(Result<partition::Fetched>)> done);
+  Result<ShardOffsets> offsets_here(const ShardId& shard);
+  Result<Offset> offset_at_here(const ShardId& shard, int64_t timestamp_ms);
+
   BrokerId self_;
   env::Clock& clock_;
   env::Executor& executor_;

@@ -1,6 +1,8 @@
 #pragma once
 // The reactor: an Executor over a Boost.Asio io_context that one thread runs. Sockets of that
 // thread use context(); other threads only post().
+#include <utility>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <unordered_map>

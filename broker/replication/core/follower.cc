@@ -82,7 +82,10 @@ void Replica::on_append(BrokerId from, Append message) {
       acknowledge(true);
       return;
     }
-    host_.append(std::move(fresh));
+    if (!host_.append(std::move(fresh)).ok()) {
+      acknowledge(true);  // the leader tries again in a while
+      return;
+    }
   }
   expose(message.high_watermark);
   Offset start = std::min(message.log_start, high_watermark_);

@@ -83,7 +83,10 @@ void Replica::on_append_reply(Progress& peer, const AppendReply& reply, int64_t 
   }
   if (reply.attach_id != peer.attach_id || peer.stage != Progress::kReplicating) return;
   if (reply.reattach) {
-    attach(peer, now_ms);
+    peer.stage = Progress::kDetached;  // the tick attaches again: never in a tight loop
+    peer.caught_up = false;
+    update_view();
+    host_.want_tick();
     return;
   }
   peer.durable_end = std::max(peer.durable_end, reply.durable_end);

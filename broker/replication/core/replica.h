@@ -80,7 +80,8 @@ class Host {
   // Whole batches from `from`, about `bytes_max` (at least one batch when there is any).
   virtual Result<std::vector<Batch>> read(Offset from, size_t bytes_max) = 0;
 
-  virtual void append(std::vector<Batch> batches) = 0;  // follower: the leader's batches
+  // Follower: the leader's batches. An error (disk full) means that nothing was appended.
+  virtual Status append(std::vector<Batch> batches) = 0;
   virtual void truncate(Offset end) = 0;
   virtual void reset(Offset start) = 0;
   virtual void advance_log_start(Offset start) = 0;     // follower: the leader deleted older records

@@ -48,9 +48,10 @@ struct Node : Host {
     }
     return out;
   }
-  void append(std::vector<Batch> batches) override {
+  Status append(std::vector<Batch> batches) override {
     for (auto& b : batches) log.push_back(b);
     pending.push_back({Op::kAppend, log, {}});
+    return {};
   }
   void truncate(Offset end) override {
     log.resize(static_cast<size_t>(end.value));
@@ -253,7 +254,7 @@ void World::step() {
       if (node.alive && node.replica->may_append(8).ok()) {
         auto [it, fresh] = leaders_of_terms.emplace(node.replica->term().value, n);
         ASSERT_EQ(it->second, n) << "two leaders in term " << it->first;
-        node.append({entry(node.log_end(), node.replica->term(), next_value++)});
+        ASSERT_TRUE(node.append({entry(node.log_end(), node.replica->term(), next_value++)}).ok());
         node.replica->on_appended(8);
       }
       break;
@@ -324,7 +325,8 @@ TEST(ReplicaWorld, NothingCommittedIsLostUnderFaults) {
     ASSERT_TRUE(leader.replica->committed());
     size_t before = world.committed.size();
     ASSERT_TRUE(leader.replica->may_append(8).ok());
-    leader.append({entry(leader.log_end(), leader.replica->term(), world.next_value++)});
+    ASSERT_TRUE(
+        leader.append({entry(leader.log_end(), leader.replica->term(), world.next_value++)}).ok());
     leader.replica->on_appended(8);
     settle();
     ASSERT_GT(world.committed.size(), before) << "no progress after healing";

@@ -1,0 +1,167 @@
+#include "broker/cluster/session.h"
+
+#include "broker/base/log.h"
+
+namespace broker::cluster {
+namespace {
+
+Code code_from_name(const std::string& name) {
+  for (int i = 0; i <= static_cast<int>(Code::kInternal); i++) {
+    if (to_string(static_cast<Code>(i)) == name) return static_cast<Code>(i);
+  }
+  return Code::kInternal;
+}
+
+}  // namespace
+
+Session::Session(env::Clock& clock, env::Executor& executor, Metadata& metadata, v1::Register self)
+    : clock_(clock), executor_(executor), metadata_(metadata), self_(std::move(self)) {}
+
+void Session::start(CoordinatorLink& link, SessionHandlers handlers) {
+  link_ = &link;
+  handlers_ = std::move(handlers);
+  schedule_heartbeat();
+}
+
+void Session::on_connected() {
+  connected_ = true;
+  welcomed_ = false;
+  v1::BrokerMessage message;
+  *message.mutable_register_() = self_;
+  link_->send(message);
+}
+
+void Session::on_disconnected() {
+  if (welcomed_) log_warn("session", "the coordinator is gone; produce and fetch go on");
+  connected_ = welcomed_ = false;
+  fail_admin(Status(Code::kUnavailable, "the connection to the coordinator was lost"));
+}
+
+void Session::on_message(const v1::CoordinatorMessage& message) {
+  using M = v1::CoordinatorMessage;
+  switch (message.message_case()) {
+    case M::kWelcome:
+      welcomed_ = true;
+      if (message.welcome().heartbeat_ms() > 0) heartbeat_ms_ = message.welcome().heartbeat_ms();
+      log_info("session", "registered", {{"cluster_id", message.welcome().cluster_id()}});
+      send_heartbeat();
+      handlers_.welcomed();
+      break;
+    case M::kRefused:
+      log_error("session", "the coordinator refuses this broker",
+                {{"reason", message.refused().reason()}});
+      break;
+    case M::kMetadata: metadata_.apply(message.metadata()); break;
+    case M::kNewTerms: handlers_.new_terms(message.new_terms()); break;
+    case M::kPrepareTransfer: handlers_.prepare_transfer(message.prepare_transfer()); break;
+    case M::kStopAllowed: handlers_.stop_allowed(); break;
+    case M::kAdmin: {
+      auto waiting = admin_.find(message.admin().id());
+      if (waiting == admin_.end()) break;  // its time ran out
+      Admin admin = std::move(waiting->second);
+      admin_.erase(waiting);
+      executor_.cancel(admin.timer);
+      Code code = code_from_name(message.admin().code());
+      if (code == Code::kOk) {
+        admin.done(message.admin());
+      } else {
+        admin.done(Status(code, message.admin().message()));
+      }
+      break;
+    }
+    case M::MESSAGE_NOT_SET: log_warn("session", "unknown message from the coordinator"); break;
+  }
+}
+
+void Session::send_heartbeat() {
+  if (!welcomed_) return;
+  v1::BrokerMessage message;
+  auto* heartbeat = message.mutable_heartbeat();
+  for (BrokerId peer : handlers_.peers_heard()) heartbeat->add_hears(peer.value);
+  heartbeat->set_stopping(stopping_);
+  link_->send(message);
+}
+
+void Session::schedule_heartbeat() {
+  executor_.schedule_after(heartbeat_ms_, [this] {
+    send_heartbeat();
+    schedule_heartbeat();
+  });
+}
+
+void Session::heartbeat_now() { send_heartbeat(); }
+
+void Session::ask_to_stop() {
+  stopping_ = true;
+  send_heartbeat();
+}
+
+void Session::report(const v1::LeaderReport& report) {
+  *reports_.add_reports() = report;
+  flush_soon();
+}
+
+void Session::answer(const v1::NewTermResult& result) {
+  *results_.add_results() = result;
+  flush_soon();
+}
+
+void Session::transfer_ready(const v1::TransferReady& ready) {
+  v1::BrokerMessage message;
+  *message.mutable_transfer_ready() = ready;
+  link_->send(message);
+}
+
+void Session::flush_soon() {
+  if (flush_scheduled_) return;
+  flush_scheduled_ = true;
+  executor_.post([this] { flush(); });
+}
+
+void Session::flush() {
+  flush_scheduled_ = false;
+  if (welcomed_ && results_.results_size() > 0) {
+    v1::BrokerMessage message;
+    message.mutable_new_term_results()->Swap(&results_);
+    link_->send(message);
+  }
+  if (welcomed_ && reports_.reports_size() > 0) {
+    v1::BrokerMessage message;
+    message.mutable_leader_reports()->Swap(&reports_);
+    link_->send(message);
+  }
+  // Without a session they are worthless: a new one asks again, and `welcomed` reports again.
+  results_.Clear();
+  reports_.Clear();
+}
+
+void Session::admin(v1::AdminRequest request, int64_t timeout_ms, AdminDone done) {
+  if (!welcomed_) {
+    done(Status(Code::kUnavailable, "there is no connection to the coordinator; try again later"));
+    return;
+  }
+  uint64_t id = next_admin_id_++;
+  request.set_id(id);
+  env::TimerId timer = executor_.schedule_after(timeout_ms, [this, id] {
+    auto waiting = admin_.find(id);
+    if (waiting == admin_.end()) return;
+    AdminDone done = std::move(waiting->second.done);
+    admin_.erase(waiting);
+    done(Status(Code::kTimeout, "the coordinator did not answer in time; look before you retry"));
+  });
+  admin_.emplace(id, Admin{std::move(done), timer});
+  v1::BrokerMessage message;
+  *message.mutable_admin() = std::move(request);
+  link_->send(message);
+}
+
+void Session::fail_admin(const Status& status) {
+  auto failed = std::move(admin_);
+  admin_.clear();
+  for (auto& [id, admin] : failed) {
+    executor_.cancel(admin.timer);
+    admin.done(status);
+  }
+}
+
+}  // namespace broker::cluster

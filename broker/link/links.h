@@ -1,0 +1,55 @@
+#pragma once
+// Connections between this broker and its peers: framed TCP, with mutual TLS when certificates are
+// given. Dials every broker of the metadata, keeps trying, tells when a peer comes and goes, and
+// carries replication messages and forwarded requests. Built by app; on the reactor. A peer is "up"
+// while our connection to it is open and it was heard from within the link time-out.
+#include <memory>
+
+#include "broker/cluster/metadata.h"
+#include "broker/env/posix/asio_executor.h"
+#include "broker/link/frame.h"
+#include "broker/partition/partitions.h"
+#include "broker/routing/router.h"
+
+namespace broker::link {
+
+struct TlsFiles {
+  std::string ca, cert, key;  // PEM; all or none. Read again for every connection.
+  bool enabled() const { return !ca.empty(); }
+};
+
+struct LinkOptions {
+  std::string listen_host = "127.0.0.1";
+  uint16_t listen_port = 0;  // 0: any
+  TlsFiles tls;
+  int64_t heartbeat_ms = 200;
+  int64_t silent_ms = 1000;       // a peer silent for longer is down
+  int64_t redial_ms = 100;        // doubled up to 1 s
+  size_t queue_bytes_max = 64u << 20;  // to one peer; above it the connection is given up
+};
+
+struct LinkHandlers {
+  std::function<void(BrokerId, const ShardId&, replication::Message)> message;
+  std::function<void(const replication::Member&, bool up)> peer;
+  std::function<void(const Buffer&, std::function<void(std::string, std::vector<Buffer>)>)> request;
+};
+
+class Links : public partition::PeerTransport, public routing::RequestTransport {
+ public:
+  Links(env::AsioExecutor& executor, env::Clock& clock, cluster::Metadata& metadata, Hello self,
+        LinkOptions options);
+  ~Links() override;
+  // Listens, then dials whoever the metadata names, now and later.
+  Status start(LinkHandlers handlers);
+  uint16_t port() const;
+
+  void send(BrokerId to, const ShardId& shard, const replication::Message& message) override;
+  std::vector<BrokerId> heard() const override;
+  void request(BrokerId to, std::string head, std::vector<Buffer> payload, Reply reply) override;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace broker::link

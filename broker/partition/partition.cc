@@ -1,0 +1,450 @@
+#include "broker/partition/partition.h"
+
+#include <algorithm>
+
+#include "broker/base/log.h"
+#include "broker/partition/seal.h"
+
+namespace broker::partition {
+namespace {
+
+constexpr uint64_t kSnapshotBytes = 32 << 20;  // appended between two producer snapshots
+constexpr size_t kScanBytes = 1 << 20;
+
+storage::ReplicaState to_storage(const replication::ReplicaState& s) {
+  return {s.term, s.adopted_term};
+}
+
+replication::Assignment to_assignment(const cluster::v1::Shard& shard, int min_insync) {
+  replication::Assignment assignment;
+  assignment.term = Term{shard.term()};
+  if (shard.has_leader()) assignment.leader = BrokerId{shard.leader()};
+  auto members = [](const auto& replicas) {
+    std::vector<replication::Member> out;
+    for (const auto& replica : replicas) {
+      out.push_back({BrokerId{replica.broker()}, Uuid::parse(replica.directory()).value_or(Uuid{})});
+    }
+    return out;
+  };
+  assignment.voters = members(shard.replicas());
+  assignment.next_voters = members(shard.next_replicas());
+  assignment.learners = members(shard.learners());
+  assignment.min_insync = min_insync;
+  return assignment;
+}
+
+}  // namespace
+
+// The replication core's hands: the shard's log and the broker around it.
+struct Partition::HostImpl : replication::Host {
+  explicit HostImpl(Partition& p) : partition(p), log(p.log_) {}
+
+  Offset log_start() const override { return log.log_start(); }
+  Offset log_end() const override { return log.log_end(); }
+  Offset durable_end() const override { return log.durable_end(); }
+  std::vector<replication::TermStart> log_terms() const override {
+    std::vector<replication::TermStart> terms;
+    for (const auto& entry : log.terms()) terms.push_back({entry.term, entry.start});
+    return terms;
+  }
+  Result<std::vector<Batch>> read(Offset from, size_t bytes_max) override {
+    return log.read(from, bytes_max, log.log_end());
+  }
+  // Wraps what is to happen when an operation is durable; nothing when the partition is gone.
+  storage::ShardLog::Done when_durable(std::function<void()> then) {
+    return [alive = partition.alive_, &p = partition, then = std::move(then)](Status status) {
+      if (!*alive) return;
+      CHECK(status.ok());
+      then();
+      p.changed_.durable = true;
+      p.settle();
+    };
+  }
+  Status append(std::vector<Batch> batches) override {
+    std::vector<Batch> copy = batches;
+    RETURN_IF_ERROR(log.append(std::move(batches),
+                               when_durable([this] { partition.replica_->on_durable(); })));
+    for (const auto& batch : copy) partition.note_batch(batch);
+    return {};
+  }
+  void truncate(Offset end) override {
+    must(log.truncate(end, when_durable([this] { partition.replica_->on_durable(); })), "truncate");
+    if (partition.seal_end_ && *partition.seal_end_ > end) partition.seal_end_.reset();
+    partition.rebuild_producers();
+  }
+  void reset(Offset start) override {
+    must(log.reset(start, when_durable([this] { partition.replica_->on_durable(); })), "reset");
+    partition.seal_end_.reset();
+    partition.producers_.clear();
+  }
+  void advance_log_start(Offset start) override {
+    must(log.set_log_start(start, when_durable([] {})), "set log start");
+  }
+  void persist(replication::ReplicaState state) override {
+    must(log.set_state(to_storage(state),
+                       when_durable([this, state] { partition.replica_->on_persisted(state); })),
+         "persist state");
+  }
+  // The store keeps room for administration when the disk is full. Without even that the replica
+  // stays silent: what was not persisted is never answered.
+  void must(const Status& status, const char* what) {
+    if (status.ok()) return;
+    log_error("partition", "the log refuses administration",
+              {{"shard", partition.id().to_string()}, {"what", what}, {"error", status.to_string()}});
+  }
+
+  void send(BrokerId to, replication::Message message) override {
+    partition.around_.send(to, partition.id(), std::move(message));
+  }
+  void answer_new_term(const replication::HeadAnswer& answer) override {
+    partition.around_.answer_new_term(partition.id(), answer);
+  }
+  void role_changed(replication::Role role, Term term) override {
+    log_info("partition", "role",
+             {{"stream", partition.stream_->name()},
+              {"shard", partition.id().index},
+              {"role", replication::to_string(role)},
+              {"term", term.value},
+              {"log_end", log.log_end().value}});
+    if (role != replication::Role::kLeader) partition.view_.reset();
+    partition.changed_.role = true;
+  }
+  void high_watermark_advanced(Offset) override { partition.changed_.high_watermark = true; }
+  void leader_view_changed(const replication::LeaderView& view) override {
+    partition.view_ = view;
+    partition.changed_.report = true;
+  }
+  void transfer_ready(Term term, BrokerId target, bool ready) override {
+    partition.around_.transfer_ready(partition.id(), term, target, ready);
+  }
+  void want_tick() override { partition.around_.want_tick(partition.id()); }
+
+  Partition& partition;
+  storage::ShardLog& log;
+};
+
+Partition::Partition(Surroundings& around, storage::ShardLog& log,
+                     const replication::ReplicaOptions& options, cluster::StreamPtr stream)
+    : around_(around), log_(log), stream_(std::move(stream)) {
+  host_ = std::make_unique<HostImpl>(*this);
+  auto recovered = log_.state();
+  replica_ = std::make_unique<replication::Replica>(
+      around_.self(), *host_, options,
+      replication::ReplicaState{recovered.term, recovered.adopted_term}, log_.log_start());
+  rebuild_producers();
+  if (log_.quarantined().ok() && log_.log_end() > log_.log_start()) {
+    auto last = log_.read(log_.log_end() - 1, 1, log_.log_end());
+    if (last.ok() && !last->empty() && parse_seal(last->back()).ok()) seal_end_ = log_.log_end();
+  }
+}
+
+Partition::~Partition() {
+  *alive_ = false;
+  fail_waiters(Status(Code::kTimeout, "the shard has left this broker; look before you retry"));
+  wake_readers();
+}
+
+void Partition::rebuild_producers() {
+  producers_.clear();
+  if (!log_.quarantined().ok()) return;
+  Offset at = log_.log_start();
+  if (auto snapshot = log_.snapshot()) {
+    auto table = Producers::decode(snapshot->blob);
+    if (table.ok() && snapshot->at >= at) {
+      producers_ = std::move(*table);
+      at = snapshot->at;
+    }
+  }
+  while (at < log_.log_end()) {
+    auto batches = log_.read(at, kScanBytes, log_.log_end());
+    if (!batches.ok() || batches->empty()) {
+      log_error("partition", "cannot read the log for its producers",
+                {{"shard", id().to_string()}, {"error", batches.status().to_string()}});
+      return;
+    }
+    for (const auto& batch : *batches) {
+      producers_.apply(batch.header);
+      at = batch.header.end_offset();
+    }
+  }
+}
+
+void Partition::note_batch(const Batch& batch) {
+  producers_.apply(batch.header);
+  if (batch.header.control() && parse_seal(batch).ok()) seal_end_ = batch.header.end_offset();
+  bytes_since_snapshot_ += batch.bytes.size();
+  if (bytes_since_snapshot_ >= kSnapshotBytes) save_producers();
+}
+
+void Partition::save_producers() {
+  if (bytes_since_snapshot_ == 0 || !log_.quarantined().ok()) return;
+  bytes_since_snapshot_ = 0;
+  Status status = log_.save_snapshot(log_.log_end(), producers_.encode(), [](Status) {});
+  status.ignore_error("recovery reads the log instead");
+}
+
+void Partition::append(Buffer bytes, Acks acks, AppendDone done) {
+  auto header = parse_batch_header(bytes.view());
+  Status status = header.ok() ? check_append(*header) : header.status();
+  if (!status.ok()) {
+    done(status);
+    return;
+  }
+  append_checked(std::move(bytes), *header, acks, std::move(done));
+  settle();
+}
+
+Status Partition::check_append(const BatchHeader& header) const {
+  if (stream_->map.deleting()) return Status(Code::kNotFound, "the stream is being deleted");
+  RETURN_IF_ERROR(replica_->may_append(static_cast<size_t>(header.size)));
+  if (seal_end_ || shard().state() != cluster::v1::SHARD_STATE_OPEN) {
+    return Status(Code::kNotLeader, "the shard is closed; its children take over");
+  }
+  int32_t limit = stream_->map.config().record_bytes_max();
+  if (limit > 0 && header.size > limit) {
+    return Status(Code::kTooLarge, "a batch of " + std::to_string(header.size) +
+                                       " bytes is above the stream's record_bytes_max of " +
+                                       std::to_string(limit));
+  }
+  return {};
+}
+
+void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, AppendDone done) {
+  Appended answer{log_.log_end(), log_.log_start(), -1};
+  if (header.idempotent()) {
+    auto verdict = producers_.check(header);
+    if (verdict.duplicate) {
+      answer.base_offset = verdict.duplicate->first;
+      finish_when(acks, verdict.duplicate->second, answer, std::move(done));
+      return;
+    }
+    if (verdict.code != Code::kOk) {
+      done(Status(verdict.code, verdict.reason));
+      return;
+    }
+  }
+  // The batch is ours from here on: offset and epoch lie outside its CRC.
+  patch_batch(const_cast<char*>(bytes.data()), log_.log_end(), replica_->term());
+  header.base_offset = log_.log_end();
+  header.term = replica_->term();
+  Batch batch{header, std::move(bytes)};
+  Status status = log_.append(
+      {batch}, host_->when_durable([this] { replica_->on_durable(); }));
+  if (!status.ok()) {
+    done(status);
+    return;
+  }
+  note_batch(batch);
+  finish_when(acks, header.end_offset(), answer, std::move(done));
+  replica_->on_appended(batch.bytes.size());
+}
+
+void Partition::finish_when(Acks acks, Offset end, Appended answer, AppendDone done) {
+  if (acks == Acks::kNone) {
+    done(answer);
+    return;
+  }
+  auto& waiters = acks == Acks::kAll ? commit_waiters_ : durable_waiters_;
+  auto at = waiters.end();
+  while (at != waiters.begin() && std::prev(at)->end > end) --at;  // a repeat of an older batch
+  waiters.insert(at, {end, answer, std::move(done)});
+  changed_.high_watermark = changed_.durable = true;
+}
+
+void Partition::settle() {
+  if (settling_) return;
+  settling_ = true;
+  auto alive = alive_;
+  while (*alive && (changed_.role || changed_.high_watermark || changed_.durable ||
+                    changed_.report)) {
+    auto changed = std::exchange(changed_, {});
+    if (changed.role) role_changed();
+    if (*alive && (changed.high_watermark || changed.durable)) complete_committed();
+    if (*alive && (changed.role || changed.high_watermark)) wake_readers();
+    if (*alive && (changed.report || changed.high_watermark) && is_leader()) {
+      seal_if_asked();
+      // The coordinator waits for a seal to be committed; other progress it learns from the view.
+      bool sealed = closed() && shard().state() == cluster::v1::SHARD_STATE_SEALING;
+      if (changed.report || sealed) around_.report(id());
+    }
+  }
+  if (*alive) settling_ = false;
+}
+
+void Partition::complete_committed() {
+  auto alive = alive_;
+  auto complete = [&](std::deque<CommitWaiter>& waiters, Offset reached) {
+    while (*alive && !waiters.empty() && waiters.front().end <= reached) {
+      CommitWaiter waiter = std::move(waiters.front());
+      waiters.pop_front();
+      waiter.done(waiter.answer);
+    }
+  };
+  if (!is_leader()) return;
+  complete(commit_waiters_, replica_->committed() ? high_watermark() : Offset{-1});
+  if (*alive) complete(durable_waiters_, log_.durable_end());
+}
+
+void Partition::fail_waiters(const Status& status) {
+  auto commit = std::move(commit_waiters_);
+  auto durable = std::move(durable_waiters_);
+  commit_waiters_.clear();
+  durable_waiters_.clear();
+  for (auto* waiters : {&commit, &durable}) {
+    for (auto& waiter : *waiters) waiter.done(status);
+  }
+}
+
+void Partition::role_changed() {
+  if (is_leader()) return;
+  fail_waiters(Status(Code::kTimeout, "leadership has moved; the record may or may not be stored"));
+}
+
+void Partition::seal_if_asked() {
+  if (shard().state() != cluster::v1::SHARD_STATE_SEALING || seal_end_ || !replica_->committed() ||
+      !replica_->may_append(0).ok()) {
+    return;
+  }
+  Buffer bytes = Buffer::from_string(make_seal(producers_.encode(), around_.wall_ms()));
+  auto header = parse_batch_header(bytes.view());
+  CHECK(header.ok());
+  append_checked(std::move(bytes), *header, Acks::kNone, [](Result<Appended>) {});
+}
+
+bool Partition::closed() const { return seal_end_ && high_watermark() >= *seal_end_; }
+
+Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica) {
+  if (!is_leader() && !any_replica) {
+    return Status(Code::kNotLeader, "this broker does not lead the shard");
+  }
+  Offset limit = high_watermark();
+  if (from > limit && is_leader() && !replica_->committed() && from <= log_end()) {
+    return Status(Code::kUnavailable, "the new leader does not know yet what is committed");
+  }
+  if (from < log_start() || from > limit) {
+    return Status(Code::kOutOfRange, "offset " + std::to_string(from.value) + " is outside [" +
+                                         std::to_string(log_start().value) + ", " +
+                                         std::to_string(limit.value) + "]");
+  }
+  Fetched fetched;
+  fetched.high_watermark = limit;
+  fetched.log_start = log_start();
+  if (from == limit) return fetched;
+  ASSIGN_OR_RETURN(fetched.batches, log_.read(from, bytes_max, limit));
+  for (const auto& batch : fetched.batches) fetched.bytes += batch.bytes.size();
+  return fetched;
+}
+
+Partition::WaitId Partition::wait_past(Offset offset, std::function<void()> wake) {
+  WaitId id = next_wait_++;
+  read_waiters_.emplace(offset, std::pair(id, std::move(wake)));
+  read_waits_.emplace(id, offset);
+  return id;
+}
+
+void Partition::cancel_wait(WaitId id) {
+  auto wait = read_waits_.find(id);
+  if (wait == read_waits_.end()) return;
+  auto [first, last] = read_waiters_.equal_range(wait->second);
+  for (auto it = first; it != last; ++it) {
+    if (it->second.first != id) continue;
+    read_waiters_.erase(it);
+    break;
+  }
+  read_waits_.erase(wait);
+}
+
+void Partition::wake_readers() {
+  // All of them when there is nothing to wait for here any more.
+  bool everyone = !*alive_ || !is_leader() || closed();
+  std::vector<std::function<void()>> woken;
+  while (!read_waiters_.empty() &&
+         (everyone || read_waiters_.begin()->first < high_watermark())) {
+    auto first = read_waiters_.begin();
+    woken.push_back(std::move(first->second.second));
+    read_waits_.erase(first->second.first);
+    read_waiters_.erase(first);
+  }
+  for (auto& wake : woken) wake();
+}
+
+TermEnd Partition::term_end(Term term) const {
+  const auto& terms = log_.terms();
+  auto next = std::find_if(terms.begin(), terms.end(),
+                           [&](const auto& entry) { return entry.term > term; });
+  if (next == terms.begin()) return {kNoTerm, Offset{-1}};
+  Offset end = next == terms.end() ? log_end() : next->start;
+  // The leader's own term may not have an entry yet: it ends where the log does.
+  Term found = std::prev(next)->term;
+  if (next == terms.end() && term == replica_->term()) found = term;
+  return {found, end};
+}
+
+Result<std::optional<BatchHeader>> Partition::find_timestamp(int64_t timestamp_ms) {
+  return log_.find_timestamp(timestamp_ms, high_watermark());
+}
+
+Result<std::optional<BatchHeader>> Partition::find_max_timestamp() {
+  return log_.find_max_timestamp(high_watermark());
+}
+
+void Partition::on_metadata(cluster::StreamPtr stream) {
+  bool was_open = shard().state() == cluster::v1::SHARD_STATE_OPEN;
+  stream_ = std::move(stream);
+  if (was_open && shard().state() != cluster::v1::SHARD_STATE_OPEN) changed_.role = true;
+  replica_->on_assignment(to_assignment(shard(), stream_->map.config().min_insync()),
+                          around_.mono_ms());
+  if (is_leader()) changed_.report = true;
+  settle();
+}
+
+void Partition::on_message(BrokerId from, replication::Message message) {
+  if (!log_.quarantined().ok()) return;
+  replica_->on_message(from, std::move(message), around_.mono_ms());
+  settle();
+}
+
+void Partition::on_peer(const replication::Member& peer, bool up) {
+  replica_->on_peer(peer, up, around_.mono_ms());
+  settle();
+}
+
+void Partition::prepare_transfer(Term term, BrokerId target) {
+  replica_->prepare_transfer(term, target, around_.mono_ms());
+  settle();
+}
+
+bool Partition::tick() {
+  bool again = replica_->tick(around_.mono_ms());
+  settle();
+  return again;
+}
+
+void Partition::apply_retention(storage::Store& store) {
+  const auto& config = stream_->map.config();
+  if (!is_leader() || (config.retention_ms() <= 0 && config.retention_bytes() <= 0)) return;
+  storage::Retention retention;
+  if (config.retention_ms() > 0) retention.ms = config.retention_ms();
+  if (config.retention_bytes() > 0) retention.bytes = config.retention_bytes();
+  auto start = store.apply_retention(id(), retention, high_watermark());
+  if (!start.ok()) {
+    log_warn("partition", "retention failed",
+             {{"shard", id().to_string()}, {"error", start.status().to_string()}});
+  }
+}
+
+std::optional<cluster::v1::LeaderReport> Partition::leader_report() const {
+  if (!is_leader() || !view_) return std::nullopt;
+  cluster::v1::LeaderReport report;
+  report.mutable_shard()->set_stream_id(id().stream.to_string());
+  report.mutable_shard()->set_index(id().index);
+  report.set_term(view_->term.value);
+  report.set_committed(view_->committed);
+  for (BrokerId b : view_->in_sync) report.add_in_sync(b.value);
+  for (BrokerId b : view_->caught_up) report.add_caught_up(b.value);
+  if (closed()) report.set_sealed_end_offset(seal_end_->value);
+  report.set_high_watermark(high_watermark().value);
+  return report;
+}
+
+}  // namespace broker::partition

@@ -1,0 +1,233 @@
+#include "broker/partition/partitions.h"
+
+#include "broker/base/log.h"
+
+namespace broker::partition {
+namespace {
+
+constexpr int64_t kTickMs = 50;
+constexpr int64_t kRetentionMs = 10'000;
+
+std::optional<ShardId> to_shard_id(const cluster::v1::ShardRef& ref) {
+  auto stream = Uuid::parse(ref.stream_id());
+  if (!stream) return std::nullopt;
+  return ShardId{*stream, ref.index()};
+}
+
+}  // namespace
+
+Partitions::Partitions(Parts parts, BrokerId self, replication::ReplicaOptions options)
+    : parts_(parts), self_(self), options_(options) {}
+
+Partitions::~Partitions() = default;
+
+void Partitions::start() {
+  parts_.metadata.add_listener([this](const cluster::Metadata::Change& change) {
+    on_metadata(change);
+  });
+  cluster::Metadata::Change everything;
+  everything.changed = parts_.metadata.streams();
+  on_metadata(everything);
+  parts_.store.for_each([this](storage::ShardLog& log) {
+    if (partitions_.contains(log.id())) return;
+    log_warn("partitions", "a shard's log is here whose stream is not known (yet): kept",
+             {{"shard", log.id().to_string()}, {"records", log.log_end() - log.log_start()}});
+  });
+  parts_.executor.schedule_after(kRetentionMs, [this] { retention(); });
+}
+
+Partition* Partitions::find(const ShardId& id) {
+  auto it = partitions_.find(id);
+  return it == partitions_.end() ? nullptr : it->second.get();
+}
+
+void Partitions::for_each(const std::function<void(Partition&)>& visit) {
+  for (auto& [id, partition] : partitions_) visit(*partition);
+}
+
+size_t Partitions::leader_count() const {
+  size_t count = 0;
+  for (const auto& [id, partition] : partitions_) count += partition->is_leader();
+  return count;
+}
+
+bool Partitions::member_of(const cluster::v1::Shard& shard) const {
+  const std::string directory = parts_.store.directory_id().to_string();
+  for (const auto* members : {&shard.replicas(), &shard.next_replicas(), &shard.learners()}) {
+    for (const auto& member : *members) {
+      if (member.broker() == self_.value && member.directory() == directory) return true;
+    }
+  }
+  return false;
+}
+
+void Partitions::on_metadata(const cluster::Metadata::Change& change) {
+  for (const auto& stream : change.changed) follow(stream);
+  for (const auto& stream : change.removed) {
+    for (const auto& shard : stream->map.shards()) {
+      drop({stream->id, shard.index()}, "stream deleted");
+    }
+  }
+}
+
+void Partitions::follow(const cluster::StreamPtr& stream) {
+  for (const auto& shard : stream->map.shards()) {
+    ShardId id{stream->id, shard.index()};
+    if (stream->map.deleting() || !member_of(shard)) {
+      drop(id, stream->map.deleting() ? "stream deleted" : "moved to other brokers");
+      continue;
+    }
+    Partition* partition = find(id);
+    if (!partition) partition = open(id, stream);
+    if (partition) partition->on_metadata(stream);
+  }
+}
+
+Partition* Partitions::open(const ShardId& id, const cluster::StreamPtr& stream) {
+  storage::ShardLog* log = parts_.store.find(id);
+  if (!log) {
+    auto created = parts_.store.create(id, {}, [](Status) {});
+    if (!created.ok()) {
+      log_error("partitions", "cannot create a shard's log",
+                {{"shard", id.to_string()}, {"error", created.status().to_string()}});
+      return nullptr;
+    }
+    log = *created;
+  }
+  if (!log->quarantined().ok()) {
+    log_error("partitions", "a shard's log is damaged; it will be fetched from its peers",
+              {{"shard", id.to_string()}, {"error", log->quarantined().to_string()}});
+  }
+  Surroundings& around = *this;
+  auto partition = std::make_unique<Partition>(around, *log, options_, stream);
+  Partition* raw = partition.get();
+  partitions_[id] = std::move(partition);
+  for (const auto& [broker, member] : peers_up_) raw->on_peer(member, true);
+  return raw;
+}
+
+void Partitions::drop(const ShardId& id, const char* why) {
+  auto it = partitions_.find(id);
+  if (it != partitions_.end()) {
+    auto partition = std::move(it->second);
+    partitions_.erase(it);
+    ticking_.erase(id);
+  }
+  if (!parts_.store.find(id)) return;
+  log_info("partitions", "dropping a shard", {{"shard", id.to_string()}, {"why", why}});
+  Status status = parts_.store.remove(id, [](Status) {});
+  if (!status.ok()) {
+    log_error("partitions", "cannot drop a shard",
+              {{"shard", id.to_string()}, {"error", status.to_string()}});
+  }
+}
+
+void Partitions::on_new_terms(const cluster::v1::NewTerms& terms) {
+  for (const auto& request : terms.terms()) {
+    auto id = to_shard_id(request.shard());
+    Partition* partition = id ? find(*id) : nullptr;
+    if (partition && partition->quarantined().ok()) {
+      partition->on_new_term(Term{request.term()});
+      continue;
+    }
+    cluster::v1::NewTermResult refusal;
+    *refusal.mutable_shard() = request.shard();
+    refusal.set_term(request.term());
+    refusal.set_current_term(-1);
+    refusal.set_directory(parts_.store.directory_id().to_string());
+    refusal.set_error(partition ? partition->quarantined().to_string()
+                                : "this broker has no replica of the shard");
+    parts_.session.answer(refusal);
+  }
+}
+
+void Partitions::on_prepare_transfer(const cluster::v1::PrepareTransfer& request) {
+  auto id = to_shard_id(request.shard());
+  Partition* partition = id ? find(*id) : nullptr;
+  if (partition) {
+    partition->prepare_transfer(Term{request.term()}, BrokerId{request.target()});
+  } else if (id) {
+    transfer_ready(*id, Term{request.term()}, BrokerId{request.target()}, false);
+  }
+}
+
+void Partitions::on_welcomed() {
+  for (auto& [id, partition] : partitions_) {
+    if (auto report = partition->leader_report()) parts_.session.report(*report);
+  }
+}
+
+void Partitions::on_message(BrokerId from, const ShardId& shard, replication::Message message) {
+  // Unknown: its metadata is still on the way, and the leader asks again.
+  if (Partition* partition = find(shard)) partition->on_message(from, std::move(message));
+}
+
+void Partitions::on_peer(const replication::Member& peer, bool up) {
+  if (up) {
+    peers_up_[peer.broker] = peer;
+  } else {
+    peers_up_.erase(peer.broker);
+  }
+  for (auto& [id, partition] : partitions_) partition->on_peer(peer, up);
+  parts_.session.heartbeat_now();  // the pre-vote depends on it
+}
+
+void Partitions::save_all() {
+  for (auto& [id, partition] : partitions_) partition->save_producers();
+}
+
+void Partitions::send(BrokerId to, const ShardId& shard, replication::Message message) {
+  parts_.transport.send(to, shard, message);
+}
+
+void Partitions::answer_new_term(const ShardId& shard, const replication::HeadAnswer& answer) {
+  cluster::v1::NewTermResult result;
+  result.mutable_shard()->set_stream_id(shard.stream.to_string());
+  result.mutable_shard()->set_index(shard.index);
+  result.set_term(answer.asked.value);
+  result.set_accepted(answer.accepted);
+  result.set_current_term(answer.current.value);
+  result.set_adopted_term(answer.adopted.value);
+  result.set_end_offset(answer.end.value);
+  result.set_directory(parts_.store.directory_id().to_string());
+  parts_.session.answer(result);
+}
+
+void Partitions::report(const ShardId& shard) {
+  Partition* partition = find(shard);
+  if (!partition) return;
+  if (auto report = partition->leader_report()) parts_.session.report(*report);
+}
+
+void Partitions::transfer_ready(const ShardId& shard, Term term, BrokerId target, bool ready) {
+  cluster::v1::TransferReady message;
+  message.mutable_shard()->set_stream_id(shard.stream.to_string());
+  message.mutable_shard()->set_index(shard.index);
+  message.set_term(term.value);
+  message.set_target(target.value);
+  message.set_ready(ready);
+  parts_.session.transfer_ready(message);
+}
+
+void Partitions::want_tick(const ShardId& shard) {
+  ticking_.insert(shard);
+  if (tick_scheduled_) return;
+  tick_scheduled_ = true;
+  parts_.executor.schedule_after(kTickMs, [this] { tick(); });
+}
+
+void Partitions::tick() {
+  tick_scheduled_ = false;
+  auto due = std::exchange(ticking_, {});
+  for (const ShardId& id : due) {
+    Partition* partition = find(id);
+    if (partition && partition->tick()) want_tick(id);
+  }
+}
+
+void Partitions::retention() {
+  for (auto& [id, partition] : partitions_) partition->apply_retention(parts_.store);
+  parts_.executor.schedule_after(kRetentionMs, [this] { retention(); });
+}
+
+}  // namespace broker::partition
