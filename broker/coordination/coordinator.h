@@ -1,0 +1,144 @@
+#pragma once
+// The coordinator of one cluster: who leads which shard in which term, who is in its ensemble,
+// which shards a stream has. A state machine without I/O: inputs are its methods, outputs go to
+// Outbox and MetadataStore. Run by sluice-operator (over Kubernetes or files), by sluice-broker
+// --dev and by the simulator, on one executor's thread. Call tick() every kTickMs or so.
+// Invariant: nothing is told to a broker that is not durable in the store.
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/base/status.h"
+#include "broker/coordination/metadata_store.h"
+#include "broker/coordination/placement.h"
+#include "broker/env/env.h"
+#include "broker/proto/coordination.pb.h"
+
+namespace broker::coordination {
+
+using SessionId = uint64_t;
+inline constexpr int64_t kTickMs = 20;
+
+// Where answers go. Messages of one session keep their order; both calls may be made from inside
+// any input and must not call back into the coordinator.
+class Outbox {
+ public:
+  virtual ~Outbox() = default;
+  virtual void send(SessionId session, const sluice::v1::CoordinatorMessage& message) = 0;
+  // Ends a session after what was sent; no on_disconnect is expected for it.
+  virtual void close(SessionId session) = 0;
+};
+
+// What metrics are made of. All calls come from the coordinator's thread.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void election_started(std::string_view /*reason*/) {}
+  virtual void election_done(double /*seconds*/) {}
+  virtual void metadata_written(std::string_view /*result*/) {}
+  virtual void move_done(std::string_view /*reason*/) {}
+};
+
+struct CoordinatorOptions {
+  std::string cluster;
+  int64_t grace_ms = 2000;       // after the start: no unplanned elections unless everybody is here
+  int64_t heartbeat_ms = 200;
+  int64_t silent_ms = 1000;      // without a heartbeat: not alive
+  int64_t straggler_ms = 100;    // an election waits that long for answers beyond the majority
+  int64_t claim_ms = 3000;       // a leader met for the first time reports what it leads, or loses it
+  int64_t transfer_ms = 5000;
+  int64_t learner_ms = 60000;    // a learner that is gone that long is given up
+  int64_t steady_ms = 5000;      // balancing waits for that much calm
+  int64_t admin_ms = 10000;      // a client waits that long for leaders
+  int moves_max = 32;            // membership changes in flight
+  int leader_moves_max = 4;      // balancing transfers in flight
+  bool rebalance = true;
+};
+
+// What streams get that do not say otherwise.
+struct StreamDefaults {
+  int32_t replication = 0;  // 0: 3, or the number of brokers where that is less
+  int32_t min_insync = 0;   // 0: a majority
+  int32_t record_bytes_max = 1 << 20;
+  int64_t retention_ms = 7LL * 24 * 3600 * 1000;
+  int32_t shards_max = 16;
+};
+
+struct ExpectedBroker {
+  int32_t id = 0;
+  std::string zone;  // empty: as the broker says
+};
+
+struct DrainProgress {
+  int replicas_left = 0;
+  int leaders_left = 0;
+  std::string blocked;  // why it cannot go on; empty while it does
+};
+
+struct BrokerView {
+  sluice::v1::Broker broker;  // as last registered (alive, draining, zone as decided here)
+  bool registered = false;    // since the coordinator started
+  int replicas = 0;
+  int leaders = 0;
+};
+
+struct MoveView {
+  std::string stream;
+  int32_t shard = 0;
+  std::optional<Replica> learner;  // being filled
+  bool joint = false;              // both ensembles hold
+};
+
+class Coordinator : public MetadataStore::Listener {
+ public:
+  Coordinator(CoordinatorOptions options, env::Clock& clock, env::Random& random,
+              MetadataStore& store, Outbox& outbox, Observer* observer = nullptr);
+  ~Coordinator() override;
+
+  // Loads the store, again and again until that works; sessions are answered afterwards.
+  void start();
+  bool loaded() const;
+  const Status& load_error() const;
+
+  // ---- brokers' sessions ----
+  void on_connect(SessionId session);
+  void on_message(SessionId session, const sluice::v1::BrokerMessage& message);
+  void on_disconnect(SessionId session);
+  void tick();
+
+  // ---- the store's reports ----
+  void stream_declared(const StreamDeclaration& declaration) override;
+  void stream_withdrawn(const std::string& name, bool keep_data) override;
+
+  // ---- the operator's wishes; level-triggered, may be said again ----
+  void set_defaults(const StreamDefaults& defaults);
+  void set_expected_brokers(const std::vector<ExpectedBroker>& brokers);
+  void set_draining(int32_t broker, bool draining);
+  DrainProgress drain_progress(int32_t broker) const;
+  // Drops a broker that holds nothing; kConflict while it does or is connected.
+  Status forget_broker(int32_t broker);
+  // The same request that a broker's client makes; `done` runs when it is finished.
+  using AdminDone = std::function<void(const sluice::v1::AdminResponse&)>;
+  void admin(const sluice::v1::AdminRequest& request, AdminDone done);
+
+  // ---- looking; valid until the next input ----
+  const std::string& cluster_id() const;
+  std::vector<const ShardMap*> maps() const;
+  const ShardMap* map_of(const std::string& stream) const;
+  // Why a declared stream is not as declared; empty when it is.
+  std::string stream_problem(const std::string& stream) const;
+  std::vector<BrokerView> brokers() const;
+  std::vector<MoveView> moves() const;
+  int planned_moves() const;  // moves that the plan still wants, those in flight not counted
+  int sessions() const;
+  // Run after anything above may have changed; must not call back synchronously.
+  void set_change_callback(std::function<void()> changed);
+
+ private:
+  std::unique_ptr<class Core> core_;
+};
+
+}  // namespace broker::coordination

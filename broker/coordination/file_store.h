@@ -1,0 +1,61 @@
+#pragma once
+// MetadataStore in a folder, for clusters without Kubernetes and for --dev:
+//   DIR/cluster.json              cluster id, producer id counter
+//   DIR/streams/STREAM_ID.json    a ShardMap as proto3 JSON; its generation is the version
+// Files are replaced atomically (write, fsync, rename, fsync of the folder) on the I/O queue. One
+// process at a time owns the folder: the caller holds a lock on it. Executor's thread only.
+#include <map>
+#include <memory>
+
+#include "broker/coordination/metadata_store.h"
+#include "broker/env/env.h"
+
+namespace broker::coordination {
+
+// The JSON form of a ShardMap, in files and in the custom resource.
+Result<std::string> shard_map_to_json(const sluice::v1::ShardMap& map);
+// kCorruption with the reason; unknown fields are refused.
+Result<sluice::v1::ShardMap> shard_map_from_json(const std::string& json);
+
+class FileStore : public MetadataStore {
+ public:
+  FileStore(env::FileSystem& fs, env::IoQueue& io, env::Random& random, std::string dir);
+  ~FileStore() override;
+
+  void set_listener(Listener*) override {}  // nobody else declares streams in files
+  void load(Done<StoreContents> done) override;
+  void read_map(const std::string& stream_id, const std::string& stream,
+                Done<std::optional<StoredMap>> done) override;
+  void write_map(const sluice::v1::ShardMap& map, const std::string& expected_version,
+                 Done<std::string> done) override;
+  void remove_map(const std::string& stream_id, const std::string& stream,
+                  const std::string& expected_version, StatusDone done) override;
+  void create_stream(const StreamDeclaration& declaration, StatusDone done) override;
+  void update_stream(const StreamDeclaration& declaration, StatusDone done) override;
+  void delete_stream(const std::string& name, StatusDone done) override;
+  void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
+
+ private:
+  struct Cluster {
+    std::string id;
+    int64_t producer_ids_reserved = 0;  // every id below may have been given away
+  };
+  // On the I/O queue.
+  Status load_all(StoreContents& contents, Cluster& cluster);
+  Result<Cluster> load_cluster();
+  Status store_cluster(const Cluster& cluster);
+  Result<std::optional<StoredMap>> read_file_of(const std::string& stream_id);
+  std::string path_of(const std::string& stream_id) const;
+  void answer(StatusDone done);
+
+  env::FileSystem& fs_;
+  env::IoQueue& io_;
+  env::Random& random_;
+  const std::string dir_;
+  Cluster cluster_;
+  int64_t next_producer_id_ = 0;
+  int64_t durable_reserved_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace broker::coordination

@@ -1,0 +1,179 @@
+// Planned changes of leadership: the leader holds appends until the target has everything, then a
+// new term is decided in the target's favour. For stopping and draining brokers, for members that
+// leave, and to spread leaders evenly.
+#include <algorithm>
+
+#include "broker/base/log.h"
+#include "broker/coordination/core.h"
+
+namespace broker::coordination {
+namespace {
+constexpr int64_t kTryAgainMs = 1000;
+constexpr int kFailuresMax = 3;
+
+bool lists(const google::protobuf::RepeatedField<int32_t>& brokers, int32_t broker) {
+  return std::find(brokers.begin(), brokers.end(), broker) != brokers.end();
+}
+}  // namespace
+
+bool Core::leaves_leadership(int32_t broker) {
+  const Peer* peer = find_peer(broker);
+  const Session* session = session_of(broker);
+  return (peer && peer->draining) || (session && session->stopping);
+}
+
+bool Core::can_be_transferred(const Shard& shard, const Live& live) {
+  if (live.transfer_failures >= kFailuresMax || !voters_reachable(shard)) return false;
+  auto voters = voters_of(shard);
+  return std::any_of(voters.begin(), voters.end(), [&](const Replica& r) {
+    return r.broker() != shard.leader() && live_session(r) && !leaves_leadership(r.broker());
+  });
+}
+
+// True while a transfer is under way or has just become an election.
+bool Core::step_transfer(Stream& stream, const Shard& shard, Live& live, Wanted& wanted) {
+  if (live.transfer && live.transfer->ready) {
+    TermChange change{shard.index(), shard.term(), shard.term() + 1, live.transfer->reason,
+                      live.transfer->target};
+    live.transfer.reset();
+    if (change.reason == "membership" && !is_joint(shard) && live.move && live.move->add &&
+        contains_replica(shard.learners(), *live.move->add)) {
+      change.joint = true;
+      change.add = live.move->add;
+      change.remove = live.move->remove;
+    }
+    wanted.terms.push_back(std::move(change));
+    return true;
+  }
+  if (live.transfer && now() - live.transfer->started_ms > options_.transfer_ms) {
+    transfer_failed(live);
+  }
+  if (live.transfer) return true;
+  if (!leaves_leadership(shard.leader()) || !can_be_transferred(shard, live)) return false;
+  const auto& staying = is_joint(shard) ? shard.next_replicas() : shard.replicas();
+  const Session* session = session_of(shard.leader());
+  return start_transfer(stream, shard, live, {staying.begin(), staying.end()},
+                        session && session->stopping ? "stop" : "drain");
+}
+
+bool Core::start_transfer(Stream& stream, const Shard& shard, Live& live,
+                          const std::vector<Replica>& candidates, const std::string& reason) {
+  Session* leader = session_of(shard.leader());
+  if (!leader || leader->silent || !live.report || now() < live.transfer_after_ms) return false;
+  auto counts = leader_counts_to_come();
+  const Replica* target = nullptr;
+  std::pair<bool, int> target_rank;
+  for (const auto& replica : candidates) {
+    const int32_t broker = replica.broker();
+    if (broker == shard.leader() || !live_session(replica) || leaves_leadership(broker)) continue;
+    bool near = lists(live.report->in_sync(), broker) || lists(live.report->caught_up(), broker);
+    std::pair rank{near, -counts[broker]};
+    if (!target || rank > target_rank) target = &replica, target_rank = rank;
+  }
+  if (!target) return false;
+  live.transfer = Transfer{shard.term(), target->broker(), reason, now()};
+  sluice::v1::CoordinatorMessage message;
+  auto* prepare = message.mutable_prepare_transfer();
+  prepare->mutable_shard()->set_stream_id(stream.map.stream_id());
+  prepare->mutable_shard()->set_index(shard.index());
+  prepare->set_term(shard.term());
+  prepare->set_target(target->broker());
+  outbox_.send(leader->id, message);
+  return true;
+}
+
+void Core::transfer_failed(Live& live) {
+  ++live.transfer_failures;
+  live.transfer.reset();
+  live.transfer_after_ms = now() + kTryAgainMs;
+}
+
+void Core::on_transfer_ready(Session& session, const sluice::v1::TransferReady& message) {
+  Stream* stream = find_stream_by_id(message.shard().stream_id());
+  const Shard* shard =
+      stream ? find_shard_by_index(stream->map, message.shard().index()) : nullptr;
+  if (!shard || !shard->has_leader() || shard->leader() != session.broker) return;
+  Live& live = stream->live[shard->index()];
+  if (!live.transfer || live.transfer->term != message.term() || shard->term() != message.term() ||
+      live.transfer->target != message.target()) {
+    return;
+  }
+  stream->dirty = true;
+  if (message.ready()) {
+    live.transfer->ready = true;
+  } else {
+    transfer_failed(live);
+  }
+}
+
+// Rule: a stopping broker may go once nothing is led there that another could lead, and no
+// election that needs its vote is open.
+void Core::answer_stopping(Session& session) {
+  for (auto& [id, stream] : streams_) {
+    if (!stream.stored() || stream.map.deleting()) continue;
+    for (const auto& shard : stream.map.shards()) {
+      Live& live = stream.live[shard.index()];
+      if (shard.has_leader() && shard.leader() == session.broker) {
+        if (live.busy || live.transfer || can_be_transferred(shard, live)) return;
+      } else if (!shard.has_leader() && find_replica(shard.replicas(), session.broker) &&
+                 voters_reachable(shard)) {
+        return;
+      }
+    }
+  }
+  sluice::v1::CoordinatorMessage message;
+  message.mutable_stop_allowed();
+  outbox_.send(session.id, message);
+}
+
+std::map<int32_t, int> Core::leader_counts_to_come() const {
+  auto counts = leader_counts();
+  for (const auto& [id, stream] : streams_) {
+    for (const auto& [index, live] : stream.live) {
+      if (!live.transfer) continue;
+      const Shard* shard = find_shard_by_index(stream.map, index);
+      if (shard && shard->has_leader()) --counts[shard->leader()];
+      ++counts[live.transfer->target];
+    }
+  }
+  return counts;
+}
+
+int Core::transfers_in_flight() const {
+  int count = 0;
+  for (const auto& [id, stream] : streams_) {
+    for (const auto& [index, live] : stream.live) count += live.transfer || live.busy ? 1 : 0;
+  }
+  return count;
+}
+
+// Leaders drift together when brokers stop and come back. A few at a time move from whoever leads
+// most to whoever leads at least two fewer and is in sync.
+void Core::balance_leaders() {
+  int room = options_.leader_moves_max - transfers_in_flight();
+  auto counts = leader_counts_to_come();
+  for (auto& [id, stream] : streams_) {
+    if (!stream.stored() || stream.map.deleting()) continue;
+    for (const auto& shard : stream.map.shards()) {
+      if (room <= 0) return;
+      Live& live = stream.live[shard.index()];
+      if (!shard.has_leader() || live.busy || live.transfer || !live.report ||
+          !live.report->committed() || shard.state() != sluice::v1::SHARD_STATE_OPEN) {
+        continue;
+      }
+      std::vector<Replica> better;
+      for (const auto& replica : shard.replicas()) {
+        if (lists(live.report->in_sync(), replica.broker()) &&
+            counts[shard.leader()] - counts[replica.broker()] >= 2) {
+          better.push_back(replica);
+        }
+      }
+      if (better.empty() || !start_transfer(stream, shard, live, better, "balance")) continue;
+      --room;
+      --counts[shard.leader()];
+      ++counts[live.transfer->target];
+    }
+  }
+}
+
+}  // namespace broker::coordination

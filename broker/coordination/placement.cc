@@ -1,0 +1,334 @@
+#include "broker/coordination/placement.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace broker::coordination {
+namespace {
+
+const BrokerInfo* find_broker(const std::vector<BrokerInfo>& brokers, int32_t id) {
+  for (const auto& broker : brokers) {
+    if (broker.id == id) return &broker;
+  }
+  return nullptr;
+}
+
+bool usable(const BrokerInfo& broker) {
+  return broker.alive && !broker.draining && !broker.directory.empty();
+}
+
+Replica replica_on(const BrokerInfo& broker) {
+  Replica replica;
+  replica.set_broker(broker.id);
+  replica.set_directory(broker.directory);
+  return replica;
+}
+
+// The ensemble that a shard has or is on the way to.
+std::vector<Replica> target_of(const Shard& shard) {
+  const auto& replicas = shard.next_replicas().empty() ? shard.replicas() : shard.next_replicas();
+  return {replicas.begin(), replicas.end()};
+}
+
+int zone_count(const std::vector<Replica>& replicas, const std::vector<BrokerInfo>& brokers,
+               const std::string& zone) {
+  int count = 0;
+  for (const auto& replica : replicas) {
+    const auto* broker = find_broker(brokers, replica.broker());
+    if (broker && broker->zone == zone) ++count;
+  }
+  return count;
+}
+
+int distinct_zones(const std::vector<Replica>& replicas, const std::vector<BrokerInfo>& brokers) {
+  std::set<std::string> zones;
+  for (const auto& replica : replicas) {
+    const auto* broker = find_broker(brokers, replica.broker());
+    if (broker) zones.insert(broker->zone);
+  }
+  return static_cast<int>(zones.size());
+}
+
+std::vector<Replica> without(const std::vector<Replica>& replicas, const Replica& gone) {
+  std::vector<Replica> out;
+  for (const auto& replica : replicas) {
+    if (!same_replica(replica, gone)) out.push_back(replica);
+  }
+  return out;
+}
+
+// The best broker to join `members`: least crowded zone, then fewest replicas, then leaders.
+const BrokerInfo* best_joiner(const std::vector<Replica>& members,
+                              const std::vector<BrokerInfo>& brokers,
+                              std::map<int32_t, int>& replicas, std::map<int32_t, int>& leaders) {
+  const BrokerInfo* best = nullptr;
+  std::tuple<int, int, int> best_cost;
+  for (const auto& broker : brokers) {
+    if (!usable(broker)) continue;
+    bool has = std::any_of(members.begin(), members.end(),
+                           [&](const Replica& r) { return r.broker() == broker.id; });
+    if (has) continue;
+    std::tuple cost{zone_count(members, brokers, broker.zone), replicas[broker.id],
+                    leaders[broker.id]};
+    if (!best || cost < best_cost) best = &broker, best_cost = cost;
+  }
+  return best;
+}
+
+}  // namespace
+
+std::string_view to_string(MoveReason reason) {
+  switch (reason) {
+    case MoveReason::kLostDirectory: return "lost_directory";
+    case MoveReason::kDrain: return "drain";
+    case MoveReason::kReplication: return "replication";
+    case MoveReason::kZones: return "zones";
+    case MoveReason::kBalance: return "balance";
+  }
+  return "unknown";
+}
+
+std::map<int32_t, int> count_replicas(const std::vector<const ShardMap*>& maps) {
+  std::map<int32_t, int> counts;
+  for (const auto* map : maps) {
+    if (map->deleting()) continue;
+    for (const auto& shard : map->shards()) {
+      for (const auto& replica : target_of(shard)) ++counts[replica.broker()];
+      for (const auto& learner : shard.learners()) ++counts[learner.broker()];
+    }
+  }
+  return counts;
+}
+
+std::map<int32_t, int> count_leaders(const std::vector<const ShardMap*>& maps) {
+  std::map<int32_t, int> counts;
+  for (const auto* map : maps) {
+    if (map->deleting()) continue;
+    for (const auto& shard : map->shards()) {
+      if (shard.has_leader() && shard.state() != sluice::v1::SHARD_STATE_CLOSED) {
+        ++counts[shard.leader()];
+      }
+    }
+  }
+  return counts;
+}
+
+Result<std::vector<std::vector<Replica>>> place_shards(const std::vector<const ShardMap*>& maps,
+                                                       const std::vector<BrokerInfo>& brokers,
+                                                       int shards, int replication) {
+  auto replicas = count_replicas(maps);
+  auto leaders = count_leaders(maps);
+  std::vector<std::vector<Replica>> ensembles;
+  for (int i = 0; i < shards; ++i) {
+    std::vector<Replica> members;
+    while (static_cast<int>(members.size()) < replication) {
+      const auto* broker = best_joiner(members, brokers, replicas, leaders);
+      if (!broker) {
+        return Status(Code::kUnavailable,
+                      "replication " + std::to_string(replication) + " needs as many brokers; " +
+                          std::to_string(members.size()) + " are alive and not draining");
+      }
+      members.push_back(replica_on(*broker));
+      ++replicas[broker->id];
+    }
+    ensembles.push_back(std::move(members));
+  }
+  return ensembles;
+}
+
+namespace {
+
+// The plan under construction: counts follow the moves already planned.
+class Planner {
+ public:
+  Planner(const std::vector<const ShardMap*>& maps, const std::vector<BrokerInfo>& brokers)
+      : brokers_(brokers), replicas_(count_replicas(maps)), leaders_(count_leaders(maps)) {
+    for (const auto* map : maps) {
+      if (map->deleting()) continue;
+      for (const auto& shard : map->shards()) {
+        bool changing = is_joint(shard) || !shard.learners().empty() ||
+                        shard.state() == sluice::v1::SHARD_STATE_SEALING;
+        if (!changing) free_.push_back({map, &shard, false});
+      }
+    }
+  }
+
+  void replace_lost() {
+    for (auto& item : free_) {
+      for (const auto& replica : item.shard->replicas()) {
+        const auto* broker = find_broker(brokers_, replica.broker());
+        if (item.taken || !broker || !usable(*broker) || broker->directory == replica.directory()) {
+          continue;
+        }
+        // The same broker with a new directory: counts stay.
+        take(item, replica_on(*broker), replica, MoveReason::kLostDirectory, false);
+      }
+    }
+  }
+
+  void leave_draining() {
+    for (auto& item : free_) {
+      for (const auto& replica : item.shard->replicas()) {
+        const auto* broker = find_broker(brokers_, replica.broker());
+        if (item.taken || !broker || !broker->draining) continue;
+        auto rest = without(target_of(*item.shard), replica);
+        bool surplus = static_cast<int>(rest.size()) >= item.map->config().replication();
+        const auto* joiner = surplus ? nullptr : best_joiner(rest, brokers_, replicas_, leaders_);
+        if (surplus) {
+          take(item, std::nullopt, replica, MoveReason::kDrain);
+        } else if (joiner) {
+          take(item, replica_on(*joiner), replica, MoveReason::kDrain);
+        } else {
+          plan_.blocked[broker->id] =
+              "shard " + std::to_string(item.shard->index()) + " of stream '" +
+              item.map->stream() + "' keeps " + std::to_string(item.map->config().replication()) +
+              " copies, and no other broker is alive, not draining and without one";
+        }
+      }
+    }
+  }
+
+  void fit_replication() {
+    for (auto& item : free_) {
+      if (item.taken) continue;
+      auto members = target_of(*item.shard);
+      int wanted = item.map->config().replication();
+      if (static_cast<int>(members.size()) < wanted) {
+        const auto* joiner = best_joiner(members, brokers_, replicas_, leaders_);
+        if (joiner) take(item, replica_on(*joiner), std::nullopt, MoveReason::kReplication);
+      } else if (static_cast<int>(members.size()) > wanted) {
+        take(item, std::nullopt, most_dispensable(*item.shard, members), MoveReason::kReplication);
+      }
+    }
+  }
+
+  // Moves that put a shard into more zones.
+  void spread_zones(int& moves_max) {
+    for (auto& item : free_) {
+      if (item.taken) continue;
+      if (moves_max == 0) return;
+      auto members = target_of(*item.shard);
+      int zones = distinct_zones(members, brokers_);
+      const auto* joiner = best_joiner(members, brokers_, replicas_, leaders_);
+      if (!joiner || zone_count(members, brokers_, joiner->zone) > 0) continue;
+      if (zones == static_cast<int>(members.size())) continue;
+      take(item, replica_on(*joiner), most_dispensable(*item.shard, members), MoveReason::kZones);
+      --moves_max;
+    }
+  }
+
+  void even_out(int moves_max) {
+    while (moves_max > 0 && even_out_once()) --moves_max;
+  }
+
+  MovePlan finish() { return std::move(plan_); }
+
+ private:
+  struct Item {
+    const ShardMap* map;
+    const Shard* shard;
+    bool taken;
+  };
+
+  void take(Item& item, std::optional<Replica> add, std::optional<Replica> remove,
+            MoveReason reason, bool count = true) {
+    item.taken = true;
+    if (count && add) ++replicas_[add->broker()];
+    if (count && remove) --replicas_[remove->broker()];
+    plan_.moves.push_back({item.map->stream_id(), item.shard->index(), add, remove, reason});
+  }
+
+  // Not the leader where that can be helped; from a crowded zone; from the fullest broker.
+  Replica most_dispensable(const Shard& shard, const std::vector<Replica>& members) {
+    return *std::max_element(members.begin(), members.end(), [&](const Replica& a, const Replica& b) {
+      return dispensability(shard, members, a) < dispensability(shard, members, b);
+    });
+  }
+  std::tuple<int, int, int> dispensability(const Shard& shard, const std::vector<Replica>& members,
+                                           const Replica& replica) {
+    const auto* broker = find_broker(brokers_, replica.broker());
+    bool leads = shard.has_leader() && shard.leader() == replica.broker();
+    return {broker ? zone_count(members, brokers_, broker->zone) : 99, leads ? 0 : 1,
+            replicas_[replica.broker()]};
+  }
+
+  bool even_out_once() {
+    std::vector<const BrokerInfo*> order;
+    for (const auto& broker : brokers_) {
+      if (usable(broker)) order.push_back(&broker);
+    }
+    std::stable_sort(order.begin(), order.end(), [&](const BrokerInfo* a, const BrokerInfo* b) {
+      return replicas_[a->id] < replicas_[b->id];
+    });
+    for (const auto* to : order) {
+      for (auto from = order.rbegin(); from != order.rend(); ++from) {
+        if (replicas_[(*from)->id] - replicas_[to->id] < 2) break;
+        if (move_one(**from, *to)) return true;
+      }
+    }
+    return false;
+  }
+
+  bool move_one(const BrokerInfo& from, const BrokerInfo& to) {
+    // Followers before leaders: moving a leader costs a second election.
+    for (bool leaders : {false, true}) {
+      for (auto& item : free_) {
+        bool leads = item.shard->has_leader() && item.shard->leader() == from.id;
+        if (item.taken || leads != leaders) continue;
+        auto members = target_of(*item.shard);
+        const auto* leaving = find_replica(item.shard->replicas(), from.id);
+        if (!leaving || find_replica(item.shard->replicas(), to.id)) continue;
+        auto after = without(members, *leaving);
+        after.push_back(replica_on(to));
+        if (distinct_zones(after, brokers_) < distinct_zones(members, brokers_)) continue;
+        take(item, replica_on(to), *leaving, MoveReason::kBalance);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  const std::vector<BrokerInfo>& brokers_;
+  std::map<int32_t, int> replicas_;
+  std::map<int32_t, int> leaders_;
+  std::vector<Item> free_;
+  MovePlan plan_;
+};
+
+}  // namespace
+
+MovePlan plan_moves(const std::vector<const ShardMap*>& maps, const std::vector<BrokerInfo>& brokers,
+                    int balance_moves_max) {
+  Planner planner(maps, brokers);
+  planner.replace_lost();
+  planner.leave_draining();
+  planner.fit_replication();
+  planner.spread_zones(balance_moves_max);
+  planner.even_out(balance_moves_max);
+  return planner.finish();
+}
+
+std::optional<Replica> pick_leaving(const ShardMap& map, const Shard& shard, const Replica& learner,
+                                    const std::vector<const ShardMap*>& maps,
+                                    const std::vector<BrokerInfo>& brokers) {
+  if (const auto* lost = find_replica(shard.replicas(), learner.broker())) return *lost;
+  for (const auto& replica : shard.replicas()) {
+    const auto* broker = find_broker(brokers, replica.broker());
+    if (broker && broker->draining) return replica;
+  }
+  if (shard.replicas_size() < map.config().replication()) return std::nullopt;
+  // Balance: the zone spread must not suffer, the fullest broker gives.
+  auto counts = count_replicas(maps);
+  std::vector<Replica> members(shard.replicas().begin(), shard.replicas().end());
+  const Replica* best = nullptr;
+  std::tuple<int, int> best_cost;
+  for (const auto& replica : shard.replicas()) {
+    auto after = without(members, replica);
+    after.push_back(learner);
+    std::tuple cost{-distinct_zones(after, brokers), -counts[replica.broker()]};
+    if (!best || cost < best_cost) best = &replica, best_cost = cost;
+  }
+  return *best;
+}
+
+}  // namespace broker::coordination

@@ -1,0 +1,63 @@
+#pragma once
+// Where replicas go: ensembles of new shards and the moves that even out a cluster. Pure functions
+// of maps and brokers: the same in the coordinator, in tests and in simulations. A shard never has
+// two replicas on one broker; copies are spread over zones first, then by count.
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/base/status.h"
+#include "broker/coordination/shard_map.h"
+
+namespace broker::coordination {
+
+struct BrokerInfo {
+  int32_t id = 0;
+  std::string directory;  // of the incarnation that is or was last registered; empty: never seen
+  std::string zone;
+  bool alive = false;
+  bool draining = false;
+};
+
+// Replicas per broker, those to come (next_replicas, learners) instead of those to go.
+std::map<int32_t, int> count_replicas(const std::vector<const ShardMap*>& maps);
+// Open shards led, per broker.
+std::map<int32_t, int> count_leaders(const std::vector<const ShardMap*>& maps);
+
+// `shards` ensembles of `replication` alive brokers that do not drain. kUnavailable when there are
+// not enough, with the numbers.
+Result<std::vector<std::vector<Replica>>> place_shards(const std::vector<const ShardMap*>& maps,
+                                                       const std::vector<BrokerInfo>& brokers,
+                                                       int shards, int replication);
+
+enum class MoveReason { kLostDirectory, kDrain, kReplication, kZones, kBalance };
+std::string_view to_string(MoveReason reason);
+
+struct Move {
+  std::string stream_id;
+  int32_t shard = 0;
+  std::optional<Replica> add;     // becomes a learner first; absent: only remove
+  std::optional<Replica> remove;  // absent: only add
+  MoveReason reason = MoveReason::kBalance;
+};
+
+struct MovePlan {
+  std::vector<Move> moves;  // most urgent first, at most one per shard
+  // Per draining broker: why some replica cannot leave it.
+  std::map<int32_t, std::string> blocked;
+};
+// The fewest moves towards: no replica on lost directories or draining brokers, the replication
+// that each stream asks for, and, with at most `balance_moves_max` moves for them, zones spread and
+// counts even. Shards in change are left alone.
+MovePlan plan_moves(const std::vector<const ShardMap*>& maps, const std::vector<BrokerInfo>& brokers,
+                    int balance_moves_max);
+
+// Who leaves when `learner` joins this shard, decided from the map alone (so that a restarted
+// coordinator decides the same): its lost incarnation, a draining broker's, else none while the
+// ensemble is too small, else the member whose broker holds most. Absent: nobody.
+std::optional<Replica> pick_leaving(const ShardMap& map, const Shard& shard, const Replica& learner,
+                                    const std::vector<const ShardMap*>& maps,
+                                    const std::vector<BrokerInfo>& brokers);
+
+}  // namespace broker::coordination
