@@ -49,7 +49,7 @@ Checkpoint StoreCore::checkpoint(uint64_t replay_from, uint64_t next_sequence) c
 void StoreCore::on_rolled(uint64_t file, uint64_t length, uint64_t sequence) {
   FileInfo& info = files_[file];
   info.length = length;
-  info.disk_bytes = options_.log_file_bytes;
+  info.disk_bytes = wal_.capacity();
   Seal seal{file, sequence, {}, {}, runs_in(file)};
   info.touched = {};
   seal.index = encode_index(file, length, seal.runs);

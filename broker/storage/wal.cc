@@ -95,11 +95,15 @@ Status Wal::admit(uint64_t bytes, bool administration) {
   uint64_t reserve = administration ? 0 : options_.log_file_bytes / 16;
   // With a spare at hand the whole file may be used: administration goes on in the spare.
   if (!spares_.empty()) reserve = 0;
-  if (file_ != 0 && position_ + bytes + reserve <= options_.log_file_bytes) return {};
+  bool may_use = administration || !emergency_ || !spares_.empty();
+  if (file_ != 0 && may_use && position_ + bytes + reserve <= capacity_) return {};
   if (kFileHeaderSize + bytes > options_.log_file_bytes) {
     return Status(Code::kTooLarge, std::to_string(bytes) + " bytes at once are more than a log file");
   }
   if (ready_spare()) return {};
+  if (administration && kFileHeaderSize + bytes <= options_.log_file_bytes / 16 && ready_emergency()) {
+    return {};
+  }
   return Status(Code::kNoSpace, "the disk of " + options_.dir + " is full");
 }
 
@@ -120,10 +124,18 @@ bool Wal::ready_spare() {
   return false;
 }
 
+bool Wal::ready_emergency() {
+  if (!emergency_spare_.empty()) return true;
+  std::string path = spare_path();
+  if (!allocate(env_, path, options_.log_file_bytes / 16).ok()) return false;
+  emergency_spare_ = path;
+  return true;
+}
+
 Wal::Place Wal::add(WalFrame frame) {
   uint64_t length = body_size(frame);
   uint64_t size = frame_size(length);
-  if (file_ == 0 || position_ + size > options_.log_file_bytes) {
+  if (file_ == 0 || position_ + size > capacity_) {
     roll();
     open_next_file();
   }
@@ -148,9 +160,17 @@ void Wal::roll() {
 }
 
 void Wal::open_next_file() {
-  CHECK(!spares_.empty());  // admit() saw to it
-  opening_.push_back(std::move(spares_.front()));
-  spares_.pop_front();
+  emergency_ = spares_.empty();
+  if (emergency_) {
+    CHECK(!emergency_spare_.empty());  // admit() saw to it
+    opening_.push_back(std::move(emergency_spare_));
+    emergency_spare_.clear();
+    capacity_ = options_.log_file_bytes / 16;
+  } else {
+    opening_.push_back(std::move(spares_.front()));
+    spares_.pop_front();
+    capacity_ = options_.log_file_bytes;
+  }
   file_ = next_file_++;
   position_ = kFileHeaderSize;
   refill_spares();
@@ -210,8 +230,12 @@ Status Wal::make_spare(const Env& env, const StoreOptions& options, const std::s
   if (free < options.free_bytes_min + options.log_file_bytes) {
     return Status(Code::kNoSpace, std::to_string(free) + " bytes are free");
   }
+  return allocate(env, path, options.log_file_bytes);
+}
+
+Status Wal::allocate(const Env& env, const std::string& path, uint64_t bytes) {
   ASSIGN_OR_RETURN(auto file, env.fs.open(path, env::OpenMode::kCreate));
-  Status status = file->allocate(options.log_file_bytes);
+  Status status = file->allocate(bytes);
   if (status.ok()) return {};
   file.reset();
   env.fs.remove(path).ignore_error("found and removed by the next open");

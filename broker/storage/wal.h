@@ -58,6 +58,8 @@ class Wal {
   uint64_t durable_sequence() const { return durable_sequence_; }
   bool disk_full() const { return spares_.empty() && spare_failed_; }
   size_t spares() const { return spares_.size(); }
+  // Size of the current file.
+  uint64_t capacity() const { return capacity_; }
   // Takes over a preallocated file (a recycled one).
   void add_spare(std::string path);
   // A name for a spare that no other file has.
@@ -75,10 +77,12 @@ class Wal {
     uint64_t position;  // of the header
   };
   bool ready_spare();
+  bool ready_emergency();
   void open_next_file();
   void pump();
   void job_done(const std::shared_ptr<Job>& job, Status status);
   static Status make_spare(const Env& env, const StoreOptions& options, const std::string& path);
+  static Status allocate(const Env& env, const std::string& path, uint64_t bytes);
 
   const Env& env_;
   const StoreOptions& options_;
@@ -87,7 +91,10 @@ class Wal {
   std::deque<Queued> queue_;
   std::deque<std::string> spares_;
   std::deque<std::string> opening_;  // spares taken by files whose first job is still queued
-  uint64_t file_ = 0, position_ = 0;
+  // On a full disk: a small file that only administration may use.
+  std::string emergency_spare_;
+  bool emergency_ = false;  // the current file is such a one
+  uint64_t file_ = 0, position_ = 0, capacity_ = 0;
   uint64_t next_file_ = 1, next_sequence_ = 1, durable_sequence_ = 0;
   uint64_t spare_number_ = 0;
   bool in_flight_ = false, failed_ = false;

@@ -1,0 +1,350 @@
+// Each operation of a store on a simulated machine: what it does at once, what it leaves after a
+// restart, and when it is refused.
+#include "broker/storage/store.h"
+
+#include "broker/storage/test_support.h"
+
+namespace broker::storage {
+namespace {
+
+TEST(Store, AppendIsReadAtOnceAndDurableOnDone) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  ShardLog& log = m.log();
+  ASSERT_TRUE(m.append(log, 3, "abc").ok());
+  EXPECT_EQ(log.log_end(), Offset{3});
+  EXPECT_EQ(log.durable_end(), Offset{0});
+  auto batches = log.read(Offset{1}, 1, Offset{3});
+  ASSERT_TRUE(batches.ok());
+  ASSERT_EQ(batches->size(), 1u);
+  EXPECT_EQ(batches->front().header.base_offset, Offset{0});
+  EXPECT_TRUE(log.read(Offset{1}, 1, Offset{2})->empty());
+  EXPECT_EQ(log.read(Offset{4}, 1, Offset{9}).code(), Code::kOutOfRange);
+  m.settle();
+  EXPECT_EQ(m.acknowledged, 1);
+  EXPECT_EQ(log.durable_end(), Offset{3});
+}
+
+TEST(Store, OneSyncForAllThatWaits) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  for (int i = 0; i < 100; i++) m.log(i);
+  m.settle();
+  int syncs = 0;
+  m.disk.set_fault([&](sim::DiskOp op, const std::string& path) {
+    syncs += op == sim::DiskOp::kSync && path.ends_with(".log");
+    return Status();
+  });
+  for (int i = 0; i < 100; i++) ASSERT_TRUE(m.append(m.log(i), 1, "x").ok());
+  m.settle();
+  EXPECT_EQ(m.acknowledged, 100);
+  // The first append goes out alone, the other 99 while it is in flight: together. One more where a
+  // log file ends.
+  EXPECT_LE(syncs, 3);
+}
+
+TEST(Store, DonesComeInTheOrderOfCalls) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  std::vector<int> order;
+  for (int i = 0; i < 50; i++) {
+    auto done = [&order, i](Status) { order.push_back(i); };
+    ShardLog& log = m.log(i % 5);
+    if (i % 3 == 0) {
+      ASSERT_TRUE(log.set_state({Term{i}, Term{0}}, done).ok());
+    } else {
+      ASSERT_TRUE(log.append({make_batch(log.log_end(), Term{1}, 1, std::string(700, 'x'))}, done).ok());
+    }
+  }
+  m.settle();
+  ASSERT_EQ(order.size(), 50u);
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST(Store, RefusesWhatDoesNotContinueTheLog) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  ShardLog& log = m.log();
+  EXPECT_EQ(log.append({make_batch(Offset{1}, Term{1}, 1, "")}, {}).code(), Code::kInvalidArgument);
+  ASSERT_TRUE(log.append({make_batch(Offset{0}, Term{5}, 1, "")}, {}).ok());
+  EXPECT_EQ(log.append({make_batch(Offset{1}, Term{4}, 1, "")}, {}).code(), Code::kInvalidArgument);
+  EXPECT_EQ(log.append({make_batch(Offset{1}, Term{5}, 1, std::string(9000, 'x'))}, {}).code(),
+            Code::kTooLarge);
+  ASSERT_TRUE(log.append({make_batch(Offset{1}, Term{5}, 4, "")}, {}).ok());
+  EXPECT_EQ(log.truncate(Offset{3}, {}).code(), Code::kInvalidArgument);
+  EXPECT_EQ(m.store->create(shard_id(0), {}, {}).code(), Code::kAlreadyExists);
+  EXPECT_EQ(log.log_end(), Offset{5});
+}
+
+// Fills several log files, so that reads come from the tail, the current file and sealed ones.
+void fill(Machine& m, int shards, int batches) {
+  for (int i = 0; i < batches; i++) {
+    for (int s = 0; s < shards; s++) {
+      ASSERT_TRUE(m.append(m.log(s), 2, std::string(200 + i, static_cast<char>('a' + s)), i).ok());
+    }
+    m.world.run_for_us(2000);
+  }
+  m.settle();
+}
+
+TEST(Store, ReadsFromTailAndFilesAgreeAndSurviveRestarts) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 3, 100);
+  ASSERT_GT(m.disk.files("/data/log/").size(), 4u);
+  std::vector<std::string> before;
+  for (int s = 0; s < 3; s++) before.push_back(read_all(m.log(s)));
+  EXPECT_GT(before[0].size(), 30000u);
+  for (int restart = 0; restart < 4; restart++) {
+    m.stop(restart % 2 == 0);
+    ASSERT_TRUE(m.start().ok());
+    EXPECT_FALSE(m.store->clean_shutdown());
+    for (int s = 0; s < 3; s++) {
+      EXPECT_EQ(m.log(s).log_end(), Offset{200});
+      EXPECT_EQ(m.log(s).durable_end(), Offset{200});
+      EXPECT_EQ(read_all(m.log(s)), before[s]);
+    }
+  }
+}
+
+TEST(Store, CleanShutdownIsRememberedOnce) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_TRUE(m.store->clean_shutdown());
+  Uuid id = m.store->directory_id();
+  fill(m, 2, 5);
+  Status closed(Code::kInternal, "not called");
+  m.store->close([&](Status s) { closed = s; });
+  EXPECT_EQ(m.append(m.log(0)).code(), Code::kUnavailable);
+  m.settle();
+  EXPECT_TRUE(closed.ok());
+  m.stop();
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_TRUE(m.store->clean_shutdown());
+  EXPECT_EQ(m.store->directory_id(), id);
+  EXPECT_EQ(m.log(1).log_end(), Offset{10});
+  m.stop();
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_FALSE(m.store->clean_shutdown());
+}
+
+TEST(Store, RefusesAnotherBrokersDirectory) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  m.stop();
+  m.options.broker = BrokerId{4};
+  EXPECT_EQ(m.start().code(), Code::kConflict);
+}
+
+TEST(Store, StateTermsAndSnapshotsAreCutWithTheLog) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  ShardLog& log = m.log();
+  for (int32_t t = 1; t <= 3; t++) {
+    for (int i = 0; i < 4; i++) {
+      ASSERT_TRUE(log.append({make_batch(log.log_end(), Term{t}, 1, "x")}, {}).ok());
+    }
+    ASSERT_TRUE(log.save_snapshot(log.log_end(), "at " + std::to_string(t), {}).ok());
+  }
+  ASSERT_TRUE(log.set_state({Term{4}, Term{3}}, {}).ok());
+  ASSERT_TRUE(log.truncate(Offset{9}, {}).ok());
+  for (bool restarted : {false, true}) {
+    ShardLog& now = m.log();
+    EXPECT_EQ(now.log_end(), Offset{9});
+    EXPECT_EQ(now.terms().size(), 3u);
+    EXPECT_EQ(now.last_term(), Term{3});
+    EXPECT_EQ(now.snapshot(), (Snapshot{Offset{8}, "at 2"}));
+    EXPECT_EQ(now.state(), (ReplicaState{Term{4}, Term{3}}));
+    if (restarted) break;
+    m.settle();
+    m.stop();
+    ASSERT_TRUE(m.start().ok());
+  }
+  ASSERT_TRUE(m.log().truncate(Offset{8}, {}).ok());
+  EXPECT_EQ(m.log().last_term(), Term{2});
+}
+
+TEST(Store, TruncatedDataIsReplacedAcrossFiles) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 1, 150);
+  ShardLog& log = m.log();
+  ASSERT_TRUE(log.truncate(Offset{100}, {}).ok());
+  EXPECT_EQ(log.durable_end(), Offset{100});
+  for (int i = 0; i < 20; i++) {
+    ASSERT_TRUE(log.append({make_batch(log.log_end(), Term{2}, 1, "new")}, {}).ok());
+  }
+  m.settle();
+  EXPECT_EQ(log.durable_end(), Offset{120});
+  std::string all = read_all(log);
+  m.stop();
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_EQ(read_all(m.log()), all);
+  EXPECT_EQ(m.log().terms(), (std::vector<TermStart>{{Term{1}, Offset{0}}, {Term{2}, Offset{100}}}));
+}
+
+TEST(Store, DurableEndWaitsForDataRewrittenAfterATruncation) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  ShardLog& log = m.log();
+  for (int i = 0; i < 10; i++) ASSERT_TRUE(m.append(log).ok());
+  ASSERT_TRUE(log.truncate(Offset{5}, {}).ok());
+  bool rewritten = false;
+  ASSERT_TRUE(log.append({make_batch(Offset{5}, Term{2}, 3, "new")}, [&](Status) { rewritten = true; }).ok());
+  while (!rewritten && m.world.step()) EXPECT_LE(log.durable_end(), Offset{rewritten ? 8 : 5});
+  EXPECT_EQ(log.durable_end(), Offset{8});
+}
+
+TEST(Store, ResetGoesOnElsewhere) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 2, 60);
+  ASSERT_TRUE(m.log(0).reset(Offset{1000}, {}).ok());
+  ASSERT_TRUE(m.append(m.log(0), 1, "after").ok());
+  m.settle();
+  m.stop();
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_EQ(m.log(0).log_start(), Offset{1000});
+  EXPECT_EQ(m.log(0).log_end(), Offset{1001});
+  EXPECT_EQ(m.log(0).read(Offset{999}, 1, Offset{1001}).code(), Code::kOutOfRange);
+  EXPECT_EQ(m.log(1).log_end(), Offset{120});
+}
+
+TEST(Store, RemovedShardIsGoneAndMayComeBackEmpty) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 2, 60);
+  ASSERT_TRUE(m.store->remove(shard_id(0), {}).ok());
+  EXPECT_EQ(m.store->find(shard_id(0)), nullptr);
+  m.log(0);
+  m.settle();
+  m.stop();
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_EQ(m.store->shard_count(), 2u);
+  EXPECT_EQ(m.log(0).log_end(), Offset{0});
+  EXPECT_EQ(m.log(1).log_end(), Offset{120});
+}
+
+TEST(Store, FindsTimestamps) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 2, 100);  // batch i has timestamp i and offsets 2i, 2i + 1
+  for (int64_t ts : {0, 1, 50, 99}) {
+    auto found = m.log(0).find_timestamp(ts, Offset{200});
+    ASSERT_TRUE(found.ok() && found->has_value());
+    EXPECT_EQ((*found)->base_offset, Offset{2 * ts});
+  }
+  EXPECT_FALSE(m.log(0).find_timestamp(100, Offset{200})->has_value());
+  EXPECT_FALSE(m.log(0).find_timestamp(99, Offset{198})->has_value());
+  EXPECT_EQ((*m.log(0).find_max_timestamp(Offset{200}))->base_offset, Offset{198});
+  EXPECT_EQ((*m.log(0).find_max_timestamp(Offset{21}))->base_offset, Offset{18});
+  ASSERT_TRUE(m.log(0).truncate(Offset{60}, {}).ok());
+  EXPECT_FALSE(m.log(0).find_timestamp(30, Offset{200})->has_value());
+  EXPECT_EQ((*m.log(0).find_max_timestamp(Offset{200}))->base_offset, Offset{58});
+  ASSERT_TRUE(m.log(0).set_log_start(Offset{21}, {}).ok());
+  EXPECT_EQ((*m.log(0).find_timestamp(0, Offset{200}))->base_offset, Offset{20});
+}
+
+TEST(Store, RetentionFreesFilesForReuse) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 2, 200);
+  uint64_t before = m.store->disk_bytes();
+  for (int s = 0; s < 2; s++) {
+    auto start = m.store->apply_retention(shard_id(s), {-1, 20 << 10}, Offset{400});
+    ASSERT_TRUE(start.ok());
+    EXPECT_GT(*start, Offset{100});
+    EXPECT_GE(m.log(s).bytes(), 20u << 10);
+  }
+  m.settle();
+  fill(m, 2, 1);
+  EXPECT_LE(m.store->disk_bytes(), before / 2);
+  std::string all = read_all(m.log(1));
+  m.stop();
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_EQ(read_all(m.log(1)), all);
+  m.clock.shift_wall(1000);
+  EXPECT_EQ(*m.store->apply_retention(shard_id(1), {60'000, -1}, m.log(1).log_end()), Offset{402});
+}
+
+TEST(Store, RetentionStopsAtTheCommittedEnd) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 1, 200);
+  EXPECT_EQ(*m.store->apply_retention(shard_id(0), {-1, 0}, Offset{0}), Offset{0});
+  EXPECT_LE(*m.store->apply_retention(shard_id(0), {-1, 0}, Offset{200}), Offset{200});
+}
+
+TEST(Store, QuietShardDoesNotHoldTheFilesOfABusyOne) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  std::string quiet;
+  for (int round = 0; round < 30; round++) {
+    ASSERT_TRUE(m.append(m.log(0), 1, "kept for ever").ok());
+    fill(m, 1, 0);
+    for (int i = 0; i < 40; i++) ASSERT_TRUE(m.append(m.log(1), 1, std::string(500, 'b')).ok());
+    m.settle();
+    ASSERT_TRUE(m.store->apply_retention(shard_id(1), {-1, 30 << 10}, m.log(1).log_end()).ok());
+    m.settle();
+  }
+  EXPECT_LT(m.store->disk_bytes(), 12u * (16 << 10));  // 30 files' worth was written
+  for (bool restarted : {false, true}) {
+    EXPECT_EQ(m.log(0).log_start(), Offset{0});
+    ASSERT_EQ(m.log(0).log_end(), Offset{30});
+    EXPECT_EQ(read_all(m.log(0)).size(), 30u * (61 + 13));
+    if (restarted) break;
+    m.stop();
+    ASSERT_TRUE(m.start().ok());
+  }
+}
+
+TEST(Store, FullDiskRefusesAppendsAndRecovers) {
+  Machine m;
+  m.options.free_bytes_min = 32 << 10;
+  m.disk.set_capacity(250 << 10);
+  ASSERT_TRUE(m.start().ok());
+  ShardLog& log = m.log(0);
+  Status status;
+  int appended = 0;
+  while (status.ok() && appended < 1000) {
+    status = m.append(log, 1, std::string(1000, 'x'));
+    appended += status.ok();
+    m.settle();
+  }
+  EXPECT_EQ(status.code(), Code::kNoSpace);
+  EXPECT_TRUE(m.store->disk_full());
+  EXPECT_GT(appended, 50);
+  EXPECT_EQ(m.acknowledged, appended);
+  EXPECT_EQ(log.log_end(), Offset{appended});
+  EXPECT_TRUE(log.set_state({Term{2}, Term{2}}, {}).ok());
+  EXPECT_TRUE(log.read(Offset{0}, 1, log.log_end()).ok());
+  m.settle();
+  EXPECT_TRUE(m.failed.ok());
+  m.stop();  // a full disk does not stop a start
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_EQ(m.log(0).log_end(), Offset{appended});
+  ASSERT_TRUE(m.log(0).set_log_start(Offset{appended - 5}, {}).ok());
+  m.settle();
+  EXPECT_TRUE(m.append(m.log(0), 1, std::string(1000, 'x')).ok());
+  m.settle();
+  EXPECT_FALSE(m.store->disk_full());
+}
+
+TEST(Store, FailedSyncIsFatalAndAcknowledgesNothing) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  ShardLog& log = m.log();
+  m.settle();
+  m.disk.set_fault([](sim::DiskOp op, const std::string& path) {
+    if (op != sim::DiskOp::kSync) return Status();
+    return Status(Code::kIoError, "injected: " + path);
+  });
+  ASSERT_TRUE(m.append(log).ok());
+  m.settle();
+  EXPECT_EQ(m.failed.code(), Code::kIoError);
+  EXPECT_EQ(m.acknowledged, 0);
+  EXPECT_EQ(m.append(log).code(), Code::kIoError);
+}
+
+}  // namespace
+}  // namespace broker::storage
