@@ -64,7 +64,6 @@ struct Links::Impl : std::enable_shared_from_this<Links::Impl> {
                                             std::to_string(options.listen_port) + ": " +
                                             error.message());
     }
-    accept();
     return {};
   }
 
@@ -372,16 +371,17 @@ Links::Links(env::AsioExecutor& executor, env::Clock& clock, cluster::Metadata& 
 
 Links::~Links() { impl_->stop(); }
 
-Status Links::start(LinkHandlers handlers) {
+Status Links::listen() { return impl_->listen(); }
+
+void Links::start(LinkHandlers handlers) {
   impl_->handlers = std::move(handlers);
-  RETURN_IF_ERROR(impl_->listen());
+  impl_->accept();
   impl_->metadata.add_listener([weak = std::weak_ptr(impl_)](const cluster::Metadata::Change& c) {
     auto me = weak.lock();
     if (me && c.brokers) me->follow_metadata();
   });
   impl_->follow_metadata();
   impl_->heartbeat();
-  return {};
 }
 
 uint16_t Links::port() const { return impl_->acceptor.local_endpoint().port(); }

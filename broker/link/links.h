@@ -39,8 +39,10 @@ class Links : public partition::PeerTransport, public routing::RequestTransport 
   Links(env::AsioExecutor& executor, env::Clock& clock, cluster::Metadata& metadata, Hello self,
         LinkOptions options);
   ~Links() override;
-  // Listens, then dials whoever the metadata names, now and later.
-  Status start(LinkHandlers handlers);
+  // Opens the listener: port() is then known. kUnavailable when the address cannot be bound.
+  Status listen();
+  // Accepts, and dials whoever the metadata names, now and later.
+  void start(LinkHandlers handlers);
   uint16_t port() const;
 
   void send(BrokerId to, const ShardId& shard, const replication::Message& message) override;

@@ -35,6 +35,8 @@ TEST(Links, FindEachOtherCarryAndNoticeDeath) {
   End a(executor, clock, 1), b(executor, clock, 2);
   std::string answered;
   bool b_gone = false;
+  ASSERT_TRUE(a.links->listen().ok());
+  ASSERT_TRUE(b.links->listen().ok());
   a.links->start({[&](BrokerId from, const ShardId&, replication::Message) {
                     EXPECT_EQ(from, BrokerId{2});
                     a.messages++;
@@ -45,8 +47,7 @@ TEST(Links, FindEachOtherCarryAndNoticeDeath) {
                   },
                   [&](const Buffer& request, auto reply) {
                     reply("re:" + std::string(request.view()), {Buffer::copy_of("!")});
-                  }})
-      .ignore_error("test");
+                  }});
   b.links->start({[&](BrokerId, const ShardId&, replication::Message) { b.messages++; },
                   [&](const replication::Member& m, bool up) {
                     b.peers.emplace_back(m.broker.value, up);
@@ -62,8 +63,7 @@ TEST(Links, FindEachOtherCarryAndNoticeDeath) {
                       executor.post([&] { b.links.reset(); });
                     });
                   },
-                  [](const Buffer&, auto) {}})
-      .ignore_error("test");
+                  [](const Buffer&, auto) {}});
   know(b, 1, a.links->port());
   executor.schedule_after(10'000, [&] { executor.stop(); });
   executor.run();

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Checks that every #include follows the module graph, and that the graph has no cycle.
+
+A module is a folder with a CMakeLists.txt; files in sub-folders without one belong to it. Modules
+not listed in ALLOWED, and edges not listed, are errors: adding one is a decision, made here.
+usage: layers.py [ROOT]
+"""
+import pathlib
+import re
+import sys
+
+BROKER = {
+    "base": [],
+    "env": ["base"],
+    "env/posix": ["env"],
+    "proto": ["base"],
+    "model": ["base"],
+    "storage": ["model", "env"],
+    "replication/core": ["model"],
+    "coordination": ["proto", "env"],
+    "cluster": ["model", "env", "proto"],
+    "cluster/grpc": ["cluster", "proto", "env"],
+    "partition": ["storage", "replication/core", "cluster", "model", "env", "proto",
+                  "coordination"],
+    "routing": ["partition", "cluster", "model", "env"],
+    "link": ["partition", "routing", "replication/core", "cluster", "env", "env/posix"],
+    "protocol/kafka": ["model"],
+    "handlers/kafka": ["protocol/kafka", "partition", "cluster", "model", "env", "proto"],
+    "handlers/grpc": ["routing", "partition", "cluster", "model", "env", "proto", "coordination"],
+    "server/kafka": ["handlers/kafka", "protocol/kafka", "env", "env/posix"],
+    "server/grpc": ["handlers/grpc", "cluster", "proto", "env"],
+    "server/http": ["env", "env/posix"],
+    "cli": ["proto", "coordination", "model", "env", "env/posix"],
+    "app": ["*"],
+}
+OPERATOR = {
+    "kube": [],
+    "certs": [],
+    "api": [],
+    "runtime": ["kube"],
+    "plan": ["api"],
+    "status": ["api"],
+    "autoscale": ["api"],
+    "observe": ["kube", "api"],
+    "apply": ["kube", "api"],
+    "coordinator": ["kube", "api"],
+    "reconcile": ["observe", "plan", "apply", "status", "runtime", "api", "kube", "certs",
+                  "coordinator", "autoscale"],
+    "app": ["*"],
+}
+# What the operator may use of the broker: the shared ground, and the coordinator's state machine.
+SHARED = ["base", "proto", "env", "env/posix", "model", "coordination"]
+
+
+def module_of(path, table):
+    """The longest module name that `path` (a folder, as text) is or lies below."""
+    while path:
+        if path in table:
+            return path
+        path = path.rpartition("/")[0]
+    return None
+
+
+def check_file(file, root, table, side, problems):
+    folder = file.parent.relative_to(root / side).as_posix()
+    module = module_of(folder, table)
+    if module is None:
+        problems.append(f"{file.relative_to(root)}: no module of the graph")
+        return
+    test = file.stem.endswith(("_test", "_bench", "_fuzz")) or file.stem.startswith("test_")
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        match = re.match(r'\s*#include "((?:broker|operator|tests)/[^"]+)"', line)
+        if not match:
+            continue
+        target_side, _, rest = match.group(1).partition("/")
+        if target_side == "tests" or test:
+            if target_side == "tests" and not test:
+                problems.append(f"{file.relative_to(root)}:{number}: includes test code")
+            continue
+        target_table = BROKER if target_side == "broker" else OPERATOR
+        target = module_of(rest.rpartition("/")[0], target_table)
+        if target_side == side:
+            allowed = target == module or target == "base" and side == "broker" \
+                or "*" in table[module] or target in table[module]
+        else:
+            allowed = side == "operator" and target in SHARED
+        if not allowed:
+            problems.append(f"{file.relative_to(root)}:{number}: {side}/{module} must not use "
+                            f"{target_side}/{target}")
+
+
+def find_cycle(table):
+    state = {}
+
+    def visit(module, path):
+        if state.get(module) == "done":
+            return None
+        if module in path:
+            return path[path.index(module):] + [module]
+        for target in table[module]:
+            if target != "*":
+                cycle = visit(target, path + [module])
+                if cycle:
+                    return cycle
+        state[module] = "done"
+        return None
+
+    for module in table:
+        cycle = visit(module, [])
+        if cycle:
+            return cycle
+    return None
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    problems = []
+    for side, table in (("broker", BROKER), ("operator", OPERATOR)):
+        cycle = find_cycle(table)
+        if cycle:
+            problems.append(f"{side}: cycle " + " -> ".join(cycle))
+        for file in sorted((root / side).rglob("*")):
+            if file.suffix in (".h", ".cc"):
+                check_file(file, root, table, side, problems)
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
