@@ -1,0 +1,87 @@
+#include "broker/handlers/grpc/context.h"
+
+#include <utility>
+
+namespace broker::handlers::grpc {
+
+StreamWatch::StreamWatch(cluster::Metadata& metadata) {
+  metadata.add_listener([state = state_](const cluster::Metadata::Change& change) {
+    auto notify = [&](const cluster::StreamPtr& stream) {
+      // A watcher may add or remove watchers.
+      std::vector<Id> ids;
+      for (const auto& [id, watcher] : state->watchers) {
+        if (watcher.first == stream->id) ids.push_back(id);
+      }
+      for (Id id : ids) {
+        auto it = state->watchers.find(id);
+        if (it == state->watchers.end()) continue;
+        auto changed = it->second.second;
+        changed();
+      }
+    };
+    for (const auto& stream : change.changed) notify(stream);
+    for (const auto& stream : change.removed) notify(stream);
+  });
+}
+
+StreamWatch::Id StreamWatch::add(const Uuid& stream, std::function<void()> changed) {
+  Id id = state_->next++;
+  state_->watchers.emplace(id, std::pair(stream, std::move(changed)));
+  return id;
+}
+
+void StreamWatch::remove(Id id) { state_->watchers.erase(id); }
+
+FlowMetrics::FlowMetrics(Metrics& metrics)
+    : publish_records(metrics.counter("sluice_grpc_publish_records_total",
+                                      "Records stored for gRPC publishers")),
+      publish_bytes(metrics.counter("sluice_grpc_publish_bytes_total",
+                                    "Bytes of record batches stored for gRPC publishers")),
+      subscribe_records(metrics.counter("sluice_grpc_subscribe_records_total",
+                                        "Records sent to gRPC subscribers")),
+      subscribe_bytes(metrics.counter("sluice_grpc_subscribe_bytes_total",
+                                      "Bytes of records sent to gRPC subscribers")) {}
+
+namespace {
+constexpr int32_t kProducerIdBlock = 1000;
+constexpr int64_t kProducerIdTimeoutMs = 5'000, kProducerIdPauseMs = 500;
+}  // namespace
+
+int64_t ProducerIds::take() {
+  State& state = *state_;
+  if (state.left == 0 && state.then_left > 0) {
+    state.next = state.then;
+    state.left = std::exchange(state.then_left, 0);
+  }
+  if (state.then_left == 0 && state.left < kProducerIdBlock / 4) fetch();
+  if (state.left == 0) return -1;
+  --state.left;
+  return state.next++;
+}
+
+void ProducerIds::fetch() {
+  if (std::exchange(state_->fetching, true)) return;
+  v1::AdminRequest request;
+  request.mutable_allocate_producer_ids()->set_count(kProducerIdBlock);
+  admin_(std::move(request), kProducerIdTimeoutMs,
+         [&executor = executor_, state = state_](Result<v1::AdminResponse> response) {
+           if (response.ok()) {
+             state->then = response->first_producer_id();
+             state->then_left = kProducerIdBlock;
+             state->fetching = false;
+             return;
+           }
+           executor.schedule_after(kProducerIdPauseMs, [state] { state->fetching = false; });
+         });
+}
+
+Status unknown_stream(std::string_view name) {
+  return Status(Code::kNotFound, "there is no stream '" + std::string(name) + "'");
+}
+
+bool is_retriable(Code code) {
+  return code == Code::kNotLeader || code == Code::kUnavailable || code == Code::kFenced ||
+         code == Code::kResourceExhausted;
+}
+
+}  // namespace broker::handlers::grpc
