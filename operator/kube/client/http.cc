@@ -115,8 +115,12 @@ std::shared_ptr<Exchange> HttpClient::Impl::start(const HttpRequest& request) {
     if (!request.authorization.empty()) {
       message.headers().add("Authorization", request.authorization);
     }
-    if (!request.body.empty()) message.set_body(request.body, request.content_type);
-    auto buffer = std::make_shared<ExchangeBuffer>(exchange);
+    if (!request.body.empty()) {
+      auto body = std::make_shared<OnceBody>(request.body);
+      message.set_body(Concurrency::streams::streambuf<uint8_t>(body).create_istream(),
+                       request.body.size(), request.content_type);
+    }
+    auto buffer = std::make_shared<ResponseBuffer>(exchange);
     message.set_response_stream(Concurrency::streams::streambuf<uint8_t>(buffer).create_ostream());
     client->request(message, exchange->token())
         .then([exchange](http::http_response response) {

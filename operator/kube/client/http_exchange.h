@@ -52,21 +52,19 @@ class Exchange {
   std::optional<broker::Status> result_;
 };
 
-// The response body's stream buffer: a one-way pipe into an Exchange.
-class ExchangeBuffer : public Concurrency::streams::details::streambuf_state_manager<uint8_t> {
+// What the two stream buffers below have in common: they do nothing but move bytes one way.
+class OneWayBuffer : public Concurrency::streams::details::streambuf_state_manager<uint8_t> {
   using Base = Concurrency::streams::details::streambuf_state_manager<uint8_t>;
-  using Mode = std::ios_base::openmode;
 
  public:
-  explicit ExchangeBuffer(std::shared_ptr<Exchange> exchange)
-      : Base(std::ios_base::out), exchange_(std::move(exchange)) {}
-
+  using Mode = std::ios_base::openmode;
+  explicit OneWayBuffer(Mode mode) : Base(mode) {}
   bool can_seek() const override { return false; }
   bool has_size() const override { return false; }
   size_t buffer_size(Mode) const override { return 0; }
   void set_buffer_size(size_t, Mode) override {}
   size_t in_avail() const override { return 0; }
-  pos_type getpos(Mode) const override { return pos_type(written_); }
+  pos_type getpos(Mode) const override { return pos_type(moved_); }
   pos_type seekpos(pos_type, Mode) override { return pos_type(traits::eof()); }
   pos_type seekoff(off_type, std::ios_base::seekdir, Mode) override {
     return pos_type(traits::eof());
@@ -75,19 +73,11 @@ class ExchangeBuffer : public Concurrency::streams::details::streambuf_state_man
   void release(uint8_t*, size_t) override {}
 
  protected:
-  pplx::task<int_type> _putc(uint8_t c) override {
-    ++written_;
-    return exchange_->deliver(&c, 1).then([c](size_t) { return int_type(c); });
-  }
-  pplx::task<size_t> _putn(const uint8_t* bytes, size_t size) override {
-    written_ += static_cast<off_type>(size);
-    return exchange_->deliver(bytes, size);
-  }
+  pplx::task<int_type> _putc(uint8_t) override { return end(); }
+  pplx::task<size_t> _putn(const uint8_t*, size_t) override { return pplx::task_from_result<size_t>(0); }
   pplx::task<bool> _sync() override { return pplx::task_from_result(true); }
   uint8_t* _alloc(size_t) override { return nullptr; }
   void _commit(size_t) override {}
-
-  // Never read from.
   pplx::task<int_type> _bumpc() override { return end(); }
   int_type _sbumpc() override { return traits::eof(); }
   pplx::task<int_type> _getc() override { return end(); }
@@ -96,11 +86,49 @@ class ExchangeBuffer : public Concurrency::streams::details::streambuf_state_man
   pplx::task<int_type> _ungetc() override { return end(); }
   pplx::task<size_t> _getn(uint8_t*, size_t) override { return pplx::task_from_result<size_t>(0); }
   size_t _scopy(uint8_t*, size_t) override { return 0; }
+  static pplx::task<int_type> end() { return pplx::task_from_result<int_type>(traits::eof()); }
+
+  off_type moved_ = 0;
+};
+
+// Where the library puts the response's body: the exchange.
+class ResponseBuffer : public OneWayBuffer {
+ public:
+  explicit ResponseBuffer(std::shared_ptr<Exchange> exchange)
+      : OneWayBuffer(std::ios_base::out), exchange_(std::move(exchange)) {}
+
+ protected:
+  pplx::task<int_type> _putc(uint8_t c) override {
+    ++moved_;
+    return exchange_->deliver(&c, 1).then([c](size_t) { return int_type(c); });
+  }
+  pplx::task<size_t> _putn(const uint8_t* bytes, size_t size) override {
+    moved_ += static_cast<off_type>(size);
+    return exchange_->deliver(bytes, size);
+  }
 
  private:
-  static pplx::task<int_type> end() { return pplx::task_from_result<int_type>(traits::eof()); }
   std::shared_ptr<Exchange> exchange_;
-  off_type written_ = 0;
+};
+
+// A request's body that can be read once. When a kept-alive connection breaks, the library rewinds
+// the body and sends the request again, though the server may have carried it out: it finds no
+// bytes here then, and fails, so that the caller hears that the outcome is unknown.
+class OnceBody : public OneWayBuffer {
+ public:
+  explicit OnceBody(std::string bytes) : OneWayBuffer(std::ios_base::in), bytes_(std::move(bytes)) {}
+  bool can_seek() const override { return true; }
+  pos_type seekpos(pos_type at, Mode) override { return at; }
+
+ protected:
+  pplx::task<size_t> _getn(uint8_t* out, size_t size) override {
+    size_t count = bytes_.copy(reinterpret_cast<char*>(out), size, static_cast<size_t>(moved_));
+    moved_ += static_cast<off_type>(count);
+    return pplx::task_from_result(count);
+  }
+
+ private:
+  const std::string bytes_;
 };
 
 }  // namespace sluice_operator::kube
