@@ -266,6 +266,7 @@ class Core {
   // streams.cc
   void reconcile_streams();
   void reconcile_stream(const StreamDeclaration& declaration);
+  bool brokers_known() const;
   StreamConfig resolve(const StreamConfig& wanted, const ShardMap* existing) const;
   Status create_map(const std::string& name, const StreamConfig& config);
   Status change_map(Stream& stream, const StreamConfig& config);

@@ -31,6 +31,12 @@ void Core::stream_withdrawn(const std::string& name, bool keep_data) {
   settle();
 }
 
+// Whether the default replication can be told: soon after the start some brokers may be missing.
+bool Core::brokers_known() const {
+  if (defaults_.replication > 0 || now() - started_ms_ >= options_.grace_ms) return true;
+  return std::any_of(peers_.begin(), peers_.end(), [](const auto& e) { return e.second.expected; });
+}
+
 StreamConfig Core::resolve(const StreamConfig& wanted, const ShardMap* existing) const {
   StreamConfig out = wanted;
   const StreamConfig* now = existing ? &existing->config() : nullptr;
@@ -84,6 +90,9 @@ void Core::reconcile_stream(const StreamDeclaration& declaration) {
       if (other.name != name) continue;
       if (other.stored()) set_problem("the stream that had this name is still being deleted");
       return;  // or our creation is under way
+    }
+    if (declaration.config.replication() == 0 && !brokers_known()) {
+      return set_problem("waiting for brokers, whose number decides the replication");
     }
     return set_problem(create_map(name, resolve(declaration.config, nullptr)).message());
   }

@@ -1,0 +1,486 @@
+// Stories of one cluster: brokers come, die, restart, lose disks, stop, drain; streams are made,
+// split, merged and deleted. World (tests/support) checks safety after every step.
+#include "tests/support/coordination_world.h"
+
+namespace broker::coordination {
+namespace {
+
+int32_t other_than(int32_t a, int32_t b = -1) {
+  for (int32_t id = 0;; ++id) {
+    if (id != a && id != b) return id;
+  }
+}
+
+TEST(Coordinator, CreatesAStreamAndSpreadsItsLeaders) {
+  World w(3);
+  w.run(100);
+  auto answer = w.create("s", 12);
+  EXPECT_EQ(answer.code(), "OK") << answer.message();
+  EXPECT_EQ(answer.stream_id(), w.map("s")->stream_id());
+  EXPECT_TRUE(w.all_led());
+  for (int id = 0; id < 3; ++id) EXPECT_EQ(w.leaders_on(id), 4);
+  // One write makes the stream, one records twelve leaders; each broker was asked once.
+  EXPECT_EQ(w.store.writes(), 2);
+  for (int id = 0; id < 3; ++id) EXPECT_EQ(w.brokers[id].new_terms_messages, 1);
+}
+
+TEST(Coordinator, RefusesWhatCannotBe) {
+  World w(3);
+  w.run(100);
+  EXPECT_EQ(w.create("s", 1, 4).code(), "INVALID_ARGUMENT");
+  EXPECT_EQ(w.create("a b", 1).code(), "INVALID_ARGUMENT");
+  EXPECT_EQ(w.create("s", 1).code(), "OK");
+  EXPECT_EQ(w.create("s", 1).code(), "ALREADY_EXISTS");
+  EXPECT_EQ(w.split("s", 0).code(), "POLICY_VIOLATION");
+  EXPECT_EQ(w.split("x", 0).code(), "NOT_FOUND");
+  EXPECT_EQ(w.ask(sluice::v1::AdminRequest()).code(), "UNSUPPORTED");
+  sluice::v1::AdminRequest request;
+  request.mutable_create_stream()->set_name("v");
+  request.mutable_create_stream()->set_validate_only(true);
+  EXPECT_EQ(w.ask(request).code(), "OK");
+  w.run(500);
+  EXPECT_EQ(w.map("v"), nullptr);
+}
+
+TEST(Coordinator, ReplacesADeadLeaderWithOneWriteEachForTermsAndLeaders) {
+  World w(3);
+  w.run(100);
+  w.create("s", 30);
+  w.producing = true;
+  w.run(1000);
+  const int writes = w.store.writes();
+  for (auto& [id, broker] : w.brokers) broker.new_terms_messages = 0;
+  w.kill(0);
+  const int64_t killed = w.clock.time_ms;
+  ASSERT_TRUE(w.run_until([&] { return w.all_led(); }));
+  EXPECT_LT(w.clock.time_ms - killed, 1000);
+  EXPECT_EQ(w.store.writes() - writes, 2);
+  EXPECT_EQ(w.brokers[1].new_terms_messages, 1);
+  EXPECT_EQ(w.brokers[2].new_terms_messages, 1);
+  EXPECT_EQ(w.leaders_on(1), 15);
+}
+
+// Questions about many maps still travel in one message per broker.
+TEST(Coordinator, BatchesOverStreams) {
+  World w(3);
+  w.run(100);
+  for (int i = 0; i < 8; ++i) w.create("s" + std::to_string(i), 3);
+  for (auto& [id, broker] : w.brokers) broker.new_terms_messages = 0;
+  w.kill(0);
+  ASSERT_TRUE(w.run_until([&] { return w.all_led(); }));
+  EXPECT_EQ(w.brokers[1].new_terms_messages, 1);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(w.store.writes_of("s" + std::to_string(i)), 4);
+}
+
+// Rule 3: the leader lost its session but not its followers.
+TEST(Coordinator, LeavesALeaderAloneThatItsFollowersHear) {
+  World w(3);
+  w.run(100);
+  w.create("s", 3);
+  const int writes = w.store.writes();
+  w.brokers[0].connected = false;
+  w.run(10'000);
+  EXPECT_EQ(w.store.writes(), writes);
+  w.brokers[0].connected = true;
+  w.run(2000);
+  EXPECT_EQ(w.store.writes(), writes);
+  // Cut off from the others too, it is replaced; the term fences it when it is back.
+  w.brokers[0].connected = false;
+  w.cut = {{0, 1}, {0, 2}};
+  ASSERT_TRUE(w.run_until([&] { return w.leaders_on(0) == 0; }));
+  w.producing = true;
+  w.run(1000);
+  w.cut.clear();
+  w.brokers[0].connected = true;
+  w.run(1000);
+  EXPECT_TRUE(w.all_led());
+}
+
+TEST(Coordinator, DoesNothingWithoutAMajority) {
+  World w(3);
+  w.run(100);
+  w.create("s", 3);
+  w.kill(0);
+  w.kill(1);
+  w.run(500);
+  const int writes = w.store.writes();
+  w.run(20'000);
+  EXPECT_EQ(w.store.writes(), writes);  // no new terms in vain
+  w.revive(0);
+  ASSERT_TRUE(w.run_until([&] { return w.all_led(); }));
+}
+
+// Rule 4: a restarted process leads nothing until a new term; a sole member goes on by itself.
+TEST(Coordinator, GivesARestartedLeaderANewTerm) {
+  World w(3);
+  w.run(100);
+  w.create("three", 3);
+  w.create("one", 3, 1);
+  w.producing = true;
+  w.run(500);
+  const auto before = *w.map("three");
+  const int writes = w.store.writes_of("one");
+  w.kill(0);
+  w.revive(0);
+  ASSERT_TRUE(w.run_until([&] { return w.all_led() && w.store.idle(); }));
+  w.run(1000);
+  for (const auto& shard : before.shards()) {
+    EXPECT_EQ(w.shard("three", shard.index()).term(), shard.term() + (shard.leader() == 0 ? 1 : 0));
+  }
+  EXPECT_EQ(w.store.writes_of("one"), writes);
+  EXPECT_TRUE(w.all_led());
+}
+
+// The restart happened while no coordinator was there to see it.
+TEST(Coordinator, FindsALeaderThatRestartedUnseen) {
+  World w(3);
+  w.run(100);
+  w.create("s", 1);
+  const int32_t leader = w.shard("s", 0).leader();
+  w.crash_coordinator();
+  w.kill(leader);
+  w.revive(leader);
+  w.start_coordinator();
+  w.run(1000);
+  EXPECT_FALSE(w.all_led());
+  ASSERT_TRUE(w.run_until([&] { return w.all_led(); }, 6000));
+}
+
+TEST(Coordinator, ARestartedCoordinatorChangesNothing) {
+  World w(3);
+  w.run(100);
+  w.create("s", 9);
+  w.create("one", 3, 1);
+  w.producing = true;
+  w.run(500);
+  const int writes = w.store.writes();
+  for (int i = 0; i < 3; ++i) {
+    w.crash_coordinator();
+    w.start_coordinator();
+    w.run(7000);
+  }
+  EXPECT_EQ(w.store.writes(), writes);
+}
+
+// Rule 3: right after the start absence means nothing yet.
+TEST(Coordinator, WaitsForBrokersAfterItsStart) {
+  World w(3);
+  w.run(100);
+  w.create("s", 3);
+  w.crash_coordinator();
+  w.kill(0);
+  const int64_t started = w.clock.time_ms;
+  w.start_coordinator();
+  ASSERT_TRUE(w.run_until([&] { return w.all_led(); }));
+  EXPECT_GE(w.clock.time_ms - started, w.options.grace_ms);
+}
+
+// A coordinator that stood still must not take everybody for silent.
+TEST(Coordinator, ForgivesItsOwnPauses) {
+  World w(3);
+  w.run(100);
+  w.create("s", 3);
+  const int writes = w.store.writes();
+  w.clock.time_ms += 30'000;
+  w.cut = {{0, 1}, {0, 2}, {1, 2}};  // nobody hears anybody: only silence is missing
+  w.run(60);
+  EXPECT_EQ(w.store.writes(), writes);
+}
+
+// Rule 6: an emptied directory is no member; it comes back as a learner, and never votes.
+TEST(Coordinator, ReplacesALostDirectory) {
+  World w(3);
+  w.run(100);
+  w.create("s", 4);
+  w.producing = true;
+  w.run(500);
+  w.kill(1);
+  w.run(1000);
+  w.wipe(1);
+  w.revive(1);
+  ASSERT_TRUE(w.run_until([&] {
+    for (const auto& shard : w.map("s")->shards()) {
+      const Replica* r = find_replica(shard.replicas(), 1);
+      if (!r || r->directory() != w.brokers[1].directory) return false;
+    }
+    return w.settled();
+  }));
+  for (const auto& shard : w.map("s")->shards()) EXPECT_EQ(shard.replicas_size(), 3);
+}
+
+TEST(Coordinator, ALostMajorityIsNotElectedAway) {
+  World w(3);
+  w.run(100);
+  w.create("s", 2);
+  w.producing = true;
+  w.run(500);
+  for (int id : {0, 1}) w.kill(id), w.wipe(id), w.revive(id);
+  w.run(20'000);
+  // One full directory of three is no majority: nobody who lacks the data may lead.
+  for (const auto& shard : w.map("s")->shards()) {
+    for (int id : {0, 1}) {
+      EXPECT_NE(find_replica(shard.replicas(), id)->directory(), w.brokers[id].directory);
+      const ShardKey key{w.map("s")->stream_id(), shard.index()};
+      EXPECT_FALSE(w.brokers[id].replicas[key].leads);
+    }
+  }
+}
+
+TEST(Coordinator, RefusesASecondBrokerOfTheSameId) {
+  World w(3);
+  w.run(100);
+  WorldBroker twin = w.brokers[0];
+  w.coordinator->on_connect(77);
+  sluice::v1::BrokerMessage hello;
+  hello.mutable_register_()->set_cluster("c");
+  hello.mutable_register_()->set_process("other");
+  hello.mutable_register_()->mutable_broker()->set_id(0);
+  hello.mutable_register_()->mutable_broker()->set_directory(w.new_directory());
+  w.coordinator->on_message(77, hello);
+  EXPECT_EQ(w.coordinator->sessions(), 3);
+  EXPECT_EQ(w.brokers[0].session, twin.session);
+  hello.mutable_register_()->set_cluster("elsewhere");
+  w.coordinator->on_connect(78);
+  w.coordinator->on_message(78, hello);
+  EXPECT_EQ(w.coordinator->sessions(), 3);
+}
+
+TEST(Coordinator, AStoppingBrokerHandsItsLeadershipOver) {
+  World w(3);
+  w.run(100);
+  w.create("s", 9);
+  w.create("one", 3, 1);
+  w.producing = true;
+  w.run(500);
+  w.brokers[2].stopping = true;
+  ASSERT_TRUE(w.run_until([&] { return w.brokers[2].stop_allowed; }, 5000));
+  for (const auto& shard : w.map("s")->shards()) EXPECT_NE(shard.leader(), 2);
+  EXPECT_EQ(w.leaders_on(0) + w.leaders_on(1), 9 + 2);
+  w.kill(2);
+  w.run(500);
+  w.revive(2);
+  // It gets its share back, a few at a time, once all is calm.
+  ASSERT_TRUE(w.run_until([&] { return w.leaders_on(2) >= 3; }, 60'000));
+  EXPECT_TRUE(w.run_until([&] { return w.all_led(); }));
+}
+
+TEST(Coordinator, AStoppingBrokerNeedNotWaitForever) {
+  World w(2);
+  w.run(100);
+  w.create("s", 2, 2);
+  w.kill(0);
+  w.run(500);
+  w.brokers[1].stopping = true;
+  EXPECT_TRUE(w.run_until([&] { return w.brokers[1].stop_allowed; }, 5000));
+}
+
+TEST(Coordinator, DrainsABrokerCompletely) {
+  World w(4, 1);
+  w.run(100);
+  w.create("s", 8);
+  w.create("one", 4, 1);
+  w.producing = true;
+  w.run(500);
+  const int32_t id = 3;
+  EXPECT_EQ(w.coordinator->forget_broker(id).code(), Code::kConflict);
+  w.coordinator->set_draining(id, true);
+  EXPECT_GT(w.coordinator->drain_progress(id).replicas_left, 0);
+  ASSERT_TRUE(w.run_until([&] { return w.coordinator->drain_progress(id).replicas_left == 0; }, 60'000));
+  EXPECT_EQ(w.coordinator->drain_progress(id).leaders_left, 0);
+  EXPECT_EQ(w.replicas_on(id), 0);
+  EXPECT_EQ(w.coordinator->forget_broker(id).code(), Code::kConflict);  // connected
+  w.kill(id);
+  EXPECT_TRUE(w.coordinator->forget_broker(id).ok());
+  EXPECT_EQ(w.coordinator->brokers().size(), 3u);
+  w.run(200);
+  EXPECT_FALSE(w.brokers[0].brokers.count(id));
+}
+
+TEST(Coordinator, SaysWhyADrainIsStuck) {
+  World w(3);
+  w.run(100);
+  w.create("s", 2);
+  w.coordinator->set_draining(0, true);
+  w.run(5000);
+  EXPECT_EQ(w.leaders_on(0), 0);
+  EXPECT_NE(w.coordinator->drain_progress(0).blocked.find("no other broker"), std::string::npos);
+  w.coordinator->set_draining(0, false);
+  w.run(1000);
+  EXPECT_EQ(w.coordinator->drain_progress(0).blocked, "");
+}
+
+TEST(Coordinator, MovesReplicasOnToANewBroker) {
+  World w(3, 1);
+  w.run(100);
+  w.create("s", 12);
+  w.producing = true;
+  w.add_broker(3, "z0");
+  ASSERT_TRUE(w.run_until([&] { return w.settled() && w.replicas_on(3) == 9; }, 60'000));
+  ASSERT_TRUE(w.run_until([&] { return w.leaders_on(3) == 3; }, 60'000));
+  const int writes = w.store.writes();
+  w.run(30'000);
+  EXPECT_EQ(w.store.writes(), writes);  // and then it is done
+}
+
+TEST(Coordinator, GivesUpALearnerThatStaysAway) {
+  World w(4, 1);
+  w.run(100);
+  w.create("s", 1, 3);
+  int32_t empty = 0;
+  while (w.replicas_on(empty) > 0) ++empty;
+  // Only a leader that can reach the newcomer can fill it.
+  for (int32_t id = 0; id < 4; ++id) {
+    if (id != empty) w.cut.insert({std::min(id, empty), std::max(id, empty)});
+  }
+  w.coordinator->set_draining(w.shard("s", 0).replicas(2).broker(), true);
+  ASSERT_TRUE(w.run_until([&] { return !w.shard("s", 0).learners().empty(); }));
+  w.kill(empty);
+  ASSERT_TRUE(w.run_until([&] { return w.shard("s", 0).learners().empty(); }, 90'000));
+  EXPECT_FALSE(is_joint(w.shard("s", 0)));
+}
+
+TEST(Coordinator, SplitsAndMergesUnderLoad) {
+  World w(3);
+  w.run(100);
+  w.create("e", 2, 3, true);
+  w.producing = true;
+  w.run(500);
+  auto answer = w.split("e", 0, 3);
+  EXPECT_EQ(answer.code(), "OK") << answer.message();
+  ASSERT_EQ(answer.shards_size(), 3);
+  EXPECT_EQ(answer.shards(0), 2);
+  EXPECT_TRUE(w.all_led());
+  EXPECT_GT(w.shard("e", 0).end_offset(), 0);
+  answer = w.merge("e", 4, 1);
+  EXPECT_EQ(answer.code(), "OK") << answer.message();
+  ASSERT_EQ(answer.shards_size(), 1);
+  EXPECT_EQ(w.shard("e", 5).parents_size(), 2);
+  EXPECT_EQ(w.split("e", 0).code(), "CONFLICT");
+  EXPECT_EQ(w.merge("e", 2, 5).code(), "INVALID_ARGUMENT");
+}
+
+TEST(Coordinator, ASplitOutlivesItsLeader) {
+  World w(3);
+  w.run(100);
+  w.create("e", 1, 3, true);
+  w.producing = true;
+  w.run(300);
+  sluice::v1::AdminRequest request;
+  request.mutable_split_shard()->set_stream("e");
+  w.coordinator->admin(request, [](const auto&) {});
+  ASSERT_TRUE(w.run_until([&] { return w.shard("e", 0).state() != sluice::v1::SHARD_STATE_OPEN; }));
+  w.kill(w.shard("e", 0).leader());
+  ASSERT_TRUE(w.run_until([&] { return w.settled() && w.map("e")->shards_size() == 3; }));
+}
+
+TEST(Coordinator, ChangesStreams) {
+  World w(3);
+  w.run(100);
+  w.create("s", 2, 2);
+  sluice::v1::AdminRequest request;
+  auto* update = request.mutable_update_stream();
+  update->set_name("s");
+  update->mutable_config()->set_partitions(5);
+  update->mutable_config()->set_replication(3);
+  update->mutable_config()->set_retention_ms(1000);
+  for (const char* field : {"partitions", "replication", "retention_ms"}) update->add_fields(field);
+  EXPECT_EQ(w.ask(request).code(), "OK");
+  EXPECT_EQ(w.map("s")->config().retention_ms(), 1000);
+  ASSERT_TRUE(w.run_until([&] {
+    int complete = 0;
+    for (const auto& s : w.map("s")->shards()) complete += s.replicas_size() == 3;
+    return w.settled() && complete == 5;
+  }));
+  update->mutable_config()->set_partitions(1);
+  EXPECT_EQ(w.ask(request).code(), "INVALID_ARGUMENT");
+  update->clear_fields();
+  update->add_fields("colour");
+  EXPECT_EQ(w.ask(request).code(), "INVALID_ARGUMENT");
+}
+
+TEST(Coordinator, DeletesAStreamAndItsNameIsFree) {
+  World w(3);
+  w.run(100);
+  const std::string id = w.create("s", 3).stream_id();
+  sluice::v1::AdminRequest request;
+  request.mutable_delete_stream()->set_name("s");
+  EXPECT_EQ(w.ask(request).code(), "OK");
+  EXPECT_EQ(w.map("s"), nullptr);
+  for (auto& [broker, state] : w.brokers) EXPECT_TRUE(state.replicas.empty());
+  EXPECT_EQ(w.ask(request).code(), "NOT_FOUND");
+  auto again = w.create("s", 1);
+  EXPECT_EQ(again.code(), "OK");
+  EXPECT_NE(again.stream_id(), id);
+}
+
+TEST(Coordinator, GivesOutProducerIds) {
+  World w(1);
+  w.run(100);
+  sluice::v1::AdminRequest request;
+  request.mutable_allocate_producer_ids()->set_count(1000);
+  EXPECT_EQ(w.ask(request).first_producer_id(), 0);
+  EXPECT_EQ(w.ask(request).first_producer_id(), 1000);
+}
+
+TEST(Coordinator, FollowsDeclarations) {
+  World w(3);
+  w.crash_coordinator();
+  w.store.declares = true;
+  StreamDeclaration wanted{"s", {}};
+  wanted.config.set_partitions(2);
+  w.store.declarations = {wanted};
+  w.start_coordinator();
+  ASSERT_TRUE(w.run_until([&] { return w.map("s") && w.all_led(); }));
+  EXPECT_EQ(w.coordinator->stream_problem("s"), "");
+  EXPECT_EQ(w.map("s")->config().replication(), 3);
+  wanted.config.set_partitions(4);
+  w.coordinator->stream_declared(wanted);
+  ASSERT_TRUE(w.run_until([&] { return w.map("s")->shards_size() == 4 && w.all_led(); }));
+  wanted.config.set_partitions(1);
+  w.coordinator->stream_declared(wanted);
+  w.run(500);
+  EXPECT_NE(w.coordinator->stream_problem("s").find("only grow"), std::string::npos);
+  StreamDeclaration big{"big", {}};
+  big.config.set_replication(5);
+  w.coordinator->stream_declared(big);
+  w.run(500);
+  EXPECT_NE(w.coordinator->stream_problem("big").find("replication 5"), std::string::npos);
+  w.coordinator->stream_withdrawn("s", true);
+  ASSERT_TRUE(w.run_until([&] { return !w.map("s"); }));
+}
+
+TEST(Coordinator, WaitsForTheStore) {
+  World w(3);
+  w.run(100);
+  w.create("s", 3);
+  w.store.down = true;
+  w.kill(0);
+  w.run(5000);
+  EXPECT_FALSE(w.all_led());
+  w.store.down = false;
+  ASSERT_TRUE(w.run_until([&] { return w.all_led(); }));
+  w.crash_coordinator();
+  w.store.down = true;
+  w.start_coordinator();
+  w.run(1000);
+  EXPECT_FALSE(w.coordinator->loaded());
+  w.store.down = false;
+  ASSERT_TRUE(w.run_until([&] { return w.coordinator->loaded() && w.coordinator->sessions() == 2; }));
+}
+
+TEST(Coordinator, NeedsAMajorityOfVotesNotOfSessions) {
+  World w(3);
+  w.run(100);
+  w.create("s", 1);
+  const int32_t leader = w.shard("s", 0).leader();
+  const int32_t mute = other_than(leader);
+  w.brokers[mute].votes = false;
+  w.kill(leader);
+  w.run(5000);
+  EXPECT_FALSE(w.shard("s", 0).has_leader());
+  w.revive(leader);
+  ASSERT_TRUE(w.run_until([&] { return w.all_led(); }));
+}
+
+}  // namespace
+}  // namespace broker::coordination

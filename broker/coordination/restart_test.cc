@@ -1,0 +1,125 @@
+// The coordinator is crashed, or its write answered badly, at the n-th metadata write for every n
+// in turn; a new one over the same store must bring the same story to its end.
+#include "tests/support/coordination_world.h"
+
+namespace broker::coordination {
+namespace {
+
+void ask_split(World& w, const std::string& stream, int32_t index) {
+  if (!w.coordinator || !w.coordinator->loaded()) return;
+  sluice::v1::AdminRequest request;
+  request.mutable_split_shard()->set_stream(stream);
+  request.mutable_split_shard()->set_index(index);
+  w.coordinator->admin(request, [](const auto&) {});
+}
+
+void ask_create(World& w, const std::string& name, int partitions, bool elastic) {
+  if (!w.coordinator || !w.coordinator->loaded() || w.map(name)) return;
+  sluice::v1::AdminRequest request;
+  auto* create = request.mutable_create_stream();
+  create->set_name(name);
+  create->mutable_config()->set_mode(elastic ? sluice::v1::STREAM_MODE_ELASTIC
+                                             : sluice::v1::STREAM_MODE_PARTITIONED);
+  create->mutable_config()->set_partitions(partitions);
+  create->mutable_config()->set_replication(3);
+  w.coordinator->admin(request, [](const auto&) {});
+}
+
+// Asks again until it is so: what a client would do.
+template <class Ask, class Done>
+void insist(World& w, Ask ask, Done done) {
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    if (w.run_until(done, 100)) return;
+    ask();
+    if (w.run_until(done, 12'000)) return;
+  }
+  ADD_FAILURE() << "never happened";
+}
+
+// Create, fail over, lose a directory, split, drain.
+void story(World& w) {
+  w.run(100);
+  w.producing = true;
+  insist(w, [&] { ask_create(w, "e", 1, true); }, [&] { return w.map("e") && w.settled(); });
+  w.kill(w.shard("e", 0).leader());
+  ASSERT_TRUE(w.run_until([&] { return w.settled(); })) << "fail over";
+  for (auto& [id, broker] : w.brokers) {
+    if (!broker.up) w.wipe(id), w.revive(id);
+  }
+  ASSERT_TRUE(w.run_until([&] {
+    for (const auto& r : w.shard("e", 0).replicas()) {
+      if (w.brokers[r.broker()].directory != r.directory()) return false;
+    }
+    return w.settled();
+  }, 60'000)) << "lost directory";
+  insist(w, [&] { ask_split(w, "e", 0); },
+         [&] { return w.map("e")->shards_size() == 3 && w.settled(); });
+  ASSERT_TRUE(w.run_until([&] {
+    w.coordinator->set_draining(3, true);  // as the operator says again and again
+    return w.settled() && w.replicas_on(3) == 0;
+  }, 120'000)) << "drain";
+  w.coordinator->set_draining(3, false);
+  w.run(300);
+  ASSERT_TRUE(w.run_until([&] { return w.settled(); })) << "end";
+}
+
+int writes_of_the_story() {
+  World w(4, 1);
+  story(w);
+  return w.store.writes();
+}
+
+TEST(Restart, TheStoryHasWritesToCrashAt) { EXPECT_GT(writes_of_the_story(), 10); }
+
+TEST(Restart, CrashAfterEveryWrite) {
+  const int last = writes_of_the_story();
+  for (int n = 1; n <= last; ++n) {
+    SCOPED_TRACE("crash after write " + std::to_string(n));
+    World w(4, 1);
+    w.store.after_write = [&](int number) { w.crash_wanted |= number == n; };
+    story(w);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Restart, CrashBeforeEveryWrite) {
+  const int last = writes_of_the_story();
+  for (int n = 1; n <= last; ++n) {
+    SCOPED_TRACE("crash before write " + std::to_string(n));
+    World w(4, 1);
+    w.store.fault = [&](int number) {
+      w.crash_wanted |= number == n;
+      return number == n ? WriteFault::kTimeoutLost : WriteFault::kNone;
+    };
+    story(w);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Restart, EveryWriteAnsweredBadly) {
+  const int last = writes_of_the_story();
+  for (WriteFault fault : {WriteFault::kConflict, WriteFault::kTimeoutDone,
+                           WriteFault::kTimeoutLost, WriteFault::kUnavailable}) {
+    for (int n = 1; n <= last; ++n) {
+      SCOPED_TRACE("fault " + std::to_string(static_cast<int>(fault)) + " at write " +
+                   std::to_string(n));
+      World w(4, 1);
+      w.store.fault = [&](int number) { return number == n ? fault : WriteFault::kNone; };
+      story(w);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// Every third write conflicts or times out, for the whole story.
+TEST(Restart, AWeakStoreAllTheWay) {
+  World w(4, 1);
+  w.store.fault = [](int number) {
+    return number % 3 ? WriteFault::kNone
+                      : static_cast<WriteFault>(1 + number / 3 % 4);
+  };
+  story(w);
+}
+
+}  // namespace
+}  // namespace broker::coordination
