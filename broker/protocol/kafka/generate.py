@@ -4,8 +4,8 @@
 usage: generate.py OUT_DIR SCHEMA...      writes messages/NAME.{h,cc}, messages/all.h, api_table.h
                                           and test/NAME_randomize.cc below OUT_DIR
 
-A schema is one API: `api NAME KEY`, `versions A-B`, `flexible V`, optionally `advertise V` (a lower
-minimum to claim), then the fields of `request` and `response`, nested by two spaces:
+A schema is one API: `api NAME KEY`, `versions A-B`, `flexible V`, then the fields of `request` and
+`response`, nested by two spaces:
 
     field: TYPE [VERSIONS] [null [VERSIONS]] [tag N] [= DEFAULT]
 
@@ -60,7 +60,6 @@ class Api:
         self.file = os.path.splitext(os.path.basename(path))[0]
         self.path = path
         self.messages = {}
-        self.advertise = None
         self.comment = []
         with open(path, encoding="utf-8") as text:
             self.parse(text.read().splitlines())
@@ -99,8 +98,6 @@ class Api:
             self.first, self.last = int(low), int(high or low)
         elif words[0] == "flexible":
             self.flexible = int(words[1])
-        elif words[0] == "advertise":
-            self.advertise = int(words[1])
         elif words[0] in ("request", "response"):
             message = Struct(self.name + words[0].capitalize())
             self.messages[words[0]] = message
@@ -203,9 +200,11 @@ def wire_min_cpp(api, field):
 
 # --- emitters ----------------------------------------------------------------------------------
 
-def declare(api, struct, depth, message_name=None):
+def declare(api, struct, depth, message_name=None, is_optional=False):
     pad = "  " * depth
     out = [f"{pad}struct {struct.name} {{"]
+    if is_optional:  # else clang takes optional<nested struct> for not constructible
+        out.append(f"{pad}  {struct.name}() {{}}")
     if message_name:
         out += [f"{pad}  static constexpr int16_t kApiKey = {api.key};",
                 f"{pad}  static constexpr int16_t kVersionMin = {api.first};",
@@ -213,7 +212,8 @@ def declare(api, struct, depth, message_name=None):
                 f"{pad}  static constexpr int16_t kFlexibleFrom = {api.flexible};"]
     for field in struct.fields:
         if field.struct:
-            out += declare(api, field.struct, depth + 1)
+            out += declare(api, field.struct, depth + 1,
+                           is_optional=bool(field.nulls) and not field.is_array)
     for field in struct.fields:
         default = f" = {default_of(field)}" if default_of(field) else "{}"
         versions = f"{field.versions[0]}-{field.versions[1]}"
@@ -423,14 +423,11 @@ def table(apis):
            "namespace broker::protocol::kafka {", "", "enum class ApiKey : int16_t {"]
     out += [f"  k{api.name} = {api.key}," for api in apis]
     out += ["};", "", "struct ApiInfo {", "  ApiKey key;", "  std::string_view name;",
-            "  int16_t version_min;            // decoded",
-            "  int16_t version_max;",
-            "  int16_t advertised_version_min;  // claimed; below version_min it is refused",
+            "  int16_t version_min;", "  int16_t version_max;",
             "  int16_t flexible_from;", "};", "",
             f"inline constexpr std::array<ApiInfo, {len(apis)}> kApis{{{{"]
     for api in apis:
-        claim = api.first if api.advertise is None else api.advertise
-        out.append(f'    {{ApiKey::k{api.name}, "{api.name}", {api.first}, {api.last}, {claim}, '
+        out.append(f'    {{ApiKey::k{api.name}, "{api.name}", {api.first}, {api.last}, '
                    f"{api.flexible}}},")
     return out + ["}};", "", "}  // namespace broker::protocol::kafka", ""]
 

@@ -1,0 +1,92 @@
+#pragma once
+// What every Kafka handler works with: the broker's services, the request in flight, and the way to
+// answer it. Made by app (Services), by the server (Exchange). Reactor only.
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/base/metrics.h"
+#include "broker/cluster/metadata.h"
+#include "broker/env/env.h"
+#include "broker/proto/coordination.pb.h"
+#include "broker/protocol/kafka/errors.h"
+#include "broker/protocol/kafka/frames.h"
+
+namespace broker::partition {
+class Partition;
+}
+
+namespace broker::handlers::kafka {
+
+namespace wire = ::broker::protocol::kafka;
+namespace v1 = ::sluice::v1;
+using wire::ApiKey;
+using wire::Error;
+
+struct Options {
+  int32_t request_bytes_max = 100 << 20;     // a frame
+  int32_t fetch_bytes_max = 55 << 20;        // records in one fetch answer, whatever was asked
+  int32_t batch_bytes_max = 1'048'588;       // where a stream says nothing; Kafka's default
+  int32_t producer_id_block = 1000;          // ids taken from the coordinator at a time
+  int32_t decompressed_bytes_max = 64 << 20; // of one batch, in look-ups by timestamp
+  int32_t fetch_wait_ms_max = 300'000;
+  int64_t idle_close_ms = 600'000;
+  size_t fetch_sessions_max = 1000;
+};
+
+using AdminDone = std::function<void(Result<v1::AdminResponse>)>;
+
+// The broker around the handlers. All references outlive them.
+struct Services {
+  env::Executor& executor;
+  env::Clock& clock;
+  env::Random& random;
+  Metrics& metrics;
+  cluster::Metadata& metadata;
+  BrokerId self;
+  // The shard's partition on this broker, or null. Pointers are not kept across turns.
+  std::function<partition::Partition*(const ShardId&)> find_partition;
+  // cluster::Session::admin.
+  std::function<void(v1::AdminRequest, int64_t timeout_ms, AdminDone)> admin;
+  Options options = {};
+};
+
+// One request in flight. The server's `reply` takes the frame to send; no pieces: the request has
+// no response. `close` ends the connection instead. Exactly one of them is called, once.
+struct Exchange {
+  wire::RequestHeader header;
+  Buffer frame;
+  std::function<void(std::vector<Buffer>)> reply;
+  std::function<void()> close;
+  int64_t started_us = 0;
+  Error error = Error::kNone;  // the last one in the response, for the metrics
+
+  int16_t version() const { return header.api_version; }
+  // Notes an error and gives its number on the wire.
+  int16_t fail(Error e) {
+    if (e != Error::kNone) error = e;
+    return wire::wire(e);
+  }
+};
+using ExchangePtr = std::shared_ptr<Exchange>;
+
+// State that handlers share: one per broker.
+class ProducerIds;
+class FetchSessions;
+struct Context {
+  explicit Context(Services services);
+  ~Context();
+  Services services;
+  std::unique_ptr<ProducerIds> producer_ids;
+  std::unique_ptr<FetchSessions> fetch_sessions;
+};
+
+template <class Response>
+void respond(Exchange& exchange, const Response& response) {
+  exchange.reply(
+      wire::encode_response(exchange.header.correlation_id, exchange.version(), response));
+}
+
+}  // namespace broker::handlers::kafka

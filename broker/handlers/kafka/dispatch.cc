@@ -1,0 +1,108 @@
+#include "broker/handlers/kafka/dispatch.h"
+
+#include "broker/base/log.h"
+#include "broker/handlers/kafka/fetch_sessions.h"
+#include "broker/handlers/kafka/handlers.h"
+#include "broker/handlers/kafka/producer_ids.h"
+
+namespace broker::handlers::kafka {
+namespace {
+
+template <class Request>
+bool run(Context& context, const ExchangePtr& exchange, wire::Reader& in) {
+  auto request = wire::decode_body<Request>(in, exchange->version());
+  if (!request.ok()) return false;
+  handle(context, exchange, std::move(*request));
+  return true;
+}
+
+const std::vector<Handler>& all_handlers() {
+#define SL_HANDLER(Name) {ApiKey::k##Name, run<wire::Name##Request>},
+  static const std::vector<Handler> all{SL_KAFKA_FOR_EACH_API(SL_HANDLER)};
+#undef SL_HANDLER
+  return all;
+}
+
+const Handler* find_handler(ApiKey key) {
+  for (const Handler& handler : all_handlers()) {
+    if (handler.key == key) return &handler;
+  }
+  return nullptr;
+}
+
+const std::vector<double> kLatencyBuckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                          0.1,    0.25,  0.5,    1,     2.5,  5,     10};
+
+}  // namespace
+
+std::span<const Handler> handlers() { return all_handlers(); }
+
+Context::Context(Services s)
+    : services(std::move(s)),
+      producer_ids(std::make_unique<ProducerIds>(services)),
+      fetch_sessions(std::make_unique<FetchSessions>(services)) {}
+Context::~Context() = default;
+
+Dispatcher::Dispatcher(Services services)
+    : context_(std::move(services)),
+      refused_(context_.services.metrics.counter(
+          "sluice_kafka_requests_refused_total",
+          "Frames that ended their connection: unknown API or version, malformed")) {
+  Metrics& metrics = context_.services.metrics;
+  for (const Handler& handler : handlers()) {
+    const wire::ApiInfo& api = *wire::find_api(static_cast<int16_t>(handler.key));
+    Metrics::Labels labels{{"api", std::string(api.name)}};
+    metrics_.emplace(
+        static_cast<int16_t>(handler.key),
+        ApiMetrics{metrics.counter("sluice_kafka_requests_total", "Kafka requests", labels),
+                   metrics.counter("sluice_kafka_request_errors_total",
+                                   "Kafka responses that carry an error", labels),
+                   metrics.histogram("sluice_kafka_request_seconds",
+                                     "From the whole request to its response", labels,
+                                     kLatencyBuckets)});
+  }
+}
+
+void Dispatcher::refuse(Exchange& exchange, std::string_view why) {
+  refused_.Increment();
+  log_warn("kafka", "request refused, connection closed",
+           {{"why", why},
+            {"api_key", exchange.header.api_key},
+            {"version", exchange.header.api_version},
+            {"client", exchange.header.client_id.value_or("")}});
+  exchange.close();
+}
+
+// Wraps the exchange's answers so that they are counted and timed.
+void Dispatcher::count(Exchange& exchange, const wire::ApiInfo& api) {
+  ApiMetrics& m = metrics_.at(static_cast<int16_t>(api.key));
+  m.requests.Increment();
+  exchange.started_us = context_.services.clock.mono_us();
+  exchange.reply = [this, &exchange, &m,
+                    reply = std::move(exchange.reply)](std::vector<Buffer> pieces) {
+    if (exchange.error != Error::kNone) m.errors.Increment();
+    int64_t took_us = context_.services.clock.mono_us() - exchange.started_us;
+    m.seconds.Observe(static_cast<double>(took_us) / 1e6);
+    reply(std::move(pieces));
+  };
+}
+
+void Dispatcher::dispatch(ExchangePtr exchange) {
+  wire::Reader in(exchange->frame);
+  wire::RequestHeader& header = exchange->header;
+  if (!wire::decode_header(in, header)) return refuse(*exchange, "malformed header");
+  const wire::ApiInfo* api = wire::find_api(header.api_key);
+  const Handler* handler = api ? find_handler(api->key) : nullptr;
+  if (!handler) return refuse(*exchange, "unknown API");
+  if (header.api_version < api->version_min || header.api_version > api->version_max) {
+    if (api->key != ApiKey::kApiVersions) return refuse(*exchange, "unknown version");
+    // The one API whose unknown versions have an answer: in version 0, which every client reads.
+    count(*exchange, *api);
+    header.api_version = -1;
+    return handle(context_, exchange, wire::ApiVersionsRequest{});
+  }
+  count(*exchange, *api);
+  if (!handler->run(context_, exchange, in)) refuse(*exchange, "malformed body");
+}
+
+}  // namespace broker::handlers::kafka

@@ -1,0 +1,32 @@
+// InitProducerId for idempotent producers. A transactional id is refused with UNSUPPORTED_VERSION:
+// the Java client and librdkafka end the producer with it at once, where errors of coordinators and
+// authorisation would be retried or mislead.
+#include "broker/handlers/kafka/handlers.h"
+#include "broker/handlers/kafka/producer_ids.h"
+
+namespace broker::handlers::kafka {
+
+void handle(Context& context, const ExchangePtr& exchange, wire::InitProducerIdRequest request) {
+  if (request.transactional_id) {
+    wire::InitProducerIdResponse response;
+    response.producer_epoch = -1;
+    response.error_code = exchange->fail(request.transactional_id->empty()
+                                             ? Error::kInvalidRequest
+                                             : Error::kUnsupportedVersion);
+    return respond(*exchange, response);
+  }
+  context.producer_ids->next([exchange](Result<int64_t> id) {
+    wire::InitProducerIdResponse response;
+    if (id.ok()) {
+      response.producer_id = *id;
+      response.producer_epoch = 0;
+    } else {
+      // Retried by every client, without looking for another coordinator.
+      response.error_code = exchange->fail(Error::kCoordinatorLoadInProgress);
+      response.producer_epoch = -1;
+    }
+    respond(*exchange, response);
+  });
+}
+
+}  // namespace broker::handlers::kafka

@@ -1,0 +1,83 @@
+#pragma once
+// The Kafka front door: accepts connections on the reactor and closes those that are idle, late with
+// their first request, or too many. Made by app. Everything runs on the reactor's thread.
+#include <boost/asio/ip/tcp.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include "broker/base/metrics.h"
+#include "broker/env/env.h"
+#include "broker/env/posix/asio_executor.h"
+#include "broker/handlers/kafka/dispatch.h"
+
+namespace broker::server::kafka {
+
+class Connection;
+
+struct ListenerOptions {
+  std::string host = "0.0.0.0";
+  uint16_t port = 9092;                          // 0: any free one, see port()
+  size_t frame_bytes_max = 100 << 20;
+  size_t connections_max = 10'000;
+  size_t connection_in_flight_bytes_max = 32 << 20;  // requests and answers; then no more is read
+  size_t connection_in_flight_requests_max = 128;
+  size_t in_flight_bytes_max = 256 << 20;            // all connections together
+  int64_t first_request_ms = 30'000;
+  int64_t idle_close_ms = 600'000;
+};
+
+class Listener {
+ public:
+  Listener(env::AsioExecutor& executor, env::Clock& clock, Metrics& metrics,
+           handlers::kafka::Dispatcher& dispatcher, ListenerOptions options);
+  ~Listener();
+
+  // kUnavailable with the reason when the address cannot be bound.
+  Status start();
+  uint16_t port() const;
+  size_t connection_count() const { return connections_.size(); }
+
+  // A clean stop: accepts and reads nothing more, answers what is in flight, closes each connection
+  // after that, then calls `done`. Whatever is left after `timeout_ms` is closed anyway.
+  void drain(int64_t timeout_ms, std::function<void()> done);
+  // Ends everything at once.
+  void stop();
+
+ private:
+  friend class Connection;
+  void accept();
+  void on_accept(boost::system::error_code error, boost::asio::ip::tcp::socket socket);
+  void sweep();
+  void finish_drain();
+  // From connections.
+  void on_closed(const std::shared_ptr<Connection>& connection, std::string_view reason);
+  void add_in_flight(int64_t bytes);
+  bool may_read() const { return in_flight_bytes_ < options_.in_flight_bytes_max; }
+
+  env::AsioExecutor& executor_;
+  env::Clock& clock_;
+  handlers::kafka::Dispatcher& dispatcher_;
+  ListenerOptions options_;
+  boost::asio::ip::tcp::acceptor acceptor_;
+  std::unordered_set<std::shared_ptr<Connection>> connections_;
+  // Connections read into this one; what belongs to a frame is copied out at once.
+  static constexpr size_t kReadBufferBytes = 64 << 10;
+  std::unique_ptr<char[]> read_buffer_;
+  size_t in_flight_bytes_ = 0;
+  bool paused_ = false;  // some connection waits for in_flight_bytes_ to fall
+  bool stopped_ = false;
+  std::optional<env::TimerId> sweep_timer_, drain_timer_, accept_timer_;
+  std::function<void()> drained_;
+
+  prometheus::Gauge& open_connections_;
+  prometheus::Counter& accepted_;
+  prometheus::Counter& bytes_in_;
+  prometheus::Counter& bytes_out_;
+  std::map<std::string, prometheus::Counter*, std::less<>> closed_;  // by reason
+};
+
+}  // namespace broker::server::kafka
