@@ -1,0 +1,327 @@
+#include "broker/app/broker.h"
+
+#include <csignal>
+#include <cstdio>
+
+#include <boost/asio/signal_set.hpp>
+
+#include "broker/app/dev_coordinator.h"
+#include "broker/base/log.h"
+#include "broker/cluster/grpc/grpc_link.h"
+#include "broker/env/posix/posix.h"
+#include "broker/link/links.h"
+#include "broker/routing/router.h"
+#include "broker/server/grpc/server.h"
+#include "broker/server/http/pages.h"
+#include "broker/server/kafka/listener.h"
+
+namespace broker::app {
+namespace {
+
+constexpr int64_t kHandOverMs = 20'000;    // to move leadership away before a stop
+constexpr int64_t kDrainMs = 5'000;        // to answer what is in flight
+constexpr int64_t kMetadataSaveMs = 200;   // changes of metadata are saved together
+
+cluster::v1::Endpoint endpoint(const std::string& host, uint16_t port) {
+  cluster::v1::Endpoint e;
+  e.set_host(host);
+  e.set_port(port);
+  return e;
+}
+
+// The gRPC handlers are built before the router, for the ports that registration needs; no call
+// reaches them earlier.
+class LateShards : public handlers::grpc::Shards {
+ public:
+  explicit LateShards(std::unique_ptr<routing::Router>& router) : router_(router) {}
+  void append(const ShardId& shard, Buffer batch, partition::Acks acks, int64_t timeout_ms,
+              partition::AppendDone done) override {
+    router_->append(shard, std::move(batch), acks, timeout_ms, std::move(done));
+  }
+  void read(const ShardId& shard, Offset from, size_t bytes_max, int64_t wait_ms,
+            std::function<void(Result<partition::Fetched>)> done) override {
+    router_->read(shard, from, bytes_max, wait_ms, std::move(done));
+  }
+  void offsets(const ShardId& shard,
+               std::function<void(Result<routing::ShardOffsets>)> done) override {
+    router_->offsets(shard, std::move(done));
+  }
+  void offset_at(const ShardId& shard, int64_t timestamp_ms,
+                 std::function<void(Result<Offset>)> done) override {
+    router_->offset_at(shard, timestamp_ms, std::move(done));
+  }
+
+ private:
+  std::unique_ptr<routing::Router>& router_;
+};
+
+}  // namespace
+
+struct Broker::Parts {
+  explicit Parts(Config c) : config(std::move(c)) {}
+
+  Status open_storage();
+  Status open_doors();
+  void wire();
+  cluster::v1::Register registration();
+  void connect_coordinator();
+  void save_metadata_soon();
+  void begin_stop(const char* why);
+  void stop_doors();
+  void close_log();
+  server::http::Health ready() const;
+
+  Config config;
+  Metrics metrics;
+  env::PosixClock clock;
+  env::PosixFileSystem fs;
+  env::SystemRandom random;
+  env::AsioExecutor executor;
+  // Ended first: their last completions are posted to a reactor that does not run any more.
+  std::unique_ptr<env::ThreadIoQueue> wal_io, background_io;
+  std::unique_ptr<storage::Store> store;
+  cluster::Metadata metadata;
+  std::unique_ptr<cluster::Session> session;
+  std::unique_ptr<link::Links> links;
+  std::unique_ptr<partition::Partitions> partitions;
+  std::unique_ptr<routing::Router> router;
+  std::unique_ptr<handlers::kafka::Dispatcher> kafka_dispatcher;
+  std::unique_ptr<server::kafka::Listener> kafka;
+  std::unique_ptr<handlers::grpc::Shards> shards;
+  std::unique_ptr<handlers::grpc::Handlers> grpc_handlers;
+  std::unique_ptr<server::grpc::Server> grpc;
+  std::unique_ptr<server::http::Pages> pages;
+  std::unique_ptr<DevCoordinator> dev_coordinator;
+  std::unique_ptr<cluster::GrpcLink> coordinator_link;
+  std::unique_ptr<boost::asio::signal_set> signals;
+  bool metadata_save_scheduled = false;
+  bool registered_once = false, stopping = false, doors_closed = false;
+  int exit_status = 0;
+};
+
+Status Broker::Parts::open_storage() {
+  RETURN_IF_ERROR(fs.make_dirs(config.data));
+  RETURN_IF_ERROR(env::lock_file(config.data + "/lock"));
+  wal_io = std::make_unique<env::ThreadIoQueue>(executor, "wal");
+  background_io = std::make_unique<env::ThreadIoQueue>(executor, "background-io");
+  storage::StoreOptions options;
+  options.dir = config.data;
+  options.broker = config.broker;
+  int64_t began = clock.mono_ms();
+  ASSIGN_OR_RETURN(store, storage::Store::open(
+                              {clock, fs, *wal_io, *background_io, random, metrics}, options));
+  log_info("broker", "log recovered",
+           {{"shards", store->shard_count()},
+            {"ms", clock.mono_ms() - began},
+            {"clean", store->clean_shutdown()},
+            {"directory", store->directory_id().to_string()}});
+  auto known = cluster::load_metadata(fs, config.data + "/metadata.pb");
+  if (!known.ok()) return known.status();
+  metadata.apply(*known);
+  return {};
+}
+
+cluster::v1::Register Broker::Parts::registration() {
+  cluster::v1::Register self;
+  self.set_cluster(config.cluster);
+  self.set_process(Uuid::from_random(random.next(), random.next()).to_string());
+  auto* broker = self.mutable_broker();
+  broker->set_id(config.broker.value);
+  broker->set_directory(store->directory_id().to_string());
+  broker->set_zone(config.zone);
+  broker->set_alive(true);
+  broker->set_version(SLUICE_VERSION);
+  *broker->mutable_kafka() = endpoint(config.advertise, kafka->port());
+  *broker->mutable_grpc() = endpoint(config.advertise, grpc->port());
+  *broker->mutable_replication() = endpoint(config.advertise, links->port());
+  return self;
+}
+
+// Opens every listener, so that registration() knows the ports. Nothing is let in before all is
+// wired: handlers run on this thread, once run() turns it into the reactor.
+Status Broker::Parts::open_doors() {
+  link::LinkOptions link_options;
+  link_options.listen_host = config.replication.host;
+  link_options.listen_port = config.replication.port;
+  link_options.tls = {config.tls_ca, config.tls_cert, config.tls_key};
+  links = std::make_unique<link::Links>(
+      executor, clock, metadata,
+      link::Hello{config.cluster, config.broker, store->directory_id()}, link_options);
+  RETURN_IF_ERROR(links->listen());
+
+  auto admin = [this](cluster::v1::AdminRequest request, int64_t timeout_ms,
+                      cluster::Session::AdminDone done) {
+    session->admin(std::move(request), timeout_ms, std::move(done));
+  };
+  server::kafka::ListenerOptions kafka_options;
+  kafka_options.host = config.kafka.host;
+  kafka_options.port = config.kafka.port;
+  kafka_dispatcher = std::make_unique<handlers::kafka::Dispatcher>(handlers::kafka::Services{
+      executor, clock, random, metrics, metadata, config.broker,
+      [this](const ShardId& id) { return partitions->find(id); }, admin});
+  kafka = std::make_unique<server::kafka::Listener>(executor, clock, metrics, *kafka_dispatcher,
+                                                    kafka_options);
+  RETURN_IF_ERROR(kafka->start());
+
+  shards = std::make_unique<LateShards>(router);
+  grpc_handlers = std::make_unique<handlers::grpc::Handlers>(
+      config.broker,
+      handlers::grpc::Handlers::Parts{clock, executor, metadata, *shards, metrics, admin});
+  server::grpc::ServerOptions grpc_options;
+  grpc_options.host = config.grpc.host;
+  grpc_options.port = config.grpc.port;
+  grpc = std::make_unique<server::grpc::Server>(*grpc_handlers, executor, clock, metrics,
+                                                grpc_options);
+  RETURN_IF_ERROR(grpc->start());
+
+  server::http::PagesOptions page_options;
+  page_options.host = config.metrics.host;
+  page_options.port = config.metrics.port;
+  pages = std::make_unique<server::http::Pages>(
+      executor, page_options, [this] { return metrics.expose(); }, [this] { return ready(); });
+  return pages->start();
+}
+
+void Broker::Parts::wire() {
+  session = std::make_unique<cluster::Session>(clock, executor, metadata, registration());
+  partitions = std::make_unique<partition::Partitions>(
+      partition::Partitions::Parts{clock, executor, *store, metadata, *session, *links, metrics},
+      config.broker, replication::ReplicaOptions{});
+  router = std::make_unique<routing::Router>(config.broker, clock, executor, metadata, *partitions,
+                                             *links);
+  partitions->start();
+  metadata.add_listener([this](const cluster::Metadata::Change&) { save_metadata_soon(); });
+  links->start({[this](BrokerId from, const ShardId& shard, replication::Message message) {
+                  partitions->on_message(from, shard, std::move(message));
+                },
+                [this](const replication::Member& peer, bool up) { partitions->on_peer(peer, up); },
+                [this](const Buffer& request, auto reply) { router->on_request(request, reply); }});
+}
+
+void Broker::Parts::connect_coordinator() {
+  cluster::SessionHandlers handlers;
+  handlers.new_terms = [this](const auto& terms) { partitions->on_new_terms(terms); };
+  handlers.prepare_transfer = [this](const auto& r) { partitions->on_prepare_transfer(r); };
+  handlers.welcomed = [this] {
+    registered_once = true;
+    partitions->on_welcomed();
+  };
+  handlers.peers_heard = [this] { return links->heard(); };
+  handlers.stop_allowed = [this] { stop_doors(); };
+  if (config.dev) {
+    dev_coordinator = std::make_unique<DevCoordinator>(clock, executor, fs, *background_io, random,
+                                                       config.data + "/coordinator",
+                                                       config.cluster);
+    session->start(*dev_coordinator, std::move(handlers));
+    dev_coordinator->start(*session);
+    return;
+  }
+  cluster::GrpcLinkOptions options;
+  options.target = config.coordinator;
+  options.tls_ca = config.tls_ca;
+  options.tls_cert = config.tls_cert;
+  options.tls_key = config.tls_key;
+  coordinator_link = std::make_unique<cluster::GrpcLink>(executor, random, fs, options);
+  session->start(*coordinator_link, std::move(handlers));
+  coordinator_link->start(*session);
+}
+
+void Broker::Parts::save_metadata_soon() {
+  if (metadata_save_scheduled) return;
+  metadata_save_scheduled = true;
+  executor.schedule_after(kMetadataSaveMs, [this] {
+    metadata_save_scheduled = false;
+    auto bytes = std::make_shared<std::string>(metadata.snapshot().SerializeAsString());
+    background_io->submit(
+        [this, bytes] {
+          return env::write_file_atomically(fs, config.data + "/metadata.pb", *bytes);
+        },
+        [](Status status) {
+          if (status.ok()) return;
+          log_warn("broker", "metadata not saved", {{"error", status.to_string()}});
+        });
+  });
+}
+
+// Ready: registered once (a coordinator that goes away later stops nothing), and not stopping.
+server::http::Health Broker::Parts::ready() const {
+  if (stopping) return {false, "stopping"};
+  if (!registered_once) return {false, "not registered with the coordinator yet"};
+  return {true, "ok"};
+}
+
+void Broker::Parts::begin_stop(const char* why) {
+  if (stopping) return;
+  stopping = true;
+  log_info("broker", "stopping", {{"signal", why}});
+  bool others = false;
+  for (const auto& [id, broker] : metadata.brokers()) others |= id != config.broker && broker.alive();
+  if (!session->welcomed() || !others || partitions->leader_count() == 0) {
+    stop_doors();
+    return;
+  }
+  session->ask_to_stop();
+  executor.schedule_after(kHandOverMs, [this] { stop_doors(); });
+}
+
+void Broker::Parts::stop_doors() {
+  if (!stopping || doors_closed) return;
+  doors_closed = true;
+  log_info("broker", "closing the front doors", {{"leaders", partitions->leader_count()}});
+  auto left = std::make_shared<int>(2);
+  auto one_less = [this, left] {
+    if (--*left == 0) close_log();
+  };
+  kafka->drain(kDrainMs, one_less);
+  grpc->stop(*background_io, kDrainMs, one_less);
+}
+
+void Broker::Parts::close_log() {
+  if (coordinator_link) coordinator_link->stop();
+  partitions->save_all();
+  links.reset();
+  store->close([this](Status status) {
+    log_info("broker", "log closed", {{"clean", status.ok()}});
+    exit_status = status.ok() ? 0 : 1;
+    executor.stop();
+  });
+}
+
+Broker::Broker(Config config) : parts_(std::make_unique<Parts>(std::move(config))) {}
+
+Broker::~Broker() {
+  // Ends the I/O threads before what their jobs use.
+  parts_->wal_io.reset();
+  parts_->background_io.reset();
+}
+
+Status Broker::start() {
+  RETURN_IF_ERROR(parts_->open_storage());
+  RETURN_IF_ERROR(parts_->open_doors());
+  parts_->wire();
+  return {};
+}
+
+int Broker::run() {
+  Parts& p = *parts_;
+  p.signals = std::make_unique<boost::asio::signal_set>(p.executor.context(), SIGTERM, SIGINT);
+  std::function<void(boost::system::error_code, int)> on_signal;
+  on_signal = [&](boost::system::error_code error, int signal) {
+    if (error) return;
+    p.begin_stop(signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    p.signals->async_wait(on_signal);
+  };
+  p.signals->async_wait(on_signal);
+  p.connect_coordinator();
+  p.executor.post([&] {
+    std::printf("sluice-broker ready kafka=%s:%u grpc=%s:%u metrics=%s:%u data=%s\n",
+                p.config.kafka.host.c_str(), p.kafka->port(), p.config.grpc.host.c_str(),
+                p.grpc->port(), p.config.metrics.host.c_str(), p.pages->port(),
+                p.config.data.c_str());
+    std::fflush(stdout);
+  });
+  p.executor.run();
+  return p.exit_status;
+}
+
+}  // namespace broker::app

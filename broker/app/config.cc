@@ -1,0 +1,207 @@
+#include "broker/app/config.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <charconv>
+#include <functional>
+
+namespace broker::app {
+namespace {
+
+struct Setting {
+  const char* name;
+  const char* value;  // what it takes, for the help; null for a switch
+  const char* help;
+};
+
+constexpr Setting kSettings[] = {
+    {"dev", nullptr, "one broker alone: no coordinator, replication 1, loopback only by default"},
+    {"config", "FILE", "YAML file with any of these settings; the command line wins"},
+    {"data", "DIR", "data directory, made when missing (required)"},
+    {"cluster", "NAME", "name of the cluster (required unless --dev)"},
+    {"broker-id", "N", "number of this broker, remembered in the data directory"},
+    {"coordinator", "H:P", "where the coordinator listens (required unless --dev)"},
+    {"advertise", "HOST", "name or address that clients and brokers reach this broker by"},
+    {"zone", "ZONE", "failure domain; in Kubernetes the operator knows it"},
+    {"kafka", "H:P", "Kafka listener, default port 9092"},
+    {"grpc", "H:P", "gRPC listener, default port 9090"},
+    {"replication", "H:P", "listener for other brokers, default port 9095"},
+    {"metrics", "H:P", "HTTP listener for /metrics, /livez, /readyz, default port 9644"},
+    {"tls-ca", "FILE", "CA for the coordinator and other brokers (PEM); with --tls-cert, --tls-key"},
+    {"tls-cert", "FILE", "this broker's certificate (PEM)"},
+    {"tls-key", "FILE", "its key (PEM)"},
+    {"log-level", "LEVEL", "debug, info, warn or error; default info"},
+    {"log-format", "FORMAT", "text or json; default text"},
+    {"help", nullptr, "this text"},
+    {"version", nullptr, "the version"},
+};
+
+const Setting* find_setting(std::string_view name) {
+  for (const auto& setting : kSettings) {
+    if (setting.name == name) return &setting;
+  }
+  return nullptr;
+}
+
+Status bad(std::string message) { return Status(Code::kInvalidArgument, std::move(message)); }
+
+using Values = std::map<std::string, std::string>;
+
+Status read_config_file(const std::string& path, Values& values) {
+  YAML::Node root;
+  try {
+    root = YAML::LoadFile(path);
+  } catch (const YAML::Exception& error) {
+    return bad("--config " + path + ": " + error.what());
+  }
+  if (root.IsNull()) return {};
+  if (!root.IsMap()) return bad("--config " + path + ": expected a map of settings");
+  for (const auto& entry : root) {
+    auto name = entry.first.as<std::string>();
+    if (!find_setting(name) || name == "config" || name == "help" || name == "version") {
+      return bad("--config " + path + ": unknown setting '" + name + "'");
+    }
+    if (!entry.second.IsScalar()) {
+      return bad("--config " + path + ": '" + name + "' must be a single value");
+    }
+    values.emplace(name, entry.second.as<std::string>());  // the command line was there first
+  }
+  return {};
+}
+
+Status read_arguments(const std::vector<std::string>& arguments, Values& values) {
+  for (size_t i = 0; i < arguments.size(); i++) {
+    std::string name = arguments[i];
+    if (name.rfind("--", 0) != 0) return bad("unexpected argument '" + name + "'; see --help");
+    name = name.substr(2);
+    std::string value = "true";
+    auto equals = name.find('=');
+    bool inline_value = equals != std::string::npos;
+    if (inline_value) {
+      value = name.substr(equals + 1);
+      name = name.substr(0, equals);
+    }
+    const Setting* setting = find_setting(name);
+    if (!setting) return bad("unknown option --" + name + "; see --help");
+    if (setting->value && !inline_value) {
+      if (++i == arguments.size()) return bad("--" + name + " needs a value: " + setting->value);
+      value = arguments[i];
+    }
+    if (!setting->value && inline_value && value != "true" && value != "false") {
+      return bad("--" + name + " is a switch: true or false");
+    }
+    values[name] = value;
+  }
+  return {};
+}
+
+Status take_address(const Values& values, const char* name, bool dev, uint16_t port, Address& out) {
+  auto it = values.find(name);
+  if (it == values.end()) {
+    out = {dev ? "127.0.0.1" : "0.0.0.0", port};
+    return {};
+  }
+  ASSIGN_OR_RETURN(out, parse_address(it->second, std::string("--") + name));
+  return {};
+}
+
+Status take_tls(const Values& values, Config& config) {
+  auto get = [&](const char* name) {
+    auto it = values.find(name);
+    return it == values.end() ? std::string() : it->second;
+  };
+  config.tls_ca = get("tls-ca");
+  config.tls_cert = get("tls-cert");
+  config.tls_key = get("tls-key");
+  int given = !config.tls_ca.empty() + !config.tls_cert.empty() + !config.tls_key.empty();
+  if (given != 0 && given != 3) {
+    return bad("--tls-ca, --tls-cert and --tls-key go together: give all three or none");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Address> parse_address(std::string_view text, std::string_view what) {
+  auto colon = text.rfind(':');
+  int port = -1;
+  if (colon != std::string_view::npos) {
+    const char* first = text.data() + colon + 1;
+    const char* last = text.data() + text.size();
+    auto [end, error] = std::from_chars(first, last, port);
+    if (error != std::errc() || end != last) port = -1;
+  }
+  if (port < 0 || port > 65535) {
+    return bad(std::string(what) + " '" + std::string(text) + "': expected HOST:PORT, as in " +
+               "127.0.0.1:9092");
+  }
+  std::string host(text.substr(0, colon));
+  return Address{host.empty() ? "0.0.0.0" : host, static_cast<uint16_t>(port)};
+}
+
+Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
+  Values values;
+  RETURN_IF_ERROR(read_arguments(arguments, values));
+  Config config;
+  config.help = values.contains("help");
+  config.version = values.contains("version");
+  if (config.help || config.version) return config;
+  if (auto file = values.find("config"); file != values.end()) {
+    std::string path = file->second;
+    RETURN_IF_ERROR(read_config_file(path, values));
+  }
+  auto take = [&](const char* name, std::string& out) {
+    if (auto it = values.find(name); it != values.end()) out = it->second;
+  };
+  config.dev = values.contains("dev") && values["dev"] == "true";
+  take("data", config.data);
+  take("cluster", config.cluster);
+  take("coordinator", config.coordinator);
+  take("advertise", config.advertise);
+  take("zone", config.zone);
+  take("log-level", config.log_level);
+  take("log-format", config.log_format);
+  if (config.data.empty()) return bad("--data DIR is required: where the records are kept");
+  if (auto id = values.find("broker-id"); id != values.end()) {
+    const char* last = id->second.data() + id->second.size();
+    auto [end, error] = std::from_chars(id->second.data(), last, config.broker.value);
+    if (error != std::errc() || end != last || config.broker.value < 0) {
+      return bad("--broker-id '" + id->second + "': expected a number from 0 on");
+    }
+  } else if (!config.dev) {
+    return bad("--broker-id N is required: each broker of a cluster has its own number");
+  }
+  if (config.dev && !config.coordinator.empty()) {
+    return bad("--dev runs without a coordinator: leave out one of --dev and --coordinator");
+  }
+  if (!config.dev && config.coordinator.empty()) {
+    return bad("--coordinator H:P is required (or --dev for one broker alone)");
+  }
+  if (!config.dev && !values.contains("cluster")) return bad("--cluster NAME is required");
+  RETURN_IF_ERROR(take_tls(values, config));
+  RETURN_IF_ERROR(take_address(values, "kafka", config.dev, 9092, config.kafka));
+  RETURN_IF_ERROR(take_address(values, "grpc", config.dev, 9090, config.grpc));
+  RETURN_IF_ERROR(take_address(values, "replication", config.dev, config.dev ? 0 : 9095,
+                               config.replication));
+  RETURN_IF_ERROR(take_address(values, "metrics", config.dev, 9644, config.metrics));
+  if (config.advertise.empty()) {
+    config.advertise = config.kafka.host == "0.0.0.0" ? "localhost" : config.kafka.host;
+  }
+  return config;
+}
+
+std::string usage() {
+  std::string text =
+      "sluice-broker stores and serves the shards of a Sluice cluster.\n\n"
+      "  sluice-broker --dev --data DIR\n"
+      "  sluice-broker --cluster NAME --broker-id N --data DIR --coordinator H:P --advertise HOST\n\n";
+  for (const auto& setting : kSettings) {
+    std::string left = std::string("  --") + setting.name;
+    if (setting.value) left += std::string(" ") + setting.value;
+    left.resize(std::max<size_t>(left.size() + 1, 24), ' ');
+    text += left + setting.help + "\n";
+  }
+  return text;
+}
+
+}  // namespace broker::app

@@ -1,0 +1,50 @@
+// Settings: bad input names the setting and the fix; the command line wins over the file.
+#include "broker/app/config.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <fstream>
+
+namespace broker::app {
+namespace {
+
+TEST(Config, DevNeedsOnlyAFolder) {
+  auto config = parse_command_line({"--dev", "--data", "/tmp/x", "--kafka", "127.0.0.1:0"});
+  ASSERT_TRUE(config.ok()) << config.status().to_string();
+  EXPECT_EQ(config->kafka.port, 0);
+  EXPECT_EQ(config->grpc.to_string(), "127.0.0.1:9090");
+  EXPECT_EQ(config->advertise, "127.0.0.1");
+}
+
+TEST(Config, ErrorsNameTheSettingAndTheFix) {
+  auto message = [](std::vector<std::string> arguments) {
+    return parse_command_line(arguments).status().message();
+  };
+  EXPECT_NE(message({"--dev"}).find("--data"), std::string::npos);
+  EXPECT_NE(message({"--data", "d", "--broker-id", "1"}).find("--coordinator"), std::string::npos);
+  EXPECT_NE(message({"--dev", "--data", "d", "--kafka", "x"}).find("HOST:PORT"), std::string::npos);
+  EXPECT_NE(message({"--dev", "--data", "d", "--kfka", "x"}).find("--kfka"), std::string::npos);
+  EXPECT_NE(message({"--dev", "--data"}).find("needs a value"), std::string::npos);
+  EXPECT_NE(message({"--dev", "--data", "d", "--tls-ca", "x"}).find("all three"),
+            std::string::npos);
+  EXPECT_NE(message({"--dev", "--data", "d", "--broker-id", "-3"}).find("--broker-id"),
+            std::string::npos);
+}
+
+TEST(Config, TheCommandLineWinsOverTheFile) {
+  char name[] = "/tmp/sluice-test-XXXXXX";
+  std::string path = std::string(mkdtemp(name)) + "/broker.yaml";
+  std::ofstream(path) << "cluster: from-file\nzone: z1\ncoordinator: op:9443\n";
+  auto config = parse_command_line(
+      {"--config", path, "--data", "d", "--broker-id", "2", "--cluster=cli"});
+  ASSERT_TRUE(config.ok()) << config.status().to_string();
+  EXPECT_EQ(config->cluster, "cli");
+  EXPECT_EQ(config->zone, "z1");
+  std::ofstream(path) << "custer: x\n";
+  EXPECT_NE(parse_command_line({"--config", path, "--data", "d"}).status().message().find("custer"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace broker::app

@@ -1,0 +1,201 @@
+#include "broker/cluster/grpc/grpc_link.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+
+#include "broker/base/log.h"
+#include "broker/proto/coordination.grpc.pb.h"
+
+namespace broker::cluster {
+namespace {
+
+constexpr int64_t kRedialMinMs = 100, kRedialMaxMs = 1000;
+constexpr uint64_t kTlsFileMax = 1 << 20;
+
+}  // namespace
+
+// One stream. gRPC's callbacks post to the reactor; everything else happens there. It owns itself
+// (`self`) from the start of the call to OnDone.
+class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::CoordinatorMessage>,
+               public std::enable_shared_from_this<SessionStream> {
+ public:
+  struct Events {
+    std::function<void(v1::CoordinatorMessage)> message;
+    std::function<void(const std::string& why)> ended;
+  };
+  SessionStream(env::Executor& executor, Events events)
+      : executor_(executor), events_(std::move(events)) {}
+
+  void begin(v1::Coordinator::Stub& stub) {
+    self_ = shared_from_this();
+    stub.async()->Session(&context_, this);
+    StartRead(&incoming_);
+    StartCall();
+  }
+  void send(v1::BrokerMessage message) {
+    queue_.push_back(std::move(message));
+    write_next();
+  }
+  size_t queued() const { return queue_.size(); }
+  void cancel() { context_.TryCancel(); }
+  void forget() { events_ = {}; }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return;  // OnDone follows
+    executor_.post([self = shared_from_this()] {
+      v1::CoordinatorMessage message;
+      message.Swap(&self->incoming_);
+      self->StartRead(&self->incoming_);
+      if (self->events_.message) self->events_.message(std::move(message));
+    });
+  }
+  void OnWriteDone(bool ok) override {
+    if (!ok) return;
+    executor_.post([self = shared_from_this()] {
+      self->writing_ = false;
+      self->write_next();
+    });
+  }
+  void OnDone(const ::grpc::Status& status) override {
+    executor_.post([self = std::move(self_), why = status.error_message()] {
+      self->done_ = true;
+      auto ended = std::move(self->events_.ended);
+      self->events_ = {};
+      if (ended) ended(why);
+    });
+  }
+
+ private:
+  void write_next() {
+    if (writing_ || done_ || queue_.empty()) return;
+    writing_ = true;
+    outgoing_ = std::move(queue_.front());
+    queue_.pop_front();
+    StartWrite(&outgoing_);
+  }
+
+  env::Executor& executor_;
+  Events events_;
+  ::grpc::ClientContext context_;
+  v1::CoordinatorMessage incoming_;
+  v1::BrokerMessage outgoing_;
+  std::deque<v1::BrokerMessage> queue_;
+  bool writing_ = false, done_ = false;
+  std::shared_ptr<SessionStream> self_;
+};
+
+struct GrpcLink::Impl : std::enable_shared_from_this<GrpcLink::Impl> {
+  Impl(env::Executor& e, env::Random& r, env::FileSystem& f, GrpcLinkOptions o)
+      : executor(e), random(r), fs(f), options(std::move(o)) {}
+
+  Result<std::shared_ptr<::grpc::ChannelCredentials>> credentials(std::string& fingerprint) {
+    if (options.tls_ca.empty()) return ::grpc::InsecureChannelCredentials();
+    ::grpc::SslCredentialsOptions ssl;
+    ASSIGN_OR_RETURN(ssl.pem_root_certs, env::read_file(fs, options.tls_ca, kTlsFileMax));
+    ASSIGN_OR_RETURN(ssl.pem_cert_chain, env::read_file(fs, options.tls_cert, kTlsFileMax));
+    ASSIGN_OR_RETURN(ssl.pem_private_key, env::read_file(fs, options.tls_key, kTlsFileMax));
+    fingerprint = ssl.pem_root_certs + ssl.pem_cert_chain;
+    return ::grpc::SslCredentials(ssl);
+  }
+
+  // A new channel at the first time and when the certificates have changed.
+  Status prepare_channel() {
+    std::string fingerprint;
+    ASSIGN_OR_RETURN(auto creds, credentials(fingerprint));
+    if (stub && fingerprint == channel_fingerprint) return {};
+    ::grpc::ChannelArguments args;
+    args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kRedialMinMs);
+    args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kRedialMinMs);
+    args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kRedialMaxMs);
+    args.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 500);
+    args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 2000);
+    args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2000);
+    args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    args.SetMaxReceiveMessageSize(256 << 20);
+    args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    stub = v1::Coordinator::NewStub(::grpc::CreateCustomChannel(options.target, creds, args));
+    channel_fingerprint = fingerprint;
+    return {};
+  }
+
+  void dial() {
+    if (stopped) return;
+    Status ready = prepare_channel();
+    if (!ready.ok()) {
+      log_error("session", "cannot dial the coordinator", {{"error", ready.to_string()}});
+      redial();
+      return;
+    }
+    SessionStream::Events events;
+    events.message = [me = shared_from_this()](v1::CoordinatorMessage message) {
+      if (me->stopped) return;
+      me->delay_ms = 0;
+      me->session->on_message(message);
+    };
+    events.ended = [me = shared_from_this()](const std::string& why) {
+      me->stream.reset();
+      if (me->stopped) return;
+      if (why != me->last_why) {
+        log_warn("session", "no session with the coordinator",
+                 {{"target", me->options.target}, {"why", why}});
+      }
+      me->last_why = why;
+      me->session->on_disconnected();
+      me->redial();
+    };
+    stream = std::make_shared<SessionStream>(executor, std::move(events));
+    stream->begin(*stub);
+    session->on_connected();
+  }
+
+  void redial() {
+    delay_ms = std::clamp(delay_ms * 2, kRedialMinMs, kRedialMaxMs);
+    int64_t jittered = delay_ms / 2 + static_cast<int64_t>(random.below(delay_ms / 2 + 1));
+    executor.schedule_after(jittered, [weak = weak_from_this()] {
+      if (auto me = weak.lock()) me->dial();
+    });
+  }
+
+  env::Executor& executor;
+  env::Random& random;
+  env::FileSystem& fs;
+  const GrpcLinkOptions options;
+  Session* session = nullptr;
+  std::unique_ptr<v1::Coordinator::Stub> stub;
+  std::string channel_fingerprint, last_why;
+  std::shared_ptr<SessionStream> stream;
+  int64_t delay_ms = 0;
+  bool stopped = false;
+};
+
+GrpcLink::GrpcLink(env::Executor& executor, env::Random& random, env::FileSystem& fs,
+                   GrpcLinkOptions options)
+    : impl_(std::make_shared<Impl>(executor, random, fs, std::move(options))) {}
+
+GrpcLink::~GrpcLink() { stop(); }
+
+void GrpcLink::start(Session& session) {
+  impl_->session = &session;
+  impl_->dial();
+}
+
+void GrpcLink::stop() {
+  impl_->stopped = true;
+  if (!impl_->stream) return;
+  impl_->stream->forget();
+  impl_->stream->cancel();
+  impl_->stream.reset();
+}
+
+void GrpcLink::send(const v1::BrokerMessage& message) {
+  if (!impl_->stream) return;
+  impl_->stream->send(message);
+  if (impl_->stream->queued() > impl_->options.queue_messages_max) impl_->stream->cancel();
+}
+
+void GrpcLink::reconnect() {
+  if (impl_->stream) impl_->stream->cancel();
+}
+
+}  // namespace broker::cluster
