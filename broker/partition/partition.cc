@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "broker/base/log.h"
-#include "broker/partition/seal.h"
+#include "broker/model/records.h"
 
 namespace broker::partition {
 namespace {
@@ -134,7 +134,9 @@ Partition::Partition(Surroundings& around, storage::ShardLog& log,
   rebuild_producers();
   if (log_.quarantined().ok() && log_.log_end() > log_.log_start()) {
     auto last = log_.read(log_.log_end() - 1, 1, log_.log_end());
-    if (last.ok() && !last->empty() && parse_seal(last->back()).ok()) seal_end_ = log_.log_end();
+    if (last.ok() && !last->empty() && seal_content(last->back().bytes.view())) {
+      seal_end_ = log_.log_end();
+    }
   }
 }
 
@@ -171,7 +173,9 @@ void Partition::rebuild_producers() {
 
 void Partition::note_batch(const Batch& batch) {
   producers_.apply(batch.header);
-  if (batch.header.control() && parse_seal(batch).ok()) seal_end_ = batch.header.end_offset();
+  if (batch.header.control() && seal_content(batch.bytes.view())) {
+    seal_end_ = batch.header.end_offset();
+  }
   bytes_since_snapshot_ += batch.bytes.size();
   if (bytes_since_snapshot_ >= kSnapshotBytes) save_producers();
 }
@@ -235,6 +239,7 @@ void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, Appe
     return;
   }
   note_batch(batch);
+  if (!header.control()) load().appended(batch);
   finish_when(acks, header.end_offset(), answer, std::move(done));
   replica_->on_appended(batch.bytes.size());
 }
@@ -305,7 +310,7 @@ void Partition::seal_if_asked() {
       !replica_->may_append(0).ok()) {
     return;
   }
-  Buffer bytes = Buffer::from_string(make_seal(producers_.encode(), around_.wall_ms()));
+  Buffer bytes = Buffer::from_string(build_seal_batch(producers_.encode(), around_.wall_ms()));
   auto header = parse_batch_header(bytes.view());
   CHECK(header.ok());
   append_checked(std::move(bytes), *header, Acks::kNone, [](Result<Appended>) {});
@@ -331,8 +336,26 @@ Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica)
   fetched.log_start = log_start();
   if (from == limit) return fetched;
   ASSIGN_OR_RETURN(fetched.batches, log_.read(from, bytes_max, limit));
-  for (const auto& batch : fetched.batches) fetched.bytes += batch.bytes.size();
+  int64_t records = 0;
+  for (const auto& batch : fetched.batches) {
+    fetched.bytes += batch.bytes.size();
+    records += batch.header.record_count;
+  }
+  load().read(fetched.bytes, records);
   return fetched;
+}
+
+// Made at first use: a follower that nobody reads from has no series.
+ShardMetrics& Partition::load() {
+  if (!load_) {
+    std::optional<coordination::KeyRange> range;
+    if (stream_->elastic()) {
+      auto parsed = coordination::parse_range(shard().hash_range());
+      if (parsed.ok()) range = *parsed;
+    }
+    load_ = std::make_unique<ShardMetrics>(around_.metrics(), stream_->name(), id().index, range);
+  }
+  return *load_;
 }
 
 Partition::WaitId Partition::wait_past(Offset offset, std::function<void()> wake) {

@@ -10,6 +10,7 @@
 
 #include "broker/cluster/metadata.h"
 #include "broker/partition/producers.h"
+#include "broker/partition/shard_metrics.h"
 #include "broker/proto/coordination.pb.h"
 #include "broker/replication/core/replica.h"
 #include "broker/storage/store.h"
@@ -54,6 +55,7 @@ class Surroundings {
   virtual int64_t mono_ms() const = 0;
   virtual int64_t wall_ms() const = 0;
   virtual BrokerId self() const = 0;
+  virtual Metrics& metrics() = 0;
 };
 
 class Partition {
@@ -142,6 +144,7 @@ class Partition {
   // Runs after every input: completes, wakes and reports what it changed. Callbacks may call back.
   void settle();
   void note_batch(const Batch& batch);
+  ShardMetrics& load();
 
   Surroundings& around_;
   storage::ShardLog& log_;
@@ -154,6 +157,7 @@ class Partition {
   std::multimap<Offset, std::pair<WaitId, std::function<void()>>> read_waiters_;
   std::map<WaitId, Offset> read_waits_;
   WaitId next_wait_ = 1;
+  std::unique_ptr<ShardMetrics> load_;
   std::optional<Offset> seal_end_;  // one past the seal in this log, committed or not
   uint64_t bytes_since_snapshot_ = 0;
   std::optional<replication::LeaderView> view_;

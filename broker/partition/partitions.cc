@@ -17,7 +17,12 @@ std::optional<ShardId> to_shard_id(const cluster::v1::ShardRef& ref) {
 }  // namespace
 
 Partitions::Partitions(Parts parts, BrokerId self, replication::ReplicaOptions options)
-    : parts_(parts), self_(self), options_(options) {}
+    : parts_(parts),
+      self_(self),
+      options_(options),
+      leaders_(parts.metrics.gauge("sluice_broker_leaders", "Shards that this broker leads.")),
+      replicas_(parts.metrics.gauge("sluice_broker_replicas",
+                                    "Copies of shards on this broker.")) {}
 
 Partitions::~Partitions() = default;
 
@@ -61,6 +66,11 @@ bool Partitions::member_of(const cluster::v1::Shard& shard) const {
   return false;
 }
 
+void Partitions::count_roles() {
+  leaders_.Set(static_cast<double>(leader_count()));
+  replicas_.Set(static_cast<double>(count()));
+}
+
 void Partitions::on_metadata(const cluster::Metadata::Change& change) {
   for (const auto& stream : change.changed) follow(stream);
   for (const auto& stream : change.removed) {
@@ -68,6 +78,7 @@ void Partitions::on_metadata(const cluster::Metadata::Change& change) {
       drop({stream->id, shard.index()}, "stream deleted");
     }
   }
+  count_roles();
 }
 
 void Partitions::follow(const cluster::StreamPtr& stream) {
@@ -194,6 +205,7 @@ void Partitions::answer_new_term(const ShardId& shard, const replication::HeadAn
 }
 
 void Partitions::report(const ShardId& shard) {
+  count_roles();
   Partition* partition = find(shard);
   if (!partition) return;
   if (auto report = partition->leader_report()) parts_.session.report(*report);

@@ -63,6 +63,7 @@ class Partitions : private Surroundings {
   int64_t mono_ms() const override { return parts_.clock.mono_ms(); }
   int64_t wall_ms() const override { return parts_.clock.wall_ms(); }
   BrokerId self() const override { return self_; }
+  Metrics& metrics() override { return parts_.metrics; }
 
   void on_metadata(const cluster::Metadata::Change& change);
   void follow(const cluster::StreamPtr& stream);
@@ -71,6 +72,7 @@ class Partitions : private Surroundings {
   bool member_of(const cluster::v1::Shard& shard) const;
   void tick();
   void retention();
+  void count_roles();
 
   Parts parts_;
   const BrokerId self_;
@@ -79,6 +81,8 @@ class Partitions : private Surroundings {
   std::set<ShardId> ticking_;
   bool tick_scheduled_ = false;
   std::map<BrokerId, replication::Member> peers_up_;
+  prometheus::Gauge& leaders_;
+  prometheus::Gauge& replicas_;
 };
 
 }  // namespace broker::partition

@@ -1,0 +1,77 @@
+#include "broker/partition/shard_metrics.h"
+
+#include "broker/model/records.h"
+
+namespace broker::partition {
+namespace {
+
+constexpr const char* kBytesIn = "sluice_shard_bytes_in_total";
+constexpr const char* kRecordsIn = "sluice_shard_records_in_total";
+constexpr const char* kBytesOut = "sluice_shard_bytes_out_total";
+constexpr const char* kRecordsOut = "sluice_shard_records_out_total";
+constexpr const char* kHeat = "sluice_shard_heat_bytes_total";
+constexpr size_t kDecompressedMax = 16 << 20;
+
+Metrics::Labels labels(const std::string& stream, int32_t shard) {
+  return {{"stream", stream}, {"shard", std::to_string(shard)}};
+}
+
+}  // namespace
+
+ShardMetrics::ShardMetrics(Metrics& metrics, const std::string& stream, int32_t shard,
+                           std::optional<coordination::KeyRange> range)
+    : metrics_(metrics),
+      range_(range),
+      bytes_in_(metrics.counter(kBytesIn, "Bytes of record batches appended.",
+                                labels(stream, shard))),
+      records_in_(metrics.counter(kRecordsIn, "Records appended.", labels(stream, shard))),
+      bytes_out_(metrics.counter(kBytesOut, "Bytes of record batches read.",
+                                 labels(stream, shard))),
+      records_out_(metrics.counter(kRecordsOut, "Records in batches read.",
+                                   labels(stream, shard))) {
+  if (!range_) return;
+  for (size_t part = 0; part < kHeatParts; part++) {
+    auto with_part = labels(stream, shard);
+    with_part["part"] = std::to_string(part);
+    heat_[part] = &metrics.counter(
+        kHeat, "Bytes appended by sixteenth of the shard's hash range.", with_part);
+  }
+}
+
+ShardMetrics::~ShardMetrics() {
+  metrics_.remove_counter(kBytesIn, bytes_in_);
+  metrics_.remove_counter(kRecordsIn, records_in_);
+  metrics_.remove_counter(kBytesOut, bytes_out_);
+  metrics_.remove_counter(kRecordsOut, records_out_);
+  for (auto* counter : heat_) {
+    if (counter) metrics_.remove_counter(kHeat, *counter);
+  }
+}
+
+void ShardMetrics::appended(const Batch& batch) {
+  bytes_in_.Increment(static_cast<double>(batch.bytes.size()));
+  records_in_.Increment(batch.header.record_count);
+  if (range_) heat(batch);
+}
+
+void ShardMetrics::read(size_t bytes, int64_t records) {
+  bytes_out_.Increment(static_cast<double>(bytes));
+  records_out_.Increment(static_cast<double>(records));
+}
+
+// By the records' keys: those published with an explicit hash key count where their key would be.
+void ShardMetrics::heat(const Batch& batch) {
+  auto records = RecordIterator::open(batch.bytes.view(), kDecompressedMax);
+  if (!records.ok()) return;  // heat is a hint
+  coordination::HashKey width = (range_->last - range_->first) / kHeatParts + 1;
+  Record record;
+  while (records->next(record)) {
+    auto key = coordination::hash_key_of(record.key.value_or(""));
+    if (!range_->contains(key)) continue;
+    auto part = static_cast<size_t>((key - range_->first) / width);
+    heat_[part]->Increment(
+        static_cast<double>(record.key.value_or("").size() + record.value.value_or("").size()));
+  }
+}
+
+}  // namespace broker::partition

@@ -1,0 +1,40 @@
+#pragma once
+// One shard's load as Prometheus counters: what the autoscaler decides on. Made on the broker that
+// leads the shard (or serves reads of it), taken back with the partition. On the reactor.
+#include <array>
+#include <optional>
+#include <string>
+
+#include "broker/base/metrics.h"
+#include "broker/coordination/hash_range.h"
+#include "broker/model/record_batch.h"
+
+namespace broker::partition {
+
+class ShardMetrics {
+ public:
+  // Heat is counted by this many equal parts of an elastic shard's hash range.
+  static constexpr size_t kHeatParts = 16;
+
+  ShardMetrics(Metrics& metrics, const std::string& stream, int32_t shard,
+               std::optional<coordination::KeyRange> range);
+  ~ShardMetrics();
+  ShardMetrics(const ShardMetrics&) = delete;
+  ShardMetrics& operator=(const ShardMetrics&) = delete;
+
+  void appended(const Batch& batch);
+  void read(size_t bytes, int64_t records);
+
+ private:
+  void heat(const Batch& batch);
+
+  Metrics& metrics_;
+  std::optional<coordination::KeyRange> range_;
+  prometheus::Counter& bytes_in_;
+  prometheus::Counter& records_in_;
+  prometheus::Counter& bytes_out_;
+  prometheus::Counter& records_out_;
+  std::array<prometheus::Counter*, kHeatParts> heat_{};
+};
+
+}  // namespace broker::partition
