@@ -88,7 +88,7 @@ StreamRates ScrapeRates::rates(int64_t now_ms, int64_t age_ms) const {
 std::string rate_query(const std::string& metric, const std::string& ns,
                        const std::string& cluster, int window_s) {
   std::string by = metric == kHeatMetric ? "stream, shard, part" : "stream, shard";
-  return "sum by (" + by + ") (rate(" + metric + "{namespace=\"" + ns + "\",cluster=\"" + cluster +
+  return "sum by (" + by + ") (rate(" + metric + "{namespace=\"" + ns + "\",app_kubernetes_io_instance=\"" + cluster +
          "\"}[" + std::to_string(window_s) + "s]))";
 }
 

@@ -1,0 +1,422 @@
+#include "operator/api/json.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+namespace sluice_operator::api {
+
+using broker::Code;
+using broker::Result;
+using broker::Status;
+using Json = nlohmann::json;
+
+namespace {
+
+// Reads the fields of one JSON object; the first that is of another kind is remembered.
+class Fields {
+ public:
+  Fields(const Json& object, std::string path, Status& failure)
+      : object_(object), path_(std::move(path)), failure_(failure) {
+    if (!object_.is_object() && !object_.is_null()) fail("", "an object");
+  }
+  bool has(const char* name) const { return find(name) != nullptr; }
+  Fields child(const char* name) const {
+    static const Json none;
+    const Json* value = find(name);
+    return Fields(value ? *value : none, path_ + "." + name, failure_);
+  }
+  void read(const char* name, std::string& out) const {
+    const Json* value = find(name);
+    if (!value) return;
+    if (value->is_string()) out = value->get<std::string>();
+    else fail(name, "text");
+  }
+  void read(const char* name, bool& out) const {
+    const Json* value = find(name);
+    if (!value) return;
+    if (value->is_boolean()) out = value->get<bool>();
+    else fail(name, "true or false");
+  }
+  template <std::integral T>
+  void read(const char* name, T& out) const {
+    const Json* value = find(name);
+    if (!value) return;
+    if (!value->is_number_integer()) return fail(name, "an integer");
+    const int64_t number = value->get<int64_t>();
+    if (number < std::numeric_limits<T>::min() || number > std::numeric_limits<T>::max()) {
+      return fail(name, "a smaller number");
+    }
+    out = static_cast<T>(number);
+  }
+  template <class T>
+  void read(const char* name, std::optional<T>& out) const {
+    if (!has(name)) return;
+    T value{};
+    read(name, value);
+    out = value;
+  }
+  // Numbers become text: quantities may be either.
+  void read(const char* name, std::map<std::string, std::string>& out) const {
+    const Json* value = find(name);
+    if (!value) return;
+    if (!value->is_object()) return fail(name, "an object");
+    out.clear();
+    for (const auto& [key, item] : value->items()) {
+      out[key] = item.is_string() ? item.get<std::string>() : item.dump();
+    }
+  }
+  void read(const char* name, std::vector<std::string>& out) const {
+    each(name, [&](const Json& item) {
+      if (item.is_string()) out.push_back(item.get<std::string>());
+      else fail(name, "a list of texts");
+    });
+  }
+  void read(const char* name, std::vector<int32_t>& out) const {
+    each(name, [&](const Json& item) {
+      if (item.is_number_integer()) out.push_back(item.get<int32_t>());
+      else fail(name, "a list of integers");
+    });
+  }
+  template <class Read>
+  void each(const char* name, Read read_item) const {
+    const Json* value = find(name);
+    if (!value) return;
+    if (!value->is_array()) return fail(name, "a list");
+    for (const auto& item : *value) read_item(item);
+  }
+  template <class Read>
+  void each_object(const char* name, Read read_item) const {
+    each(name, [&](const Json& item) { read_item(Fields(item, path_ + "." + name, failure_)); });
+  }
+  // One word of a few.
+  template <class T>
+  void read_word(const char* name, T& out,
+                 std::initializer_list<std::pair<const char*, T>> words) const {
+    std::string word;
+    read(name, word);
+    if (!has(name)) return;
+    for (const auto& [text, value] : words) {
+      if (word == text) {
+        out = value;
+        return;
+      }
+    }
+    fail(name, "one of its words");
+  }
+
+ private:
+  const Json* find(const char* name) const {
+    if (!object_.is_object()) return nullptr;
+    auto it = object_.find(name);
+    return it == object_.end() || it->is_null() ? nullptr : &*it;
+  }
+  void fail(const std::string& name, const char* expected) const {
+    if (!failure_.ok()) return;
+    failure_ = Status(Code::kInvalidArgument,
+                      path_ + (name.empty() ? "" : "." + name) + ": expected " + expected);
+  }
+  const Json& object_;
+  const std::string path_;
+  Status& failure_;
+};
+
+void read_metadata_fields(const Fields& fields, Metadata& out) {
+  fields.read("namespace", out.ns);
+  fields.read("name", out.name);
+  fields.read("uid", out.uid);
+  fields.read("resourceVersion", out.resource_version);
+  fields.read("generation", out.generation);
+  out.deleting = fields.has("deletionTimestamp");
+  fields.read("labels", out.labels);
+  fields.read("annotations", out.annotations);
+  fields.read("finalizers", out.finalizers);
+}
+
+void read_conditions(const Fields& status, std::vector<Condition>& out) {
+  status.each_object("conditions", [&](const Fields& fields) {
+    Condition condition;
+    fields.read("type", condition.type);
+    fields.read("status", condition.status);
+    fields.read("reason", condition.reason);
+    fields.read("message", condition.message);
+    fields.read("lastTransitionTime", condition.last_transition_time);
+    fields.read("observedGeneration", condition.observed_generation);
+    out.push_back(std::move(condition));
+  });
+}
+
+Decision read_decision(const Fields& fields) {
+  Decision decision;
+  fields.read("time", decision.time);
+  fields.read("action", decision.action);
+  fields.read("shards", decision.shards);
+  fields.read("reason", decision.reason);
+  fields.read("message", decision.message);
+  fields.read("inputs", decision.inputs);
+  return decision;
+}
+
+constexpr std::initializer_list<std::pair<const char*, DeletionPolicy>> kDeletionPolicies = {
+    {"Retain", DeletionPolicy::kRetain}, {"Delete", DeletionPolicy::kDelete}};
+
+void read_spec(const Fields& spec, StreamClusterSpec& out) {
+  spec.read("brokers", out.brokers);
+  spec.read("image", out.image);
+  spec.read("imagePullPolicy", out.image_pull_policy);
+  if (spec.has("resources")) {
+    // Given resources replace the default as a whole, as the definition's default does.
+    out.requests.clear();
+    spec.child("resources").read("requests", out.requests);
+    spec.child("resources").read("limits", out.limits_of_pod);
+  }
+  Fields storage = spec.child("storage");
+  storage.read("size", out.storage.size);
+  storage.read("storageClassName", out.storage.storage_class);
+  storage.read_word("deletionPolicy", out.storage.deletion_policy, kDeletionPolicies);
+  spec.child("zones").read("topologyKey", out.zone_key);
+  spec.child("replication").read("factor", out.replication.factor);
+  spec.child("replication").read("minInsync", out.replication.min_insync);
+  Fields limits = spec.child("limits");
+  limits.read("shardWriteBytesPerSecond", out.limits.shard_write_bytes_per_second);
+  limits.read("shardWriteRecordsPerSecond", out.limits.shard_write_records_per_second);
+  limits.read("maxRecordBytes", out.limits.max_record_bytes);
+  spec.child("autoscaling").child("prometheus").read("url", out.autoscaling.prometheus_url);
+  spec.child("autoscaling").read("intervalSeconds", out.autoscaling.interval_seconds);
+}
+
+void read_status(const Fields& status, StreamClusterStatus& out) {
+  status.read("observedGeneration", out.observed_generation);
+  read_conditions(status, out.conditions);
+  status.read("brokers", out.brokers);
+  status.read("readyBrokers", out.ready_brokers);
+  status.read("updatedBrokers", out.updated_brokers);
+  status.read("selector", out.selector);
+  status.read("version", out.version);
+  status.each_object("brokerStates", [&](const Fields& fields) {
+    BrokerState state;
+    fields.read("id", state.id);
+    fields.read("pod", state.pod);
+    fields.read("node", state.node);
+    fields.read("zone", state.zone);
+    fields.read("ready", state.ready);
+    fields.read("shards", state.shards);
+    fields.read("leaders", state.leaders);
+    fields.read("state", state.state);
+    out.broker_states.push_back(std::move(state));
+  });
+  Fields rebalance = status.child("rebalance");
+  rebalance.read("state", out.rebalance.state);
+  rebalance.read("reason", out.rebalance.reason);
+  rebalance.read("message", out.rebalance.message);
+  rebalance.read("movesTotal", out.rebalance.moves_total);
+  rebalance.read("movesDone", out.rebalance.moves_done);
+  rebalance.read("startedAt", out.rebalance.started_at);
+  rebalance.read("finishedAt", out.rebalance.finished_at);
+  if (status.has("lastDecision")) out.last_decision = read_decision(status.child("lastDecision"));
+}
+
+void read_spec(const Fields& spec, StreamSpec& out) {
+  spec.read("cluster", out.cluster);
+  spec.read("name", out.name);
+  spec.read_word("mode", out.mode, {{"Partitioned", StreamMode::kPartitioned},
+                                    {"Elastic", StreamMode::kElastic}});
+  spec.read("partitions", out.partitions);
+  spec.read("replication", out.replication);
+  spec.read("minInsync", out.min_insync);
+  Fields retention = spec.child("retention");
+  if (retention.has("hours")) {
+    int64_t hours = 0;
+    retention.read("hours", hours);
+    out.retention.ms = hours * 3'600'000;
+  }
+  retention.read("ms", out.retention.ms);
+  retention.read("bytes", out.retention.bytes);
+  spec.read("maxRecordBytes", out.max_record_bytes);
+  if (spec.has("autoscaling")) {
+    Fields fields = spec.child("autoscaling");
+    auto& scaling = out.autoscaling.emplace();
+    fields.read("minShards", scaling.min_shards);
+    fields.read("maxShards", scaling.max_shards);
+    fields.read("targetUtilizationPercent", scaling.target_utilization_percent);
+    fields.read("scaleUpStabilizationSeconds", scaling.scale_up_stabilization_seconds);
+    fields.read("scaleDownStabilizationSeconds", scaling.scale_down_stabilization_seconds);
+  }
+  spec.read_word("deletionPolicy", out.deletion_policy, kDeletionPolicies);
+}
+
+void read_status(const Fields& status, StreamStatus& out) {
+  status.read("observedGeneration", out.observed_generation);
+  read_conditions(status, out.conditions);
+  status.read("streamId", out.stream_id);
+  status.read("openShards", out.open_shards);
+  status.read("closedShards", out.closed_shards);
+  status.each_object("decisions",
+                     [&](const Fields& fields) { out.decisions.push_back(read_decision(fields)); });
+}
+
+template <class Resource>
+Result<Resource> read_resource(const Json& object) {
+  Status failure;
+  Resource out;
+  Fields root(object, "object", failure);
+  read_metadata_fields(root.child("metadata"), out.metadata);
+  read_spec(root.child("spec"), out.spec);
+  read_status(root.child("status"), out.status);
+  if (!failure.ok()) return failure;
+  return out;
+}
+
+// Adds a field unless it has nothing to say.
+template <class T>
+void put(Json& object, const char* name, const T& value) {
+  if constexpr (requires { value.empty(); }) {
+    if (value.empty()) return;
+  }
+  object[name] = value;
+}
+template <class T>
+void put(Json& object, const char* name, const std::optional<T>& value) {
+  if (value) object[name] = *value;
+}
+
+Json to_json(const std::vector<Condition>& conditions) {
+  Json list = Json::array();
+  for (const auto& condition : conditions) {
+    list.push_back({{"type", condition.type},
+                    {"status", condition.status},
+                    {"reason", condition.reason},
+                    {"message", condition.message},
+                    {"lastTransitionTime", condition.last_transition_time},
+                    {"observedGeneration", condition.observed_generation}});
+  }
+  return list;
+}
+
+Json to_json(const Decision& decision) {
+  Json out = {{"time", decision.time}, {"action", decision.action}};
+  put(out, "shards", decision.shards);
+  put(out, "reason", decision.reason);
+  put(out, "message", decision.message);
+  put(out, "inputs", decision.inputs);
+  return out;
+}
+
+Json to_json(const BrokerState& state) {
+  Json out = {{"id", state.id},         {"ready", state.ready},     {"shards", state.shards},
+              {"leaders", state.leaders}, {"state", state.state}};
+  put(out, "pod", state.pod);
+  put(out, "node", state.node);
+  put(out, "zone", state.zone);
+  return out;
+}
+
+Json to_json(const RebalanceStatus& rebalance) {
+  Json out = {{"state", rebalance.state},
+              {"movesTotal", rebalance.moves_total},
+              {"movesDone", rebalance.moves_done}};
+  put(out, "reason", rebalance.reason);
+  put(out, "message", rebalance.message);
+  put(out, "startedAt", rebalance.started_at);
+  put(out, "finishedAt", rebalance.finished_at);
+  return out;
+}
+
+const char* word(DeletionPolicy policy) {
+  return policy == DeletionPolicy::kDelete ? "Delete" : "Retain";
+}
+
+}  // namespace
+
+Result<Metadata> read_metadata(const Json& object) {
+  Status failure;
+  Metadata out;
+  read_metadata_fields(Fields(object, "object", failure).child("metadata"), out);
+  if (!failure.ok()) return failure;
+  return out;
+}
+
+Result<StreamCluster> read_stream_cluster(const Json& object) {
+  return read_resource<StreamCluster>(object);
+}
+
+Result<Stream> read_stream(const Json& object) {
+  auto stream = read_resource<Stream>(object);
+  if (stream.ok() && stream->spec.name.empty()) stream->spec.name = stream->metadata.name;
+  return stream;
+}
+
+Json spec_to_json(const StreamClusterSpec& spec) {
+  Json out = {{"brokers", spec.brokers},
+              {"imagePullPolicy", spec.image_pull_policy},
+              {"resources", Json::object()},
+              {"storage",
+               {{"size", spec.storage.size}, {"deletionPolicy", word(spec.storage.deletion_policy)}}},
+              {"zones", {{"topologyKey", spec.zone_key}}},
+              {"replication", Json::object()},
+              {"limits",
+               {{"shardWriteBytesPerSecond", spec.limits.shard_write_bytes_per_second},
+                {"shardWriteRecordsPerSecond", spec.limits.shard_write_records_per_second},
+                {"maxRecordBytes", spec.limits.max_record_bytes}}},
+              {"autoscaling", {{"intervalSeconds", spec.autoscaling.interval_seconds}}}};
+  put(out, "image", spec.image);
+  put(out["resources"], "requests", spec.requests);
+  put(out["resources"], "limits", spec.limits_of_pod);
+  put(out["storage"], "storageClassName", spec.storage.storage_class);
+  put(out["replication"], "factor", spec.replication.factor);
+  put(out["replication"], "minInsync", spec.replication.min_insync);
+  if (!spec.autoscaling.prometheus_url.empty()) {
+    out["autoscaling"]["prometheus"] = {{"url", spec.autoscaling.prometheus_url}};
+  }
+  return out;
+}
+
+Json spec_to_json(const StreamSpec& spec, const std::string& metadata_name) {
+  const bool elastic = spec.mode == StreamMode::kElastic;
+  Json out = {{"cluster", spec.cluster},
+              {"mode", elastic ? "Elastic" : "Partitioned"},
+              {"retention", {{"ms", spec.retention.ms}, {"bytes", spec.retention.bytes}}},
+              {"deletionPolicy", word(spec.deletion_policy)}};
+  if (spec.name != metadata_name) out["name"] = spec.name;
+  if (!elastic) out["partitions"] = spec.partitions;
+  put(out, "replication", spec.replication);
+  put(out, "minInsync", spec.min_insync);
+  put(out, "maxRecordBytes", spec.max_record_bytes);
+  if (spec.autoscaling) {
+    const auto& scaling = *spec.autoscaling;
+    out["autoscaling"] = {
+        {"minShards", scaling.min_shards},
+        {"maxShards", scaling.max_shards},
+        {"targetUtilizationPercent", scaling.target_utilization_percent},
+        {"scaleUpStabilizationSeconds", scaling.scale_up_stabilization_seconds},
+        {"scaleDownStabilizationSeconds", scaling.scale_down_stabilization_seconds}};
+  }
+  return out;
+}
+
+Json status_to_json(const StreamClusterStatus& status) {
+  Json out = {{"observedGeneration", status.observed_generation},
+              {"conditions", to_json(status.conditions)},
+              {"brokers", status.brokers},
+              {"readyBrokers", status.ready_brokers},
+              {"updatedBrokers", status.updated_brokers},
+              {"brokerStates", Json::array()}};
+  put(out, "selector", status.selector);
+  put(out, "version", status.version);
+  for (const auto& state : status.broker_states) out["brokerStates"].push_back(to_json(state));
+  if (!status.rebalance.state.empty()) out["rebalance"] = to_json(status.rebalance);
+  if (status.last_decision) out["lastDecision"] = to_json(*status.last_decision);
+  return out;
+}
+
+Json status_to_json(const StreamStatus& status) {
+  Json out = {{"observedGeneration", status.observed_generation},
+              {"conditions", to_json(status.conditions)},
+              {"openShards", status.open_shards},
+              {"closedShards", status.closed_shards},
+              {"decisions", Json::array()}};
+  put(out, "streamId", status.stream_id);
+  for (const auto& decision : status.decisions) out["decisions"].push_back(to_json(decision));
+  return out;
+}
+
+}  // namespace sluice_operator::api

@@ -1,0 +1,64 @@
+#pragma once
+// The Stream resource as C++ data; crds/streams.yaml is the same in OpenAPI.
+#include "operator/api/stream_cluster.h"
+
+namespace sluice_operator::api {
+
+enum class StreamMode { kPartitioned, kElastic };
+
+struct StreamSpec {
+  std::string cluster;
+  std::string name;  // what clients call it; metadata.name when the resource leaves it out
+  StreamMode mode = StreamMode::kPartitioned;
+  int32_t partitions = 0;  // kPartitioned only
+  std::optional<int32_t> replication;
+  std::optional<int32_t> min_insync;
+  struct Retention {
+    int64_t ms = 7LL * 24 * 3600 * 1000;  // -1: for ever
+    int64_t bytes = -1;                   // of each shard; -1: no limit
+  } retention;
+  std::optional<int64_t> max_record_bytes;
+  struct Autoscaling {
+    int32_t min_shards = 1;
+    int32_t max_shards = 8;
+    int32_t target_utilization_percent = 70;
+    int32_t scale_up_stabilization_seconds = 30;
+    int32_t scale_down_stabilization_seconds = 600;
+  };
+  std::optional<Autoscaling> autoscaling;  // kElastic only; absent: never by itself
+  DeletionPolicy deletion_policy = DeletionPolicy::kRetain;
+};
+
+struct StreamStatus {
+  static constexpr size_t kDecisionsMax = 64;
+  int64_t observed_generation = 0;
+  std::vector<Condition> conditions;  // Ready, Scaling
+  std::string stream_id;
+  int32_t open_shards = 0;
+  int32_t closed_shards = 0;
+  std::vector<Decision> decisions;  // newest first
+  bool operator==(const StreamStatus&) const = default;
+};
+
+struct Stream {
+  Metadata metadata;
+  StreamSpec spec;
+  StreamStatus status;
+};
+
+// The stream's settings with the cluster's where it has none.
+int32_t effective_replication(const StreamSpec& spec, const StreamClusterSpec& cluster);
+// Absent in both: a majority of the copies.
+int32_t effective_min_insync(const StreamSpec& spec, const StreamClusterSpec& cluster);
+int64_t effective_max_record_bytes(const StreamSpec& spec, const StreamClusterSpec& cluster);
+
+// Puts a decision first and drops the oldest beyond kDecisionsMax.
+void add_decision(StreamStatus& status, Decision decision);
+
+// What CEL cannot see: a resource alone (`cluster` null) or within its cluster.
+std::vector<FieldError> validate(const Stream& stream, const StreamClusterSpec* cluster);
+
+// A legal Kafka topic name.
+bool legal_stream_name(const std::string& name);
+
+}  // namespace sluice_operator::api

@@ -1,0 +1,93 @@
+#pragma once
+// The StreamCluster resource as C++ data; crds/streamclusters.yaml is the same in OpenAPI. Absent
+// fields have the definition's defaults.
+#include <optional>
+
+#include "operator/api/metadata.h"
+
+namespace sluice_operator::api {
+
+enum class DeletionPolicy { kRetain, kDelete };
+
+struct StreamClusterSpec {
+  int32_t brokers = 3;
+  std::string image;  // empty: the operator's --broker-image
+  std::string image_pull_policy = "IfNotPresent";
+  std::map<std::string, std::string> requests = {{"cpu", "100m"}, {"memory", "128Mi"}};
+  std::map<std::string, std::string> limits_of_pod;
+  struct Storage {
+    std::string size = "10Gi";
+    std::string storage_class;  // empty: the default class
+    DeletionPolicy deletion_policy = DeletionPolicy::kRetain;
+  } storage;
+  std::string zone_key = "topology.kubernetes.io/zone";
+  struct Replication {
+    std::optional<int32_t> factor;
+    std::optional<int32_t> min_insync;
+  } replication;
+  struct Limits {
+    int64_t shard_write_bytes_per_second = 1048576;
+    int64_t shard_write_records_per_second = 1000;
+    int64_t max_record_bytes = 1048576;
+  } limits;
+  struct Autoscaling {
+    std::string prometheus_url;  // empty: scrape the brokers
+    int32_t interval_seconds = 10;
+  } autoscaling;
+};
+
+struct BrokerState {
+  int32_t id = 0;
+  std::string pod, node, zone;
+  bool ready = false;
+  int32_t shards = 0;
+  int32_t leaders = 0;
+  std::string state;  // Running | Draining | Drained | Down
+  bool operator==(const BrokerState&) const = default;
+};
+
+struct RebalanceStatus {
+  std::string state;  // Idle | Running | Blocked
+  std::string reason, message;
+  int32_t moves_total = 0;
+  int32_t moves_done = 0;
+  std::string started_at, finished_at;
+  bool operator==(const RebalanceStatus&) const = default;
+};
+
+struct Decision {
+  std::string time;
+  std::string action;  // Split | Merge | None, and for clusters also AddBroker, MoveLeader, ...
+  std::vector<int32_t> shards;
+  std::string reason, message;
+  std::map<std::string, std::string> inputs;
+  bool operator==(const Decision&) const = default;
+};
+
+struct StreamClusterStatus {
+  int64_t observed_generation = 0;
+  std::vector<Condition> conditions;  // Ready, Progressing, Degraded
+  int32_t brokers = 0;
+  int32_t ready_brokers = 0;
+  int32_t updated_brokers = 0;
+  std::string selector;
+  std::string version;
+  std::vector<BrokerState> broker_states;
+  RebalanceStatus rebalance;
+  std::optional<Decision> last_decision;
+  bool operator==(const StreamClusterStatus&) const = default;
+};
+
+struct StreamCluster {
+  Metadata metadata;
+  StreamClusterSpec spec;
+  StreamClusterStatus status;
+};
+
+// The copies of a shard when a stream says nothing: 3, or the number of brokers where that is less.
+int32_t default_replication(const StreamClusterSpec& spec);
+
+// What CEL cannot see, or a server without these rules let through.
+std::vector<FieldError> validate(const StreamCluster& cluster);
+
+}  // namespace sluice_operator::api

@@ -1,0 +1,16 @@
+#pragma once
+// Brings one object to what plan wants by server-side apply, and writes nothing when it is so
+// already. Called by reconcile, on its thread.
+#include "operator/kube/client/client.h"
+
+namespace sluice_operator::apply {
+
+// Whether `live` has everything that `wanted` says: every field of a map, lists element by element
+// where maps are matched by "name" if they have one. What the server added is not ours to compare.
+bool holds(const kube::Json& wanted, const kube::Json& live);
+
+// True when something was written.
+broker::Result<bool> apply_object(kube::Client& client, const kube::ResourceType& type,
+                                  const kube::Json& wanted, const kube::JsonPtr& live);
+
+}  // namespace sluice_operator::apply

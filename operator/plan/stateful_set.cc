@@ -1,0 +1,137 @@
+// The brokers' StatefulSet. Its template changes only with the cluster's spec, the image and the
+// configuration: an upgrade of the operator alone restarts no broker.
+#include <nlohmann/json.hpp>
+
+#include "operator/plan/objects.h"
+
+namespace sluice_operator::plan {
+
+using Json = nlohmann::json;
+
+namespace {
+
+constexpr int kUser = 65532;
+constexpr int kDrainSeconds = 60;
+
+Json from_field(const char* name, const char* path) {
+  return {{"name", name}, {"valueFrom", {{"fieldRef", {{"apiVersion", "v1"}, {"fieldPath", path}}}}}};
+}
+
+Json probe(const char* path, int period_s, int timeout_s, int failures) {
+  return {{"httpGet", {{"path", path}, {"port", "metrics"}, {"scheme", "HTTP"}}},
+          {"periodSeconds", period_s},
+          {"timeoutSeconds", timeout_s},
+          {"failureThreshold", failures}};
+}
+
+Json spread(const std::string& key, const std::string& cluster) {
+  return {{"maxSkew", 1},
+          {"topologyKey", key},
+          // A hard rule would leave pods pending where nodes have no zones, or while one is lost.
+          {"whenUnsatisfiable", "ScheduleAnyway"},
+          {"labelSelector", {{"matchLabels", broker_labels(cluster)}}}};
+}
+
+Json container(const PlanInput& input) {
+  const auto& spec = input.cluster.spec;
+  Json out = {
+      {"name", "broker"},
+      {"image", spec.image.empty() ? input.default_image : spec.image},
+      {"imagePullPolicy", spec.image_pull_policy},
+      {"command", {"/usr/local/bin/sluice-broker"}},
+      {"args",
+       {"--config=/etc/sluice/broker.yaml", "--broker-id=$(BROKER_ID)",
+        "--advertise=$(POD_NAME)." + brokers_service_name(input.cluster.metadata.name) +
+            ".$(POD_NAMESPACE).svc"}},
+      {"env",
+       {from_field("BROKER_ID", "metadata.labels['apps.kubernetes.io/pod-index']"),
+        from_field("POD_NAME", "metadata.name"),
+        from_field("POD_NAMESPACE", "metadata.namespace")}},
+      {"ports", Json::array()},
+      {"resources", Json::object()},
+      // A broker that recovers a long log is alive all the while: the start may take 10 minutes.
+      {"startupProbe", probe("/livez", 1, 2, 600)},
+      {"livenessProbe", probe("/livez", 10, 5, 6)},
+      {"readinessProbe", probe("/readyz", 1, 2, 3)},
+      {"securityContext",
+       {{"allowPrivilegeEscalation", false},
+        {"readOnlyRootFilesystem", true},
+        {"capabilities", {{"drop", {"ALL"}}}}}},
+      {"volumeMounts",
+       {{{"name", "data"}, {"mountPath", "/var/lib/sluice"}},
+        {{"name", "config"}, {"mountPath", "/etc/sluice/broker.yaml"}, {"subPath", "broker.yaml"},
+         {"readOnly", true}},
+        {{"name", "tls"}, {"mountPath", "/etc/sluice/tls"}, {"readOnly", true}}}}};
+  for (const auto& [name, port] : {std::pair{"kafka", kKafkaPort}, {"grpc", kGrpcPort},
+                                   {"replication", kReplicationPort}, {"metrics", kMetricsPort}}) {
+    out["ports"].push_back({{"name", name}, {"containerPort", port}, {"protocol", "TCP"}});
+  }
+  if (!spec.requests.empty()) out["resources"]["requests"] = spec.requests;
+  if (!spec.limits_of_pod.empty()) out["resources"]["limits"] = spec.limits_of_pod;
+  return out;
+}
+
+Json pod_spec(const PlanInput& input) {
+  const std::string& name = input.cluster.metadata.name;
+  return {{"serviceAccountName", name},
+          {"automountServiceAccountToken", false},
+          {"enableServiceLinks", false},
+          // SIGTERM drains: leaders are handed over before the process ends.
+          {"terminationGracePeriodSeconds", kDrainSeconds},
+          {"securityContext",
+           {{"runAsNonRoot", true},
+            {"runAsUser", kUser},
+            {"runAsGroup", kUser},
+            {"fsGroup", kUser},
+            {"fsGroupChangePolicy", "OnRootMismatch"},
+            {"seccompProfile", {{"type", "RuntimeDefault"}}}}},
+          {"topologySpreadConstraints",
+           {spread(input.cluster.spec.zone_key, name), spread("kubernetes.io/hostname", name)}},
+          {"containers", {container(input)}},
+          {"volumes",
+           {{{"name", "config"}, {"configMap", {{"name", config_name(name)}}}},
+            {{"name", "tls"}, {"secret", {{"secretName", tls_secret_name(name)},
+                                          {"defaultMode", 0440}}}}}}};
+}
+
+Json volume_claim(const PlanInput& input) {
+  const auto& storage = input.cluster.spec.storage;
+  Json claim = {{"apiVersion", "v1"},
+                {"kind", "PersistentVolumeClaim"},
+                {"metadata",
+                 {{"name", "data"}, {"labels", broker_labels(input.cluster.metadata.name)}}},
+                {"spec",
+                 {{"accessModes", {"ReadWriteOnce"}},
+                  {"resources", {{"requests", {{"storage", storage.size}}}}}}}};
+  if (!storage.storage_class.empty()) claim["spec"]["storageClassName"] = storage.storage_class;
+  return claim;
+}
+
+}  // namespace
+
+Json stateful_set(const PlanInput& input) {
+  const std::string& name = input.cluster.metadata.name;
+  Json object = child(input.cluster, "apps/v1", "StatefulSet", name);
+  Json labels = broker_labels(name);
+  object["spec"] = {
+      {"replicas", input.replicas},
+      {"serviceName", brokers_service_name(name)},
+      {"podManagementPolicy", "Parallel"},
+      {"revisionHistoryLimit", 3},
+      {"selector", {{"matchLabels", labels}}},
+      // The volumes must outlive a StatefulSet that somebody deletes by mistake, and a scale-in that
+      // was not drained: with deletionPolicy Delete it is the operator that removes them, when the
+      // StreamCluster itself goes.
+      {"persistentVolumeClaimRetentionPolicy", {{"whenDeleted", "Retain"}, {"whenScaled", "Retain"}}},
+      {"updateStrategy", {{"type", "RollingUpdate"}}},
+      {"volumeClaimTemplates", {volume_claim(input)}},
+      {"template",
+       {{"metadata",
+         {{"labels", labels},
+          {"annotations", {{"sluice.dev/config-hash", text_hash(broker_config(input))},
+                           {"kubectl.kubernetes.io/default-container", "broker"}}}}},
+        {"spec", pod_spec(input)}}}};
+  return object;
+}
+
+}  // namespace sluice_operator::plan

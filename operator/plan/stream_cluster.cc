@@ -1,0 +1,122 @@
+#include "operator/plan/stream_cluster.h"
+
+#include <nlohmann/json.hpp>
+
+#include "operator/plan/objects.h"
+
+namespace sluice_operator::plan {
+
+using Json = nlohmann::json;
+
+std::string brokers_service_name(const std::string& cluster) { return cluster + "-brokers"; }
+std::string config_name(const std::string& cluster) { return cluster + "-config"; }
+std::string tls_secret_name(const std::string& cluster) { return cluster + "-tls"; }
+std::string broker_pod_name(const std::string& cluster, int32_t broker) {
+  return cluster + "-" + std::to_string(broker);
+}
+std::string broker_host(const std::string& ns, const std::string& cluster, int32_t broker) {
+  return broker_pod_name(cluster, broker) + "." + brokers_service_name(cluster) + "." + ns + ".svc";
+}
+
+std::map<std::string, std::string> broker_labels(const std::string& cluster) {
+  return {{"app.kubernetes.io/name", "sluice"},
+          {"app.kubernetes.io/component", "broker"},
+          {"app.kubernetes.io/instance", cluster}};
+}
+
+std::string broker_selector(const std::string& cluster) {
+  std::string text;
+  for (const auto& [key, value] : broker_labels(cluster)) {
+    text += (text.empty() ? "" : ",") + key + "=" + value;
+  }
+  return text;
+}
+
+std::vector<std::string> tls_dns_names(const std::string& ns, const std::string& cluster) {
+  const std::string brokers = "*." + brokers_service_name(cluster) + "." + ns + ".svc";
+  const std::string clients = cluster + "." + ns + ".svc";
+  return {clients, clients + ".cluster.local", brokers, brokers + ".cluster.local", "localhost"};
+}
+
+namespace {
+
+// What only pods of this cluster may reach is closed to others; the front doors and the metrics are
+// open to the whole Kubernetes cluster.
+Json network_policy(const api::StreamCluster& cluster) {
+  Json object = child(cluster, "networking.k8s.io/v1", "NetworkPolicy", cluster.metadata.name);
+  const Json selector = {{"matchLabels", broker_labels(cluster.metadata.name)}};
+  auto port = [](int number) { return Json{{"protocol", "TCP"}, {"port", number}}; };
+  object["spec"] = {
+      {"podSelector", selector},
+      {"policyTypes", {"Ingress"}},
+      {"ingress",
+       {{{"ports", {port(kKafkaPort), port(kGrpcPort), port(kMetricsPort)}}},
+        {{"from", {{{"podSelector", selector}}}}, {"ports", {port(kReplicationPort)}}}}}};
+  return object;
+}
+
+Json disruption_budget(const api::StreamCluster& cluster) {
+  Json object = child(cluster, "policy/v1", "PodDisruptionBudget", cluster.metadata.name);
+  // An unready pod may be evicted only while the others are enough; AlwaysAllow would let a drain
+  // take a second copy of a shard while the first one recovers.
+  object["spec"] = {{"maxUnavailable", 1},
+                    {"selector", {{"matchLabels", broker_labels(cluster.metadata.name)}}}};
+  return object;
+}
+
+Json service(const api::StreamCluster& cluster, const std::string& name,
+             std::initializer_list<std::pair<const char*, int>> ports) {
+  Json object = child(cluster, "v1", "Service", name);
+  Json list = Json::array();
+  for (const auto& [port_name, number] : ports) {
+    list.push_back({{"name", port_name}, {"port", number}, {"protocol", "TCP"},
+                    {"targetPort", port_name}});
+  }
+  object["spec"] = {{"selector", broker_labels(cluster.metadata.name)}, {"ports", list}};
+  return object;
+}
+
+// Brokers find each other through it before they are ready.
+Json headless_service(const api::StreamCluster& cluster) {
+  Json object = service(cluster, brokers_service_name(cluster.metadata.name),
+                        {{"kafka", kKafkaPort},
+                         {"grpc", kGrpcPort},
+                         {"replication", kReplicationPort},
+                         {"metrics", kMetricsPort}});
+  object["spec"]["clusterIP"] = "None";
+  object["spec"]["publishNotReadyAddresses"] = true;
+  return object;
+}
+
+Json client_service(const api::StreamCluster& cluster) {
+  Json object = service(cluster, cluster.metadata.name, {{"kafka", kKafkaPort}, {"grpc", kGrpcPort}});
+  object["spec"]["type"] = "ClusterIP";
+  return object;
+}
+
+Json service_account(const api::StreamCluster& cluster) {
+  Json object = child(cluster, "v1", "ServiceAccount", cluster.metadata.name);
+  object["automountServiceAccountToken"] = false;
+  return object;
+}
+
+}  // namespace
+
+std::vector<Json> desired_objects(const PlanInput& input) {
+  std::vector<Json> objects = {service_account(input.cluster),   config_map(input),
+                               headless_service(input.cluster),  client_service(input.cluster),
+                               network_policy(input.cluster),    disruption_budget(input.cluster),
+                               stateful_set(input)};
+  for (auto& object : objects) seal(object);
+  return objects;
+}
+
+Json tls_secret(const api::StreamCluster& cluster, const std::string& ca_pem,
+                const std::string& cert_pem, const std::string& key_pem) {
+  Json object = child(cluster, "v1", "Secret", tls_secret_name(cluster.metadata.name));
+  object["type"] = "kubernetes.io/tls";
+  object["stringData"] = {{"ca.crt", ca_pem}, {"tls.crt", cert_pem}, {"tls.key", key_pem}};
+  return object;
+}
+
+}  // namespace sluice_operator::plan

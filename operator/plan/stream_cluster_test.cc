@@ -1,0 +1,104 @@
+// The objects of a StreamCluster against golden files: a change of the plan is a change that users'
+// clusters see, and is looked at as such. `operator_plan_test FOLDER --update` writes them anew.
+#include "operator/plan/stream_cluster.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+namespace sluice_operator::plan {
+namespace {
+
+using Json = nlohmann::json;
+std::string golden_folder;
+bool update = false;
+
+api::StreamCluster cluster(const std::string& name) {
+  api::StreamCluster out;
+  out.metadata.ns = "apps";
+  out.metadata.name = name;
+  out.metadata.uid = "11111111-2222-4333-8444-555555555555";
+  return out;
+}
+
+PlanInput input(const api::StreamCluster& of) {
+  return {of, "docker.io/library/sluice:dev", "sluice.sluice-system.svc:9443", of.spec.brokers};
+}
+
+void expect_golden(const std::string& name, const std::vector<Json>& objects) {
+  const std::string path = golden_folder + "/" + name + ".json";
+  const std::string text = Json(objects).dump(2) + "\n";
+  if (update) std::ofstream(path) << text;
+  std::ifstream in(path);
+  std::stringstream golden;
+  golden << in.rdbuf();
+  EXPECT_EQ(text, golden.str()) << path;
+}
+
+TEST(Plan, Defaults) { expect_golden("defaults", desired_objects(input(cluster("quickstart")))); }
+
+TEST(Plan, EverySettingInUse) {
+  api::StreamCluster full = cluster("orders");
+  full.spec.brokers = 5;
+  full.spec.image = "registry.example.com/sluice:1.2";
+  full.spec.image_pull_policy = "Always";
+  full.spec.requests = {{"cpu", "2"}, {"memory", "4Gi"}};
+  full.spec.limits_of_pod = {{"memory", "4Gi"}};
+  full.spec.storage = {"500Gi", "fast", api::DeletionPolicy::kDelete};
+  full.spec.zone_key = "example.com/rack";
+  expect_golden("every-setting", desired_objects(input(full)));
+}
+
+const Json& of_kind(const std::vector<Json>& objects, const std::string& kind) {
+  for (const auto& object : objects) {
+    if (object["kind"] == kind) return object;
+  }
+  static const Json none;
+  return none;
+}
+
+TEST(Plan, OnlyWhatNeedsARestartTouchesThePods) {
+  api::StreamCluster before = cluster("c"), after = before;
+  after.spec.brokers = 4;
+  after.spec.replication.factor = 2;
+  after.spec.limits.shard_write_bytes_per_second = 1;
+  after.spec.autoscaling.prometheus_url = "http://p:9090";
+  auto pods = [](const PlanInput& with) {
+    return of_kind(desired_objects(with), "StatefulSet")["spec"]["template"];
+  };
+  EXPECT_EQ(pods(input(before)), pods(input(after)));
+  PlanInput other_level = input(before);
+  other_level.log_level = "debug";
+  EXPECT_NE(pods(input(before)), pods(other_level));
+}
+
+TEST(Plan, VolumesOutliveTheStatefulSetWhateverThePolicy) {
+  api::StreamCluster with = cluster("c");
+  with.spec.storage.deletion_policy = api::DeletionPolicy::kDelete;
+  auto policy = of_kind(desired_objects(input(with)), "StatefulSet")["spec"]
+                       ["persistentVolumeClaimRetentionPolicy"];
+  EXPECT_EQ(policy["whenDeleted"], "Retain");
+  EXPECT_EQ(policy["whenScaled"], "Retain");
+}
+
+TEST(Plan, NamesFollowTheCluster) {
+  EXPECT_EQ(broker_host("apps", "c", 2), "c-2.c-brokers.apps.svc");
+  EXPECT_EQ(broker_selector("c"), "app.kubernetes.io/component=broker,app.kubernetes.io/instance=c,"
+                                  "app.kubernetes.io/name=sluice");
+  Json secret = tls_secret(cluster("c"), "CA", "CERT", "KEY");
+  EXPECT_EQ(secret["metadata"]["name"], "c-tls");
+  EXPECT_EQ(secret["stringData"]["tls.key"], "KEY");
+}
+
+}  // namespace
+}  // namespace sluice_operator::plan
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  if (argc > 1) sluice_operator::plan::golden_folder = argv[1];
+  sluice_operator::plan::update = argc > 2 && std::strcmp(argv[2], "--update") == 0;
+  return RUN_ALL_TESTS();
+}
