@@ -326,9 +326,12 @@ inline choose(c, w) {
   c_answers[c] = 0
 }
 
-/* The leader of the joint term reports a commit: from now on the new ensemble alone. */
+/* The leader of the joint term reports that both majorities hold its start log and have adopted its
+   term: from now on the new ensemble alone. A high watermark that it brought along says nothing. */
 #ifdef WITHOUT_COMMIT_BEFORE_FINAL                          /* rule 9 */
 #define REPORTS(l) (LEADS(l) && term[l] == reg_term)
+#elif defined(WITHOUT_COMMIT_IN_NEW_TERM)                   /* rule 9 */
+#define REPORTS(l) (LEADS(l) && term[l] == reg_term && hw[l] >= start_end[term[l]])
 #else
 #define REPORTS(l) (LEADS(l) && term[l] == reg_term && STARTED(l))
 #endif
@@ -447,8 +450,10 @@ inline answer_retry(l) {
    answer of a lower term than it has seen, and even that must not be ahead. */
 #ifdef WITHOUT_LATEST_GATE                                  /* rule 11 */
 #define MAY_ANSWER(l) true
+#elif defined(WITHOUT_WATERMARK_IN_GATE)                    /* rule 11 */
+#define MAY_ANSWER(l) STARTED(l)
 #else
-#define MAY_ANSWER(l) (STARTED(l) && hw[l] >= start_end[term[l]])
+#define MAY_ANSWER(l) (hw[l] >= start_end[term[l]])
 #endif
 #define CAN_READ_LATEST(l) (LEADS(l) && MAY_ANSWER(l) \
     && (term[l] > seen_term || hw[l] > seen_hw || (term[l] == seen_term && hw[l] != seen_hw)))
