@@ -1,6 +1,6 @@
 // InitProducerId for idempotent producers. A transactional id is refused with UNSUPPORTED_VERSION:
-// the Java client and librdkafka end the producer with it at once, where errors of coordinators and
-// authorisation would be retried or mislead.
+// the Java client's and kafka-python's transactions fail at once with it, librdkafka's name it when
+// their time is over; errors of coordinators or authorisation would be retried or mislead.
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/producer_ids.h"
 
