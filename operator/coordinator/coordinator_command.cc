@@ -14,7 +14,7 @@
 #include "broker/coordination/file_store.h"
 #include "broker/env/posix/asio_executor.h"
 #include "broker/env/posix/posix.h"
-#include "operator/coordinator/coordinator_metrics.h"
+#include "operator/coordinator/metrics_observer.h"
 #include "operator/coordinator/session_server.h"
 #include "operator/runtime/http_pages.h"
 
@@ -195,7 +195,7 @@ class Process {
   env::ThreadIoQueue io_{executor_, "metadata-io"};
   coordination::FileStore store_{fs_, io_, random_, flags_.metadata_dir};
   broker::Metrics metrics_;
-  CoordinatorMetrics observer_{metrics_, flags_.cluster};
+  MetricsObserver observer_{metrics_, flags_.cluster};
   std::unique_ptr<SessionServer> server_;
   std::unique_ptr<coordination::Coordinator> coordinator_;
   std::unique_ptr<runtime::HttpPages> pages_;

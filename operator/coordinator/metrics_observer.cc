@@ -2,33 +2,64 @@
 
 namespace sluice_operator::coordinator {
 
+MetricsObserver::MetricsObserver(broker::Metrics& metrics, std::string cluster)
+    : metrics_(metrics), cluster_(std::move(cluster)) {}
+
+void MetricsObserver::count(const char* name, const char* help, const char* label,
+                               std::string_view value) {
+  metrics_.counter(name, help, {{"cluster", cluster_}, {label, std::string(value)}}).Increment();
+}
+
+void MetricsObserver::gauge(const char* name, const char* help, double value,
+                               const broker::Metrics::Labels& labels) {
+  broker::Metrics::Labels all = labels;
+  all["cluster"] = cluster_;
+  metrics_.gauge(name, help, all).Set(value);
+}
+
 void MetricsObserver::election_started(std::string_view reason) {
-  metrics_
-      .counter("sluice_coordinator_elections_total", "Elections of shard leaders, by cause.",
-               {{"cluster", cluster_}, {"reason", std::string(reason)}})
-      .Increment();
+  count("sluice_coordinator_elections_total", "Elections of shard leaders by reason.", "reason",
+        reason);
 }
 
 void MetricsObserver::election_done(double seconds) {
   metrics_
       .histogram("sluice_coordinator_election_duration_seconds",
-                 "Time from the decision to elect to the recorded leader.",
-                 {{"cluster", cluster_}}, {0.01, 0.03, 0.1, 0.3, 1, 3, 10})
+                 "Time from a written term to its written leader, in seconds.",
+                 {{"cluster", cluster_}}, {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10})
       .Observe(seconds);
 }
 
 void MetricsObserver::metadata_written(std::string_view result) {
-  metrics_
-      .counter("sluice_coordinator_metadata_writes_total", "Writes of shard maps, by result.",
-               {{"cluster", cluster_}, {"result", std::string(result)}})
-      .Increment();
+  count("sluice_coordinator_metadata_writes_total", "Writes of shard maps by result.", "result",
+        result);
 }
 
 void MetricsObserver::move_done(std::string_view reason) {
-  metrics_
-      .counter("sluice_coordinator_moves_total", "Finished moves of replicas, by cause.",
-               {{"cluster", cluster_}, {"reason", std::string(reason)}})
-      .Increment();
+  count("sluice_coordinator_moves_total", "Finished changes of shards' ensembles by reason.",
+        "reason", reason);
+}
+
+void MetricsObserver::refresh(const broker::coordination::Coordinator& coordinator) {
+  std::map<std::string, int> shards = {{"open", 0}, {"sealing", 0}, {"closed", 0}};
+  int leaderless = 0;
+  for (const auto* map : coordinator.maps()) {
+    for (const auto& shard : map->shards()) {
+      if (shard.state() == sluice::v1::SHARD_STATE_OPEN) ++shards["open"];
+      if (shard.state() == sluice::v1::SHARD_STATE_SEALING) ++shards["sealing"];
+      if (shard.state() == sluice::v1::SHARD_STATE_CLOSED) ++shards["closed"];
+      if (!shard.has_leader()) ++leaderless;
+    }
+  }
+  for (const auto& [state, value] : shards) {
+    gauge("sluice_coordinator_shards", "Shards by state.", value, {{"state", state}});
+  }
+  gauge("sluice_coordinator_leaderless_shards", "Shards whose term has no leader.", leaderless);
+  gauge("sluice_coordinator_sessions", "Brokers that are connected.", coordinator.sessions());
+  gauge("sluice_coordinator_moves_in_flight", "Changes of shards' ensembles under way.",
+        static_cast<double>(coordinator.moves().size()));
+  gauge("sluice_coordinator_moves_planned", "Changes of shards' ensembles still wanted.",
+        coordinator.planned_moves());
 }
 
 }  // namespace sluice_operator::coordinator

@@ -1,5 +1,9 @@
 #pragma once
-// The coordinator's events as metrics. On the coordinator's thread.
+// The metrics of one cluster's coordinator: what it does (as its Observer) and how its shards and
+// sessions stand (refresh, called now and then). On the executor's thread.
+#include <map>
+#include <string>
+
 #include "broker/base/metrics.h"
 #include "broker/coordination/coordinator.h"
 
@@ -7,14 +11,19 @@ namespace sluice_operator::coordinator {
 
 class MetricsObserver : public broker::coordination::Observer {
  public:
-  MetricsObserver(broker::Metrics& metrics, std::string cluster)
-      : metrics_(metrics), cluster_(std::move(cluster)) {}
+  // Series carry the label `cluster`. `metrics` outlives this.
+  MetricsObserver(broker::Metrics& metrics, std::string cluster);
+  void refresh(const broker::coordination::Coordinator& coordinator);
+
   void election_started(std::string_view reason) override;
   void election_done(double seconds) override;
   void metadata_written(std::string_view result) override;
   void move_done(std::string_view reason) override;
 
  private:
+  void count(const char* name, const char* help, const char* label, std::string_view value);
+  void gauge(const char* name, const char* help, double value,
+             const broker::Metrics::Labels& labels = {});
   broker::Metrics& metrics_;
   const std::string cluster_;
 };

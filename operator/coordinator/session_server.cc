@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <deque>
+#include <mutex>
 #include <set>
 
 #include "broker/base/log.h"
@@ -42,8 +43,14 @@ class ServerSession : public grpc::ServerBidiReactor<v1::BrokerMessage, v1::Coor
   void send(const v1::CoordinatorMessage& message);
   // Ends the call after what is queued.
   void finish();
+  // Ends it whatever is under way.
+  void abort() {
+    cancel();
+    finish_now();
+  }
   void cancel() {
-    if (!done_) context_->TryCancel();
+    std::lock_guard lock(mutex_);
+    if (!gone_) context_->TryCancel();
   }
 
   void OnReadDone(bool ok) override;
@@ -66,7 +73,9 @@ class ServerSession : public grpc::ServerBidiReactor<v1::BrokerMessage, v1::Coor
   v1::CoordinatorMessage outgoing_;
   std::deque<v1::CoordinatorMessage> queue_;
   size_t queued_bytes_ = 0;
-  bool writing_ = false, finishing_ = false, finished_ = false, broken_ = false, done_ = false;
+  bool writing_ = false, finishing_ = false, finished_ = false, broken_ = false;
+  std::mutex mutex_;
+  bool gone_ = false;  // OnDone was called: the context is no more; under mutex_
   std::shared_ptr<ServerSession> self_;
 };
 
@@ -169,16 +178,18 @@ void ServerSession::finish() {
 }
 
 void ServerSession::finish_now() {
-  if (finished_ || done_) return;
+  if (finished_) return;
   finished_ = true;
   Finish(grpc::Status::OK);
 }
 
 void ServerSession::OnDone() {
-  server_->executor.post([self = std::move(self_)] {
-    self->done_ = true;
-    self->server_->ended(*self);
-  });
+  {
+    std::lock_guard lock(mutex_);
+    gone_ = true;
+  }
+  auto server = server_;  // *this may end before post() returns
+  server->executor.post([self = std::move(self_)] { self->server_->ended(*self); });
 }
 
 // ---- the server's side of it ----
@@ -272,11 +283,8 @@ void SessionServer::stop() {
   impl_->stopped = true;
   for (auto& [id, session] : impl_->sessions) session->coordinator = nullptr;
   if (!impl_->server) return;
-  // Cancels what runs; the callbacks need no executor to end.
-  for (auto& [id, session] : impl_->sessions) {
-    session->cancel();
-    session->finish();
-  }
+  // The executor may have ended: nothing may wait for it.
+  for (auto& [id, session] : impl_->sessions) session->abort();
   impl_->server->Shutdown(std::chrono::system_clock::now());
   impl_->server.reset();
 }

@@ -57,6 +57,16 @@ class Coordinators {
     CHECK(server->start().ok());
     thread = std::thread([this] { executor.run(); });
     tick();
+    while (!loaded()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  bool loaded() {
+    std::promise<bool> answer;
+    executor.post([&] {
+      bool all = true;
+      for (auto& coordinator : coordinators) all &= coordinator->loaded();
+      answer.set_value(all);
+    });
+    return answer.get_future().get();
   }
   ~Coordinators() {
     executor.post([this] { executor.stop(); });
