@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "operator/coordinator/coordinator_command.h"
+#include "operator/reconcile/operator.h"
 
 namespace {
 
@@ -15,6 +16,8 @@ struct Subcommand {
 };
 
 const Subcommand kSubcommands[] = {
+    {"run", "reconcile and coordinate clusters on Kubernetes",
+     sluice_operator::reconcile::run_operator},
     {"coordinator", "coordinate a cluster without Kubernetes",
      sluice_operator::coordinator::run_coordinator},
 };

@@ -92,6 +92,18 @@ std::string rate_query(const std::string& metric, const std::string& ns,
          "\"}[" + std::to_string(window_s) + "s]))";
 }
 
+std::string brokers_query(const std::string& ns, const std::string& cluster) {
+  return "count(sluice_broker_leaders{namespace=\"" + ns + "\",app_kubernetes_io_instance=\"" +
+         cluster + "\"})";
+}
+
+std::optional<double> count_from_answer(const std::string& body) {
+  auto answer = nlohmann::json::parse(body, nullptr, false);
+  auto at = nlohmann::json::json_pointer("/data/result/0/value/1");
+  if (answer.is_discarded() || !answer.contains(at) || !answer[at].is_string()) return std::nullopt;
+  return std::strtod(answer[at].get_ref<const std::string&>().c_str(), nullptr);
+}
+
 std::optional<std::string> add_prometheus_answer(const std::string& metric, const std::string& body,
                                                  StreamRates& rates) {
   auto answer = nlohmann::json::parse(body, nullptr, false);

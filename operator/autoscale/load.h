@@ -50,6 +50,9 @@ class ScrapeRates {
 // PromQL for a cluster's rates over `window_s`, by the metric's name.
 std::string rate_query(const std::string& metric, const std::string& ns,
                        const std::string& cluster, int window_s);
+// How many brokers Prometheus has fresh metrics of, and that figure from its answer.
+std::string brokers_query(const std::string& ns, const std::string& cluster);
+std::optional<double> count_from_answer(const std::string& body);
 // Adds the answer of /api/v1/query for `metric` to `rates`; an error text when it is no good
 // (an error status, NaN, not a vector).
 std::optional<std::string> add_prometheus_answer(const std::string& metric, const std::string& body,

@@ -1,0 +1,151 @@
+#include "operator/reconcile/clusters.h"
+
+#include <algorithm>
+
+#include "broker/base/log.h"
+
+namespace sluice_operator::reconcile {
+
+namespace coordination = broker::coordination;
+
+namespace {
+
+coordination::CoordinatorOptions options_for(const api::StreamCluster& resource) {
+  coordination::CoordinatorOptions options;
+  options.cluster = resource.metadata.ns + "/" + resource.metadata.name;
+  return options;
+}
+
+// A name that only this cluster's certificates hold: that of its client Service.
+std::string identity_of(const kube::ObjectKey& key) { return key.name + "." + key.ns + ".svc"; }
+
+coordination::StreamDefaults defaults_of(const api::StreamClusterSpec& spec) {
+  coordination::StreamDefaults defaults;
+  defaults.replication = spec.replication.factor.value_or(0);
+  defaults.min_insync = spec.replication.min_insync.value_or(0);
+  defaults.record_bytes_max = static_cast<int32_t>(spec.limits.max_record_bytes);
+  return defaults;
+}
+
+}  // namespace
+
+Clusters::Cluster::Cluster(Clusters& all, const api::StreamCluster& r)
+    : resource(r),
+      store(all.client_, all.executor_, all.metadata_io_,
+            {r.metadata.ns, r.metadata.name, r.metadata.uid}),
+      observer(all.metrics_, r.metadata.ns + "/" + r.metadata.name),
+      coordinator(options_for(r), all.clock_, all.random_, store, all.server_, &observer) {}
+
+Clusters::Clusters(broker::env::AsioExecutor& executor, broker::env::Clock& clock,
+                   broker::env::Random& random, kube::Client& client, broker::Metrics& metrics,
+                   coordinator::SessionServer& server)
+    : executor_(executor),
+      clock_(clock),
+      random_(random),
+      client_(client),
+      metrics_(metrics),
+      server_(server),
+      metadata_io_(executor, "metadata") {}
+
+Clusters::~Clusters() = default;
+
+void Clusters::start() { tick(); }
+
+void Clusters::tick() {
+  for (auto& [key, cluster] : clusters_) cluster->coordinator.tick();
+  executor_.schedule_after(coordination::kTickMs, [this] { tick(); });
+}
+
+ClusterView Clusters::follow(const api::StreamCluster& resource,
+                             const std::vector<coordination::ExpectedBroker>& brokers,
+                             const std::vector<int32_t>& draining,
+                             const std::vector<std::shared_ptr<const api::Stream>>& streams) {
+  return on_executor([&] {
+    kube::ObjectKey key{resource.metadata.ns, resource.metadata.name};
+    auto& slot = clusters_[key];
+    if (slot && slot->resource.metadata.uid != resource.metadata.uid) {
+      server_.remove_cluster(session_name(key), identity_of(key));  // deleted and made again
+      slot.reset();
+    }
+    if (!slot) {
+      slot = std::make_unique<Cluster>(*this, resource);
+      server_.add_cluster(session_name(key), identity_of(key), slot->coordinator);
+      slot->coordinator.set_change_callback([this, key] { changed(key); });
+      slot->coordinator.start();
+      for (const auto& stream : streams) {
+        slot->streams[stream->metadata.name] = stream;
+        slot->store.stream_seen(stream->metadata.name, stream);
+      }
+    }
+    slot->resource = resource;
+    auto& coordinator = slot->coordinator;
+    coordinator.set_defaults(defaults_of(resource.spec));
+    coordinator.set_expected_brokers(brokers);
+    ClusterView view;
+    for (const auto& broker : brokers) {
+      bool drain = std::find(draining.begin(), draining.end(), broker.id) != draining.end();
+      coordinator.set_draining(broker.id, drain);
+      if (drain) view.draining[broker.id] = coordinator.drain_progress(broker.id);
+    }
+    view.loaded = coordinator.loaded();
+    if (!view.loaded) view.load_error = coordinator.load_error().message();
+    view.brokers = coordinator.brokers();
+    view.moves_in_flight = static_cast<int>(coordinator.moves().size());
+    view.moves_planned = coordinator.planned_moves();
+    return view;
+  });
+}
+
+void Clusters::forget(const kube::ObjectKey& key) {
+  on_executor([&] {
+    if (!clusters_.contains(key)) return;
+    server_.remove_cluster(session_name(key), identity_of(key));
+    clusters_.erase(key);
+  });
+}
+
+void Clusters::forget_broker(const kube::ObjectKey& key, int32_t broker) {
+  on_executor([&] {
+    auto it = clusters_.find(key);
+    if (it == clusters_.end()) return;
+    auto status = it->second->coordinator.forget_broker(broker);
+    if (!status.ok() && status.code() != broker::Code::kNotFound) {
+      broker::log_debug("clusters", "a removed broker is still connected",
+                        {{"broker", broker}, {"why", status.message()}});
+    }
+  });
+}
+
+void Clusters::stream_seen(const kube::ObjectKey& key, const std::string& resource,
+                           std::shared_ptr<const api::Stream> stream) {
+  executor_.post([this, key, resource, stream = std::move(stream)] {
+    auto it = clusters_.find(key);
+    if (it == clusters_.end()) return;
+    if (stream) {
+      it->second->streams[resource] = stream;
+    } else {
+      it->second->streams.erase(resource);
+    }
+    it->second->store.stream_seen(resource, stream);
+  });
+}
+
+StreamView Clusters::stream(const kube::ObjectKey& key, const std::string& name) {
+  return on_executor([&] {
+    StreamView view;
+    auto it = clusters_.find(key);
+    if (it == clusters_.end()) {
+      view.problem = "there is no StreamCluster '" + key.name + "' in this namespace";
+      return view;
+    }
+    view.problem = it->second->coordinator.stream_problem(name);
+    if (const auto* map = it->second->coordinator.map_of(name)) {
+      view.known = true;
+      view.map = *map;
+    }
+    view.decisions = it->second->decisions[name];
+    return view;
+  });
+}
+
+}  // namespace sluice_operator::reconcile

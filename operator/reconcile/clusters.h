@@ -1,0 +1,112 @@
+#pragma once
+// The coordinators of all StreamClusters in this process, and what reconcilers ask of them. The
+// coordinators live on one executor (the process's main thread); reconcilers call from their own
+// threads and wait for the answer. Made by Operator.
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "broker/coordination/coordinator.h"
+#include "broker/env/posix/asio_executor.h"
+#include "broker/env/posix/posix.h"
+#include "operator/api/stream.h"
+#include "operator/autoscale/decide.h"
+#include "operator/coordinator/metrics_observer.h"
+#include "operator/coordinator/session_server.h"
+#include "operator/kube/events/recorder.h"
+#include "operator/metadata/kube_store.h"
+
+namespace sluice_operator::reconcile {
+
+// A cluster's state as the coordinator sees it: a copy, for status.
+struct ClusterView {
+  bool loaded = false;
+  std::string load_error;
+  std::vector<broker::coordination::BrokerView> brokers;
+  std::map<int32_t, broker::coordination::DrainProgress> draining;
+  int moves_in_flight = 0;
+  int moves_planned = 0;
+};
+
+struct StreamView {
+  bool known = false;  // a map exists
+  std::string problem;
+  sluice::v1::ShardMap map;
+  std::vector<api::Decision> decisions;  // newest first
+};
+
+class Clusters {
+ public:
+  // Told on the executor that a cluster's state changed.
+  using Changed = std::function<void(const kube::ObjectKey& cluster)>;
+
+  Clusters(broker::env::AsioExecutor& executor, broker::env::Clock& clock,
+           broker::env::Random& random, kube::Client& client, broker::Metrics& metrics,
+           coordinator::SessionServer& server);
+  ~Clusters();
+  void on_changed(Changed changed) { changed_ = std::move(changed); }
+  // Keeps the coordinators' time; on the executor.
+  void start();
+
+  // From any thread but the executor's; each waits for the executor.
+  // Makes the cluster's coordinator where there is none, and tells it what is wanted.
+  ClusterView follow(const api::StreamCluster& cluster,
+                     const std::vector<broker::coordination::ExpectedBroker>& brokers,
+                     const std::vector<int32_t>& draining,
+                     const std::vector<std::shared_ptr<const api::Stream>>& streams);
+  void forget(const kube::ObjectKey& cluster);
+  void forget_broker(const kube::ObjectKey& cluster, int32_t broker);
+  void stream_seen(const kube::ObjectKey& cluster, const std::string& resource,
+                   std::shared_ptr<const api::Stream> stream);
+  StreamView stream(const kube::ObjectKey& cluster, const std::string& stream);
+
+  // On the executor.
+  struct Cluster {
+    Cluster(Clusters& all, const api::StreamCluster& resource);
+    api::StreamCluster resource;
+    metadata::KubeStore store;
+    coordinator::MetricsObserver observer;
+    broker::coordination::Coordinator coordinator;
+    std::map<std::string, std::shared_ptr<const api::Stream>> streams;  // by resource name
+    std::map<std::string, autoscale::Memory> scaling;                   // by stream name
+    std::map<std::string, std::vector<api::Decision>> decisions;        // by stream name
+    int64_t next_look_ms = 0;
+    bool looking = false;
+  };
+  std::map<kube::ObjectKey, std::unique_ptr<Cluster>>& all() { return clusters_; }
+  broker::env::AsioExecutor& executor() { return executor_; }
+  broker::env::IoQueue& io() { return metadata_io_; }
+  void changed(const kube::ObjectKey& key) {
+    if (changed_) changed_(key);
+  }
+
+ private:
+  friend struct Cluster;
+  void tick();
+  // Runs `work` on the executor and waits for its result.
+  template <class F>
+  auto on_executor(F work) {
+    std::packaged_task<decltype(work())()> task(std::move(work));
+    auto result = task.get_future();
+    auto shared = std::make_shared<decltype(task)>(std::move(task));
+    executor_.post([shared] { (*shared)(); });
+    return result.get();
+  }
+
+  broker::env::AsioExecutor& executor_;
+  broker::env::Clock& clock_;
+  broker::env::Random& random_;
+  kube::Client& client_;
+  broker::Metrics& metrics_;
+  coordinator::SessionServer& server_;
+  broker::env::ThreadIoQueue metadata_io_;
+  Changed changed_;
+  std::map<kube::ObjectKey, std::unique_ptr<Cluster>> clusters_;
+};
+
+// The session name of a cluster: what brokers register with.
+inline std::string session_name(const kube::ObjectKey& key) { return key.ns + "/" + key.name; }
+
+}  // namespace sluice_operator::reconcile

@@ -1,0 +1,363 @@
+#include "operator/reconcile/operator.h"
+
+#include <boost/asio/signal_set.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "broker/base/log.h"
+#include "operator/api/json.h"
+#include "operator/kube/lease/lease.h"
+#include "operator/reconcile/autoscaler.h"
+#include "operator/reconcile/stream.h"
+#include "operator/reconcile/stream_cluster.h"
+#include "operator/runtime/controller.h"
+#include "operator/runtime/http_pages.h"
+
+namespace sluice_operator::reconcile {
+
+using broker::Code;
+using broker::Result;
+using broker::Status;
+using kube::JsonPtr;
+
+namespace {
+
+constexpr const char* kUsage =
+    "sluice-operator run reconciles StreamClusters and Streams on Kubernetes.\n\n"
+    "  --broker-image=IMAGE          image of brokers whose StreamCluster names none (required)\n"
+    "  --coordinator-address=H:P     what brokers dial: this operator's Service (required)\n"
+    "  --operator-namespace=NS       where the Lease and the CA are kept (required)\n"
+    "  --pod-name=NAME               this replica's name in the Lease (required)\n"
+    "  --watch-namespaces=NS         the one namespace to watch; all by default\n"
+    "  --coordinator-port=9443       where this process listens for brokers\n"
+    "  --http-port=8080              /metrics, /livez and /readyz\n"
+    "  --kubeconfig=FILE --context=NAME   outside a pod\n"
+    "  --log-level=info --log-format=text\n";
+
+using Settings = std::map<std::string, std::string>;
+
+Result<Settings> parse(const std::vector<std::string>& arguments) {
+  Settings settings{{"coordinator-port", "9443"}, {"http-port", "8080"}, {"log-level", "info"},
+                    {"log-format", "text"},       {"watch-namespaces", ""},
+                    {"kubeconfig", ""},           {"context", ""},
+                    {"broker-image", ""},         {"coordinator-address", ""},
+                    {"operator-namespace", ""},   {"pod-name", ""}};
+  for (const auto& argument : arguments) {
+    if (argument == "--help") return Settings{{"help", "true"}};
+    auto equals = argument.find('=');
+    std::string name = argument.substr(0, equals);
+    if (name.rfind("--", 0) != 0 || !settings.contains(name.substr(2)) ||
+        equals == std::string::npos) {
+      return Status(Code::kInvalidArgument,
+                    "unknown option or no value: '" + argument + "'; see --help");
+    }
+    settings[name.substr(2)] = argument.substr(equals + 1);
+  }
+  for (const char* required :
+       {"broker-image", "coordinator-address", "operator-namespace", "pod-name"}) {
+    if (settings[required].empty()) {
+      return Status(Code::kInvalidArgument, std::string("--") + required + " is required");
+    }
+  }
+  if (settings["watch-namespaces"].find(',') != std::string::npos) {
+    return Status(Code::kInvalidArgument,
+                  "--watch-namespaces takes one namespace, or none to watch all");
+  }
+  return settings;
+}
+
+kube::CacheOptions cache_options(const kube::ResourceType& type, const std::string& ns,
+                                 const std::string& labels = "") {
+  kube::CacheOptions options;
+  options.type = type;
+  options.selection.ns = type.namespaced ? ns : "";
+  options.selection.label_selector = labels;
+  return options;
+}
+
+kube::ObjectKey cluster_of(const kube::Json& stream) {
+  return {kube::metadata_text(stream, "namespace"),
+          stream.value("/spec/cluster"_json_pointer, std::string())};
+}
+
+// What runs only on the active replica. Built on a thread of its own, since it waits for the API.
+struct Active {
+  Active(broker::env::AsioExecutor& executor, broker::env::Clock& clock,
+         broker::env::Random& random, kube::Client& client, broker::Metrics& metrics,
+         const Settings& settings)
+      : executor_(executor), clock_(clock), random_(random), client_(client), metrics_(metrics),
+        settings_(settings), certificates_(client, clock, settings.at("operator-namespace")),
+        events_(client, clock, metrics, "sluice-operator", settings.at("pod-name")) {
+    const std::string& ns = settings.at("watch-namespaces");
+    const std::string ours = "app.kubernetes.io/managed-by=sluice-operator";
+    const std::string brokers =
+        "app.kubernetes.io/name=sluice,app.kubernetes.io/component=broker";
+    add("streamclusters", cache_options(metadata::stream_clusters(), ns));
+    add("streams", cache_options(metadata::streams(), ns));
+    add("pods", cache_options(kube::pods(), ns, brokers));
+    auto nodes = cache_options(kube::nodes(), "");
+    nodes.transform = [](kube::Json& node) {  // only the zone is read
+      node.erase("status");
+      node.erase("spec");
+    };
+    add("nodes", std::move(nodes));
+    add("statefulsets", cache_options(kube::stateful_sets(), ns, ours));
+    add("services", cache_options(kube::services(), ns, ours));
+    add("configmaps", cache_options(kube::config_maps(), ns, ours));
+    add("serviceaccounts", cache_options(kube::service_accounts(), ns, ours));
+    add("poddisruptionbudgets", cache_options(kube::pod_disruption_budgets(), ns, ours));
+    add("networkpolicies", cache_options(kube::network_policies(), ns, ours));
+  }
+
+  void add(const std::string& name, kube::CacheOptions options) {
+    caches_[name] = std::make_unique<kube::Cache>(client_, clock_, random_, metrics_,
+                                                  std::move(options));
+  }
+  kube::Cache& cache(const std::string& name) { return *caches_.at(name); }
+
+  Status start() {
+    RETURN_IF_ERROR(certificates_.load());
+    const std::string& address = settings_.at("coordinator-address");
+    std::string host = address.substr(0, address.rfind(':'));
+    ASSIGN_OR_RETURN(auto leaf, certificates_.issue({host, "localhost"}));
+    coordinator::SessionServerOptions options;
+    options.listen = "0.0.0.0:" + settings_.at("coordinator-port");
+    options.tls = std::make_unique<coordinator::ServerTls>(
+        coordinator::ServerTls{certificates_.ca().cert, leaf.cert, leaf.key});
+    std::string listen = options.listen;
+    server_ = std::make_unique<coordinator::SessionServer>(executor_, std::move(options));
+    clusters_ = std::make_unique<Clusters>(executor_, clock_, random_, client_, metrics_, *server_);
+    build_controllers();
+    for (auto& [name, cache] : caches_) cache->start();
+    for (auto& [name, cache] : caches_) {
+      while (!cache->wait_synced(5000)) {
+        if (stopping_) return Status(Code::kUnavailable, "stopping");
+        broker::log_warn("operator", "still listing", {{"kind", name}});
+      }
+    }
+    std::promise<Status> started;
+    executor_.post([&] {
+      Status status = server_->start();
+      if (status.ok()) {
+        clusters_->start();
+        autoscaler_->start();
+      }
+      started.set_value(status);
+    });
+    RETURN_IF_ERROR(started.get_future().get());
+    cluster_controller_->start();
+    stream_controller_->start();
+    broker::log_info("operator", "active", {{"coordinator", listen}});
+    return {};
+  }
+
+  void build_controllers() {
+    Caches caches{cache("streamclusters"),       cache("streams"),
+                  cache("pods"),                 cache("nodes"),
+                  cache("statefulsets"),         cache("services"),
+                  cache("configmaps"),           cache("serviceaccounts"),
+                  cache("poddisruptionbudgets"), cache("networkpolicies")};
+    cluster_reconciler_ = std::make_unique<StreamClusterReconciler>(
+        client_, clock_, caches, *clusters_, certificates_, events_,
+        ClusterSettings{settings_.at("broker-image"), settings_.at("coordinator-address"),
+                        settings_.at("log-level")});
+    stream_reconciler_ = std::make_unique<StreamReconciler>(
+        client_, clock_, cache("streams"), cache("streamclusters"), *clusters_);
+    cluster_controller_ = std::make_unique<runtime::Controller>(
+        runtime::ControllerOptions{"streamcluster", 2, {}}, *cluster_reconciler_, clock_, random_,
+        metrics_);
+    stream_controller_ = std::make_unique<runtime::Controller>(
+        runtime::ControllerOptions{"stream", 2, {}}, *stream_reconciler_, clock_, random_,
+        metrics_);
+    cluster_controller_->watch(cache("streamclusters"), runtime::map_to_self(),
+                               runtime::asks_for_something_new);
+    auto to_owner = runtime::map_to_owner(metadata::stream_clusters());
+    for (const char* name : {"statefulsets", "services", "configmaps", "serviceaccounts",
+                             "poddisruptionbudgets", "networkpolicies"}) {
+      cluster_controller_->watch(cache(name), to_owner);
+    }
+    cluster_controller_->watch(cache("pods"),
+                               runtime::map_to_label("app.kubernetes.io/instance"));
+    stream_controller_->watch(cache("streams"), runtime::map_to_self(),
+                              runtime::asks_for_something_new);
+    cache("streams").on_change([this](const JsonPtr& before, const JsonPtr& after) {
+      if (before && !after) {
+        clusters_->stream_seen(cluster_of(*before), kube::metadata_text(*before, "name"), nullptr);
+      }
+    });
+    clusters_->on_changed([this](const kube::ObjectKey& key) { cluster_changed(key); });
+    autoscaler_ = std::make_unique<Autoscaler>(*clusters_, clock_, cache("pods"), cache("streams"),
+                                               events_, metrics_);
+    autoscaler_->on_decided(
+        [this](const kube::ObjectKey& stream) { stream_controller_->enqueue(stream); });
+  }
+
+  // What a coordinator learns shows in status a moment later, several things at once.
+  void cluster_changed(const kube::ObjectKey& key) {
+    cluster_controller_->enqueue_after(key, 200);
+    auto it = clusters_->all().find(key);
+    if (it == clusters_->all().end()) return;
+    for (const auto& [resource, stream] : it->second->streams) {
+      stream_controller_->enqueue_after({key.ns, resource}, 200);
+    }
+  }
+
+  // While the executor still runs: reconcilers wait for it.
+  void stop() {
+    stopping_ = true;
+    if (cluster_controller_) cluster_controller_->stop();
+    if (stream_controller_) stream_controller_->stop();
+    for (auto& [name, cache] : caches_) cache->stop();
+  }
+
+  bool synced() const {
+    return std::all_of(caches_.begin(), caches_.end(),
+                       [](const auto& entry) { return entry.second->synced(); });
+  }
+
+  broker::env::AsioExecutor& executor_;
+  broker::env::Clock& clock_;
+  broker::env::Random& random_;
+  kube::Client& client_;
+  broker::Metrics& metrics_;
+  const Settings& settings_;
+  std::atomic<bool> stopping_ = false;
+  Certificates certificates_;
+  kube::EventRecorder events_;
+  std::map<std::string, std::unique_ptr<kube::Cache>> caches_;
+  std::unique_ptr<coordinator::SessionServer> server_;
+  std::unique_ptr<Clusters> clusters_;
+  std::unique_ptr<StreamClusterReconciler> cluster_reconciler_;
+  std::unique_ptr<StreamReconciler> stream_reconciler_;
+  std::unique_ptr<runtime::Controller> cluster_controller_;
+  std::unique_ptr<runtime::Controller> stream_controller_;
+  std::unique_ptr<Autoscaler> autoscaler_;
+};
+
+struct Process {
+  explicit Process(Settings s) : settings(std::move(s)) {}
+
+  Status open() {
+    auto config = settings["kubeconfig"].empty()
+                      ? kube::in_cluster_config(fs)
+                      : kube::kubeconfig(fs, settings["kubeconfig"], settings["context"]);
+    if (!config.ok()) return config.status();
+    ASSIGN_OR_RETURN(client, kube::Client::open(*config, fs, clock, random, metrics));
+    lease.ns = settings["operator-namespace"];
+    lease.name = "sluice-operator";
+    lease.identity = settings["pod-name"];
+    ASSIGN_OR_RETURN(lease_client, kube::Client::open(*config, fs, clock, random, metrics,
+                                                      kube::client_options(lease)));
+    ASSIGN_OR_RETURN(pages, runtime::HttpPages::open(
+                                "0.0.0.0:" + settings["http-port"], metrics, [] { return Status(); },
+                                [this] { return ready(); }));
+    return {};
+  }
+
+  // A standby is ready: it is there to take over.
+  Status ready() {
+    if (!leading || (active_started && active->synced())) return {};
+    return Status(Code::kUnavailable, "starting to lead");
+  }
+
+  void begin() {
+    kube::LeaderElection::Callbacks callbacks;
+    callbacks.on_started = [this] { start_leading(); };
+    callbacks.on_lost = [this] { end("the lease is lost", 1); };
+    callbacks.on_observed = [](const std::string& holder) {
+      broker::log_info("operator", "lease", {{"holder", holder}});
+    };
+    election = std::make_unique<kube::LeaderElection>(*lease_client, clock, random, metrics, lease,
+                                                      callbacks);
+    election_thread = kube::Thread("election", [this] { election->run(stop); });
+  }
+
+  void start_leading() {
+    leading = true;
+    active = std::make_unique<Active>(executor, clock, random, *client, metrics, settings);
+    active_thread = kube::Thread("activate", [this] {
+      Status started = active->start();
+      if (!started.ok() && !stop.stopped()) {
+        broker::log_error("operator", "cannot lead", {{"error", started.to_string()}});
+        end("it cannot lead", 1);
+      }
+      active_started = started.ok();
+    });
+  }
+
+  // From any thread, once: ends the process in order.
+  void end(const char* why, int status) {
+    if (ending.exchange(true)) return;
+    broker::log_info("operator", "stopping", {{"why", why}});
+    exit_status = status;
+    executor.post([this] {
+      ending_thread = kube::Thread("ending", [this] {
+        stop.stop();
+        if (active) {
+          active->stopping_ = true;
+          client->stop();
+          active_thread.join();
+          active->stop();
+        }
+        election_thread.join();  // gives the lease back
+        executor.stop();
+      });
+    });
+  }
+
+  Settings settings;
+  broker::Metrics metrics;
+  broker::env::PosixClock clock;
+  broker::env::PosixFileSystem fs;
+  broker::env::SystemRandom random;
+  broker::env::AsioExecutor executor;
+  kube::StopSignal stop;
+  kube::LeaseOptions lease;
+  std::unique_ptr<kube::Client> client, lease_client;
+  std::atomic<bool> leading = false, active_started = false, ending = false;
+  int exit_status = 0;
+  std::unique_ptr<Active> active;
+  std::unique_ptr<kube::LeaderElection> election;
+  kube::Thread election_thread, active_thread, ending_thread;
+  std::unique_ptr<runtime::HttpPages> pages;
+};
+
+}  // namespace
+
+int run_operator(const std::vector<std::string>& arguments) {
+  auto settings = parse(arguments);
+  if (!settings.ok()) {
+    std::fprintf(stderr, "sluice-operator run: %s\n", settings.status().message().c_str());
+    return 2;
+  }
+  if (settings->contains("help")) {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  if (!broker::configure_log((*settings)["log-level"], (*settings)["log-format"])) {
+    std::fprintf(stderr, "sluice-operator run: unknown --log-level or --log-format\n");
+    return 2;
+  }
+  Process process(std::move(*settings));
+  Status opened = process.open();
+  if (!opened.ok()) {
+    std::fprintf(stderr, "sluice-operator run: %s\n", opened.to_string().c_str());
+    return 1;
+  }
+  boost::asio::signal_set signals(process.executor.context(), SIGTERM, SIGINT);
+  signals.async_wait([&](boost::system::error_code, int) { process.end("signal", 0); });
+  process.begin();
+  process.executor.run();
+  process.ending_thread.join();
+  broker::log_info("operator", "stopped");
+  std::fflush(nullptr);
+  // Everything that writes has ended in order; what is left are caches in memory.
+  std::_Exit(process.exit_status);
+}
+
+}  // namespace sluice_operator::reconcile

@@ -1,0 +1,62 @@
+#include "operator/reconcile/stream.h"
+
+#include <nlohmann/json.hpp>
+
+#include "operator/api/json.h"
+#include "operator/reconcile/status.h"
+
+namespace sluice_operator::reconcile {
+
+using broker::Status;
+using kube::Json;
+using runtime::Outcome;
+
+namespace {
+constexpr int64_t kBusyMs = 1000;
+}
+
+Status StreamReconciler::set_finalizer(const api::Stream& stream, bool present) {
+  if (stream.metadata.has_finalizer(api::kFinalizer) == present) return {};
+  Json finalizers = Json::array();
+  for (const auto& name : stream.metadata.finalizers) {
+    if (name != api::kFinalizer) finalizers.push_back(name);
+  }
+  if (present) finalizers.push_back(api::kFinalizer);
+  Json patch{{"metadata",
+              {{"finalizers", finalizers},
+               {"resourceVersion", stream.metadata.resource_version}}}};
+  auto written =
+      client_.merge_patch(metadata::streams(), {stream.metadata.ns, stream.metadata.name}, patch);
+  return written.status();
+}
+
+Outcome StreamReconciler::reconcile(const runtime::Key& key) {
+  auto object = streams_.get(key.ns, key.name);
+  if (!object) return Outcome::done();  // the cache's handler told the coordinator
+  auto read = api::read_stream(*object);
+  if (!read.ok()) return Outcome::terminal(read.status());
+  auto stream = std::make_shared<const api::Stream>(std::move(*read));
+  kube::ObjectKey cluster{key.ns, stream->spec.cluster};
+  bool has_cluster = clusters_.get(cluster.ns, cluster.name) != nullptr;
+  if (stream->metadata.deleting && !has_cluster) {
+    Status released = set_finalizer(*stream, false);  // nobody keeps records of it
+    return released.ok() ? Outcome::done() : Outcome::retry(released);
+  }
+  if (!stream->metadata.deleting) {
+    Status held = set_finalizer(*stream, true);
+    if (!held.ok()) return Outcome::retry(held);
+  }
+  coordinators_.stream_seen(cluster, key.name, stream);
+  auto view = coordinators_.stream(cluster, stream->spec.name);
+  if (stream->metadata.deleting) return Outcome::requeue_after(kBusyMs);
+  auto status = stream_status(*stream, view, api::rfc3339(clock_.wall_ms()));
+  bool ready = api::find_condition(status.conditions, "Ready")->status == "True";
+  if (!(status == stream->status)) {
+    Json patch{{"status", api::status_to_json(status)}};
+    auto written = client_.merge_patch(metadata::streams(), key, patch, "status");
+    if (!written.ok()) return Outcome::retry(written.status());
+  }
+  return ready ? Outcome::done() : Outcome::requeue_after(kBusyMs);
+}
+
+}  // namespace sluice_operator::reconcile
