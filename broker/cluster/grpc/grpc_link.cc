@@ -30,6 +30,9 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
   void begin(v1::Coordinator::Stub& stub) {
     self_ = shared_from_this();
     stub.async()->Session(&context_, this);
+    // Reads and writes begin on the reactor, outside gRPC's callbacks: without a hold the call may
+    // end, and what they would use be gone, at any moment.
+    AddHold();
     StartRead(&incoming_);
     StartCall();
   }
@@ -42,8 +45,12 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
   void forget() { events_ = {}; }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return;  // OnDone follows
-    executor_.post([self = shared_from_this()] {
+    executor_.post([self = shared_from_this(), ok] {
+      if (!ok) {
+        self->closed_ = true;
+        self->RemoveHold();  // OnDone follows
+        return;
+      }
       v1::CoordinatorMessage message;
       message.Swap(&self->incoming_);
       self->StartRead(&self->incoming_);
@@ -59,7 +66,6 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
   }
   void OnDone(const ::grpc::Status& status) override {
     executor_.post([self = std::move(self_), why = status.error_message()] {
-      self->done_ = true;
       auto ended = std::move(self->events_.ended);
       self->events_ = {};
       if (ended) ended(why);
@@ -68,7 +74,7 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
 
  private:
   void write_next() {
-    if (writing_ || done_ || queue_.empty()) return;
+    if (writing_ || closed_ || queue_.empty()) return;
     writing_ = true;
     outgoing_ = std::move(queue_.front());
     queue_.pop_front();
@@ -81,7 +87,7 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
   v1::CoordinatorMessage incoming_;
   v1::BrokerMessage outgoing_;
   std::deque<v1::BrokerMessage> queue_;
-  bool writing_ = false, done_ = false;
+  bool writing_ = false, closed_ = false;
   std::shared_ptr<SessionStream> self_;
 };
 
