@@ -294,7 +294,9 @@ void PublishFlow::on_appended(int32_t shard, size_t bytes,
   if (result.ok()) {
     context_.metrics.publish_bytes.Increment(static_cast<double>(bytes));
     stored(shard, lane, result->base_offset);
-  } else if (is_retriable(code) || code == Code::kTimeout) {
+  } else if (is_retriable(code) || code == Code::kTimeout ||
+             (code == Code::kPolicyViolation && stream_->elastic())) {
+    // kPolicyViolation: the shard is being split or merged, its children are known in a moment.
     retry_later(shard, lane, result.status());
   } else if (code == Code::kOutOfOrderSequence || code == Code::kUnknownProducer) {
     // The shard lost what it knew of this producer (acks=leader and a new leader): begin anew.

@@ -1,0 +1,86 @@
+#include "broker/cli/client.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+
+namespace broker::cli {
+
+namespace {
+
+constexpr int kMessageBytesMax = 32 << 20;
+
+std::string default_address() {
+  const char* set = std::getenv("SLUICE_BROKER");
+  return set && *set ? set : "localhost:9090";
+}
+
+Code code_of(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::NOT_FOUND: return Code::kNotFound;
+    case grpc::StatusCode::ALREADY_EXISTS: return Code::kAlreadyExists;
+    case grpc::StatusCode::INVALID_ARGUMENT: return Code::kInvalidArgument;
+    case grpc::StatusCode::UNAVAILABLE: return Code::kUnavailable;
+    case grpc::StatusCode::DEADLINE_EXCEEDED: return Code::kTimeout;
+    case grpc::StatusCode::OUT_OF_RANGE: return Code::kOutOfRange;
+    default: return Code::kInternal;
+  }
+}
+
+}  // namespace
+
+Client::Client(const Arguments& arguments)
+    : address_(arguments.get("broker", default_address())) {
+  grpc::ChannelArguments options;
+  options.SetMaxReceiveMessageSize(kMessageBytesMax);
+  options.SetMaxSendMessageSize(kMessageBytesMax);
+  options.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  options.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  options.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  options.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 500);
+  options.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  options.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), options);
+  stub_ = v1::Sluice::NewStub(channel_);
+}
+
+void Client::set_deadline(grpc::ClientContext& context, int seconds) {
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(seconds));
+}
+
+Status Client::explain(const grpc::Status& status) const {
+  Code code = code_of(status.error_code());
+  if (code == Code::kUnavailable) {
+    return Status(code, "no broker answers at " + address_ + " (" + status.error_message() +
+                            "): set --broker or SLUICE_BROKER to one that runs");
+  }
+  if (code == Code::kTimeout) {
+    return Status(code, "no answer from " + address_ +
+                            " in time; what was asked for may still happen: look before you retry");
+  }
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    return Status(code, address_ + " does not speak Sluice's gRPC API: is it the gRPC port (9090)?");
+  }
+  return Status(code, status.error_message());
+}
+
+bool is_passing(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+         status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+}
+
+int64_t mono_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+int64_t wall_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+void sleep_ms(int64_t ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+
+}  // namespace broker::cli

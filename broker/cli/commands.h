@@ -1,0 +1,13 @@
+#pragma once
+// The commands, by file. main.cc puts them together.
+#include "broker/cli/arguments.h"
+
+namespace broker::cli {
+
+std::vector<Command> produce_commands();
+std::vector<Command> consume_commands();
+std::vector<Command> stream_commands();   // stream …, shard …
+std::vector<Command> cluster_commands();
+std::vector<Command> bench_commands();
+
+}  // namespace broker::cli
