@@ -87,7 +87,7 @@ Json pod_spec(const PlanInput& input) {
             {"seccompProfile", {{"type", "RuntimeDefault"}}}}},
           {"topologySpreadConstraints",
            {spread(input.cluster.spec.zone_key, name), spread("kubernetes.io/hostname", name)}},
-          {"containers", {container(input)}},
+          {"containers", Json::array({container(input)})},
           {"volumes",
            {{{"name", "config"}, {"configMap", {{"name", config_name(name)}}}},
             {{"name", "tls"}, {"secret", {{"secretName", tls_secret_name(name)},
@@ -124,7 +124,7 @@ Json stateful_set(const PlanInput& input) {
       // StreamCluster itself goes.
       {"persistentVolumeClaimRetentionPolicy", {{"whenDeleted", "Retain"}, {"whenScaled", "Retain"}}},
       {"updateStrategy", {{"type", "RollingUpdate"}}},
-      {"volumeClaimTemplates", {volume_claim(input)}},
+      {"volumeClaimTemplates", Json::array({volume_claim(input)})},
       {"template",
        {{"metadata",
          {{"labels", labels},
