@@ -1,0 +1,83 @@
+#pragma once
+// One whole broker without sockets, in virtual time: simulated disk, real store, partitions, session
+// and coordinator, and the dispatcher with a client's view of it. For the handlers' tests.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "broker/app/dev_coordinator.h"
+#include "broker/handlers/kafka/dispatch.h"
+#include "broker/partition/partitions.h"
+#include "broker/protocol/kafka/messages/all.h"
+#include "tests/support/sim_disk.h"
+
+namespace broker::handlers::kafka {
+
+class NoPeers : public partition::PeerTransport {
+ public:
+  void send(BrokerId, const ShardId&, const replication::Message&) override {}
+  std::vector<BrokerId> heard() const override { return {}; }
+};
+
+class TestBroker {
+ public:
+  explicit TestBroker(Options options = {});
+
+  // Sends a request; its answer is decoded when it comes.
+  template <class Response>
+  struct Pending {
+    bool answered = false, closed = false;
+    Response response;
+  };
+  template <class Response, class Request>
+  std::shared_ptr<Pending<Response>> send(int16_t version, const Request& request) {
+    auto pending = std::make_shared<Pending<Response>>();
+    auto exchange = std::make_shared<Exchange>();
+    wire::RequestHeader header{Request::kApiKey, version, 42, "test", {}};
+    exchange->frame = Buffer::from_string(wire::encode_request(header, request).substr(4));
+    exchange->close = [pending] { pending->closed = true; };
+    exchange->reply = [pending, version](std::vector<Buffer> pieces) {
+      ASSERT_FALSE(pending->answered);
+      pending->answered = true;
+      if (pieces.empty()) return;
+      Buffer frame = Buffer::from_string(wire::Records{std::move(pieces)}.flatten().substr(4));
+      wire::Reader in(frame);
+      EXPECT_EQ(in.i32(), 42);
+      wire::UnknownTags tags;
+      if (wire::response_header_version(Response::kApiKey, version) == 1) in.unknown_tags(tags);
+      decode_fields(in, version, pending->response);
+      EXPECT_TRUE(in.ok() && in.remaining() == 0);
+    };
+    dispatcher_->dispatch(std::move(exchange));
+    return pending;
+  }
+  // The same, and waits for the answer.
+  template <class Response, class Request>
+  Response call(int16_t version, const Request& request) {
+    auto pending = send<Response>(version, request);
+    EXPECT_TRUE(world.run_until([&] { return pending->answered || pending->closed; }, 60'000'000));
+    EXPECT_TRUE(pending->answered);
+    return pending->response;
+  }
+  void create_stream(const std::string& name, v1::StreamMode mode, int32_t partitions);
+  partition::Partition& partition(const std::string& name, int32_t index);
+
+  sim::SimWorld world{1};
+  cluster::Metadata metadata;
+
+ private:
+  sim::SimClock clock_{world};
+  sim::SimExecutor executor_{world};
+  sim::SimDisk disk_{world.random()};
+  sim::SimIoQueue wal_io_{executor_, 100, 200}, background_io_{executor_, 100, 200};
+  Metrics metrics_;
+  NoPeers peers_;
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<cluster::Session> session_;
+  std::unique_ptr<partition::Partitions> partitions_;
+  std::unique_ptr<app::DevCoordinator> coordinator_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+};
+
+}  // namespace broker::handlers::kafka
