@@ -7,22 +7,27 @@
 
 namespace broker::replication {
 
+// Followers by broker. Where the maps name two incarnations of one broker's directory (a lost one
+// is being replaced) the one whose link is up is meant; the other can never answer.
 void Replica::update_members() {
   std::map<BrokerId, Progress> peers;
   for (const auto* members :
        {&assignment_.voters, &assignment_.next_voters, &assignment_.learners}) {
     for (const Member& member : *members) {
-      if (member.broker == self_ || peers.contains(member.broker)) continue;
+      if (member.broker == self_) continue;
+      auto link = links_up_.find(member.broker);
+      const bool linked = link != links_up_.end() && link->second == member;
+      auto chosen = peers.find(member.broker);
+      if (chosen != peers.end() && (chosen->second.member == member || !linked)) continue;
       auto known = leading_->peers.find(member.broker);
       if (known != leading_->peers.end() && known->second.member == member) {
-        peers.emplace(member.broker, std::move(known->second));
+        peers.insert_or_assign(member.broker, std::move(known->second));
         continue;
       }
       Progress fresh;
       fresh.member = member;
-      auto link = links_up_.find(member.broker);
-      fresh.up = link != links_up_.end() && link->second == member;
-      peers.emplace(member.broker, std::move(fresh));
+      fresh.up = linked;
+      peers.insert_or_assign(member.broker, std::move(fresh));
     }
   }
   leading_->peers = std::move(peers);
@@ -158,7 +163,8 @@ Offset Replica::ensemble_end(const std::vector<Member>& members) const {
       continue;
     }
     auto peer = leading_->peers.find(member.broker);
-    bool counts = peer != leading_->peers.end() && peer->second.adopted;
+    bool counts = peer != leading_->peers.end() && peer->second.member == member &&
+                  peer->second.adopted;
     ends.push_back(counts ? peer->second.durable_end : Offset{-1});
   }
   return committed_end(std::move(ends), assignment_.min_insync);
@@ -213,7 +219,8 @@ bool Replica::in_contact() const {
     for (const Member& member : *members) {
       auto peer = leading_->peers.find(member.broker);
       bool here = member.broker == self_;
-      bool there = peer != leading_->peers.end() && peer->second.up &&
+      bool there = peer != leading_->peers.end() && peer->second.member == member &&
+                   peer->second.up &&
                    peer->second.stage == Progress::kReplicating;
       reached += here || there;
     }

@@ -172,6 +172,7 @@ void Replica::on_peer(const Member& peer, bool up, int64_t now_ms) {
     links_up_.erase(peer.broker);
   }
   if (role_ != Role::kLeader) return;
+  update_members();
   auto it = leading_->peers.find(peer.broker);
   if (it == leading_->peers.end()) return;
   Progress& progress = it->second;

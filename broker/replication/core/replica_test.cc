@@ -339,6 +339,30 @@ TEST(ReplicaWorld, NothingCommittedIsLostUnderFaults) {
   EXPECT_GT(committed, 20000u) << "the world hardly commits anything: it tests nothing";
 }
 
+// A broker that lost its directory is member (old) and learner (new) at once; found on loopback,
+// where the learner was never filled.
+TEST(Replica, FillsTheIncarnationThatIsHereNotTheLostOne) {
+  World w(1);
+  Node& leader = *w.nodes[0];
+  const Member again{BrokerId{2}, Uuid::from_random(9, 9)};
+  leader.replica->on_new_term(Term{1});
+  for (int i = 0; i < 5; i++) leader.make_durable();
+  Assignment assignment{Term{1}, BrokerId{0}, w.members, {}, {again}, 0};
+  leader.replica->on_assignment(assignment, w.now);
+  ASSERT_EQ(leader.replica->role(), Role::kLeader);
+  for (int i = 0; i < 5; i++) leader.make_durable();
+  auto attaches_to = [&](int broker) {
+    return std::count_if(w.flying.begin(), w.flying.end(), [&](const World::Flying& f) {
+      return f.to == broker && std::holds_alternative<Attach>(f.message);
+    });
+  };
+  w.links[0][2] = w.links[2][0] = true;  // what is sent flies
+  leader.replica->on_peer(again, true, w.now);
+  EXPECT_EQ(attaches_to(2), 1);
+  // The old incarnation is not the one that answers: nothing counts for it.
+  EXPECT_FALSE(leader.replica->committed());
+}
+
 TEST(Quorum, CountsMajorityAndMinInsync) {
   EXPECT_EQ(quorum_size(3, 0), 2u);
   EXPECT_EQ(quorum_size(3, 3), 3u);
