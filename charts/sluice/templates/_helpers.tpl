@@ -69,12 +69,12 @@ No verb and no resource is a wildcard. Secrets cannot be listed or watched.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, update, patch, delete]
-# The brokers' certificates, in one Secret per StreamCluster, and the CA. Their names come from the
-# StreamClusters, so no list of names can be given here; without list and watch, only a Secret whose
-# name is known can be read.
+# The brokers' certificates, in one Secret per StreamCluster. Their names come from the StreamClusters,
+# so no list of names can be given here; without list and watch, only a Secret whose name is known can
+# be read. They go with their StreamCluster by its owner reference.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, create, update, patch, delete]
+  verbs: [get, create, patch]
 # Observed, never changed: the StatefulSet makes and removes the pods.
 - apiGroups: [""]
   resources: [pods]

@@ -107,6 +107,6 @@ def check_uninstall(server, chart, report):
     again = helm(server, chart, "install", "sluice", chart.path, values={})
     report.check("helm install takes them up again", again.returncode == 0 and exists(server, f"{streams}/kept"),
                  again.stderr)
-    second = helm(server, chart, "install", "second", chart.path,
-                  values={"fullnameOverride": "second", "crds": {"install": False}, "watchNamespaces": ["apps-ns"]})
+    second = run([chart.helm, "install", "second", chart.path, "--namespace", "second", "--create-namespace",
+                  "--set", "crds.install=false", "--set", "watchNamespaces={apps-ns}"], env=server.environment())
     report.check("a second operator fits beside it", second.returncode == 0, second.stderr)

@@ -7,14 +7,17 @@ from .chart import VARIANTS
 FORBIDDEN_VERBS = {"*", "escalate", "bind", "impersonate", "deletecollection"}
 ACCOUNT = "system:serviceaccount:sluice-system:sluice-operator"
 
-# namespace, verb, group, resource -> allowed? Asked with the chart's default values installed.
+# namespace, verb, group, resource[#name] -> allowed? Asked with the chart's default values installed.
 QUESTIONS = [
     ("apps-ns", "create", "apps", "statefulsets", True),
     ("apps-ns", "patch", "sluice.dev", "streamclusters/status", True),
     ("apps-ns", "create", "sluice.dev", "shardmaps", True),
     ("apps-ns", "get", "", "secrets", True),
     ("apps-ns", "delete", "", "persistentvolumeclaims", True),
-    ("sluice-system", "update", "coordination.k8s.io", "leases", True),
+    ("sluice-system", "update", "coordination.k8s.io", "leases#sluice-operator", True),
+    ("sluice-system", "update", "coordination.k8s.io", "leases#another", False),
+    ("apps-ns", "patch", "", "secrets", True),
+    ("apps-ns", "delete", "", "secrets", False),
     (None, "list", "", "nodes", True),
     (None, "list", "", "secrets", False),
     ("apps-ns", "list", "", "secrets", False),
@@ -33,7 +36,7 @@ QUESTIONS = [
 
 
 def flatten(objects):
-    """One sorted line a permission: ROLE NAMESPACE GROUP/RESOURCE: VERBS."""
+    """One sorted line a permission: ROLE NAMESPACE GROUP/RESOURCE [NAMES]: VERBS."""
     lines = []
     for role in objects:
         if role["kind"] not in ("Role", "ClusterRole"):
@@ -42,14 +45,15 @@ def flatten(objects):
         for rule in role["rules"]:
             for group in rule["apiGroups"]:
                 for resource in rule["resources"]:
+                    names = f" {' '.join(rule['resourceNames'])}" if "resourceNames" in rule else ""
                     lines.append(f"{role['kind']} {role['metadata']['name']} in {where}: "
-                                 f"{group or 'core'}/{resource}: {' '.join(rule['verbs'])}")
+                                 f"{group or 'core'}/{resource}{names}: {' '.join(rule['verbs'])}")
     return sorted(lines)
 
 
 def check_golden(chart, golden_dir, update, report):
     """A change of a permission shows up as a change of a file that is read in review."""
-    for name in ("defaults", "two namespaces"):
+    for name in ("defaults", "one namespace"):
         path = f"{golden_dir}/rbac-{name.replace(' ', '-')}.txt"
         got = "\n".join(flatten(chart.objects(VARIANTS[name]))) + "\n"
         if update:
@@ -86,8 +90,9 @@ def role_faults(role):
 def check_authorizer(server, report):
     """SubjectAccessReviews while the chart is installed with its defaults."""
     for namespace, verb, group, resource, want in QUESTIONS:
-        resource_name, _, subresource = resource.partition("/")
-        attributes = {"verb": verb, "group": group, "resource": resource_name, "subresource": subresource}
+        path, _, name = resource.partition("#")
+        plural, _, subresource = path.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": plural, "subresource": subresource, "name": name}
         if namespace:
             attributes["namespace"] = namespace
         answer = server.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {
