@@ -48,7 +48,7 @@ struct CoordinatorOptions {
   int64_t heartbeat_ms = 200;
   int64_t silent_ms = 1000;      // without a heartbeat: not alive
   int64_t straggler_ms = 100;    // an election waits that long for answers beyond the majority
-  int64_t claim_ms = 3000;       // a leader met for the first time reports what it leads, or loses it
+  int64_t claim_ms = 1500;       // a broker reports what it leads within that, or loses it
   int64_t transfer_ms = 5000;
   int64_t learner_ms = 60000;    // a learner that is gone that long is given up
   int64_t steady_ms = 5000;      // balancing waits for that much calm
@@ -128,7 +128,7 @@ class Coordinator : public MetadataStore::Listener {
   const std::string& cluster_id() const;
   std::vector<const ShardMap*> maps() const;
   const ShardMap* map_of(const std::string& stream) const;
-  // Why a declared stream is not as declared; empty when it is.
+  // Why a stream is not as declared, or which shard of it is lost; empty when all is well.
   std::string stream_problem(const std::string& stream) const;
   std::vector<BrokerView> brokers() const;
   std::vector<MoveView> moves() const;

@@ -216,6 +216,8 @@ TEST(Coordinator, ALostMajorityIsNotElectedAway) {
   w.run(500);
   for (int id : {0, 1}) w.kill(id), w.wipe(id), w.revive(id);
   w.run(20'000);
+  EXPECT_NE(w.coordinator->stream_problem("s").find("lost a majority"), std::string::npos);
+  EXPECT_EQ(w.coordinator->planned_moves(), 0);
   // One full directory of three is no majority: nobody who lacks the data may lead.
   for (const auto& shard : w.map("s")->shards()) {
     for (int id : {0, 1}) {

@@ -201,6 +201,7 @@ class Core {
   void on_reports(Session& session, const sluice::v1::LeaderReports& message);
   Status admissible(const Session& session, const sluice::v1::Register& message);
   void process_replaced(int32_t broker);
+  void forget_reports(int32_t broker);
   void end_session(SessionId id);
   void watch_silence();
   void set_alive(Peer& peer, bool alive);
@@ -252,6 +253,7 @@ class Core {
   bool learner_lost(const Replica& learner, Live& live);
   void plan();
   void begin_move(const Move& move);
+  bool can_move(const Move& move);
   std::vector<BrokerInfo> broker_infos() const;
   int moves_in_flight() const;
   bool calm() const;

@@ -76,7 +76,21 @@ Status Core::forget_broker(int32_t broker) {
 
 std::string Core::stream_problem(const std::string& stream) const {
   auto it = problems_.find(stream);
-  return it == problems_.end() ? "" : it->second;
+  if (it != problems_.end()) return it->second;
+  const Stream* found = find_stream(stream);
+  if (!found) return "";
+  for (const auto& shard : found->map.shards()) {
+    bool may_come_back = has_majority(shard, [&](const Replica& replica) {
+      auto peer = peers_.find(replica.broker());
+      return peer == peers_.end() || !peer->second.registered ||
+             peer->second.info.directory() == replica.directory();
+    });
+    if (!may_come_back) {
+      return "shard " + std::to_string(shard.index()) +
+             " has lost a majority of its copies: their brokers came back with other directories";
+    }
+  }
+  return "";
 }
 
 std::vector<BrokerView> Core::broker_views() const {

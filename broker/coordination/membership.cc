@@ -165,6 +165,7 @@ void Core::plan() {
   const bool balance = options_.rebalance && room > 0 && calm();
   MovePlan plan = plan_moves(maps(), broker_infos(), balance ? room : 0);
   drain_blocked_ = std::move(plan.blocked);
+  std::erase_if(plan.moves, [&](const Move& move) { return !can_move(move); });
   planned_moves_ = static_cast<int>(plan.moves.size());
   int left = room;
   for (const auto& move : plan.moves) {
@@ -172,6 +173,20 @@ void Core::plan() {
     begin_move(move);
   }
   if (balance && before == 0 && plan.moves.empty()) balance_leaders();
+}
+
+// Only a leader that is here can fill a newcomer.
+bool Core::can_move(const Move& move) {
+  const Stream* stream = find_stream_by_id(move.stream_id);
+  const Shard* shard = stream ? find_shard_by_index(stream->map, move.shard) : nullptr;
+  if (!shard) return false;
+  const Replica* leader = leader_replica(*shard);
+  if (leader && live_session(*leader)) return true;
+  if (move.reason == MoveReason::kDrain && move.remove) {
+    drain_blocked_[move.remove->broker()] = "shard " + std::to_string(move.shard) +
+                                            " of stream '" + stream->name + "' has no leader";
+  }
+  return false;
 }
 
 void Core::begin_move(const Move& move) {

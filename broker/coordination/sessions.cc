@@ -55,6 +55,7 @@ void Core::end_session(SessionId id) {
   Peer* peer = find_peer(broker);
   if (!peer || peer->session != id) return;
   peer->session = 0;
+  forget_reports(broker);
   log_info("coordinator", "broker disconnected", {{"cluster", options_.cluster}, {"broker", broker}});
   set_alive(*peer, false);
 }
@@ -96,6 +97,7 @@ void Core::on_register(Session& session, const sluice::v1::Register& message) {
   if (peer.session != 0 && peer.session != session.id) {
     const SessionId old = peer.session;
     peer.session = 0;
+    forget_reports(id);
     sessions_.erase(old);
     new_terms_.erase(old);
     outbox_.close(old);
@@ -121,6 +123,18 @@ void Core::on_register(Session& session, const sluice::v1::Register& message) {
   push_full(session);
   peer.info.set_alive(false);
   set_alive(peer, true);
+}
+
+// A broker says again what it leads whenever it is welcomed.
+void Core::forget_reports(int32_t broker) {
+  for (auto& [id, stream] : streams_) {
+    for (const auto& shard : stream.map.shards()) {
+      if (!shard.has_leader() || shard.leader() != broker) continue;
+      Live& live = stream.live[shard.index()];
+      live.report.reset();
+      live.transfer.reset();
+    }
+  }
 }
 
 // Rule 4: a restarted leader leads nothing until a new term, unless it is the sole member.
