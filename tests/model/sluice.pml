@@ -17,6 +17,9 @@
 #ifndef SPARE
 #define SPARE 0               /* the learner, a bit; the membership change brings it in */
 #endif
+#ifndef LEARNERS
+#define LEARNERS SPARE        /* slots that a leader attaches though they do not count */
+#endif
 #ifndef COORDINATORS
 #define COORDINATORS 1
 #endif
@@ -508,7 +511,7 @@ inline ack(j) {
 #define MAY_REJOIN(j) true
 #endif
 #define CAN_ATTACH(l, j) (MAY_REJOIN(j) && LEADS(l) && term[j] <= term[l] && role[j] != GONE && !FOLLOWS(j, l) \
-    && ((CFG(l) | CFG_NEXT(l) | SPARE) & BIT(j)))
+    && ((CFG(l) | CFG_NEXT(l) | LEARNERS) & BIT(j)))
 inline attach(l, j) {
 #ifndef LOSS_ONLY
   assert(!(LEADS(j) && term[j] == term[l]));                /* OneLeaderPerTerm */
@@ -542,14 +545,17 @@ inline attach(l, j) {
   printf("replica %d: attaches to %d in term %d, cut to %d\n", j, l, term[l], head[j])
 }
 
-/* Entries beyond the leader's own disk go out too, except to a learner of a sole member: that
-   leader may come back in the same term with another entry there. */
+/* Entries beyond the leader's own disk go out too, except where the leader alone is an ensemble: as
+   the sole member it may come back in the same term with another entry there. */
 #ifdef WITHOUT_SYNCED_TO_LEARNER                            /* rule 4 */
-#define SENDS(l, j) head[l]
+#define ALONE(l) false
+#elif defined(WITHOUT_SYNCED_WHILE_JOINT)                   /* rule 4 */
+#define ALONE(l) (CFG(l) == BIT(l) && CFG_NEXT(l) == 0)
 #else
-#define SENDS(l, j) (COUNT(CFG(l) | CFG_NEXT(l)) == 1 -> synced[l] : head[l])
+#define ALONE(l) (CFG(l) == BIT(l) || CFG_NEXT(l) == BIT(l))
 #endif
-#define CAN_REPLICATE(l, j) (FOLLOWS(j, l) && head[j] < SENDS(l, j))
+#define SENDS(l) (ALONE(l) -> synced[l] : head[l])
+#define CAN_REPLICATE(l, j) (FOLLOWS(j, l) && head[j] < SENDS(l))
 inline replicate(l, j) {
   log[j] = log[j] | (ENTRY(log[l], head[j]) << (5 * head[j]));
   head[j]++;
@@ -636,9 +642,10 @@ inline crash(i, upto) {
   printf("replica %d: crashes in term %d and comes back with %d entries\n", i, term[i], upto)
 }
 
-/* The sole member goes on in its term by itself. */
+/* The leader that is the sole member goes on in its term by itself. */
+#define SOLE(i) (CFG(i) == BIT(i) && CFG_NEXT(i) == 0 && (told[term[i]] & BIT(i)))
 #define CAN_RESUME(i) (role[i] == FENCED && adopted[i] == term[i] && (led & BIT(term[i])) \
-    && ensemble[term[i]] == BIT(i) && joint[term[i]] == 0)
+    && SOLE(i))
 inline resume(i) {
   role[i] = LEADER;
   start_end[term[i]] = head[i];
