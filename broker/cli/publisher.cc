@@ -47,12 +47,13 @@ void Publisher::run() {
     grpc::Status status = run_stream();
     std::unique_lock lock(mutex_);
     if (status.ok() && closed_ && items_.empty()) break;
-    for (size_t i = 0; i < written_; ++i) sent_again_ += items_[i].request.records_size();
     int64_t quiet_ms = items_.empty() ? 0 : mono_ms() - answered_at_ms_;
     if ((!status.ok() && !is_passing(status)) || quiet_ms > options_.retry_for_ms) {
       error_ = client_.explain(status);
       break;
     }
+    for (size_t i = 0; i < written_; ++i) sent_again_ += items_[i].request.records_size();
+    written_ = 0;
     lock.unlock();
     pause_ms = mono_ms() - began_ms > 2000 ? 50 : std::min<int64_t>(pause_ms * 2, 1000);
     sleep_ms(pause_ms);
