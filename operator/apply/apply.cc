@@ -1,7 +1,10 @@
 #include "operator/apply/apply.h"
 
 #include <cmath>
+#include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "broker/base/log.h"
 
@@ -28,6 +31,42 @@ bool holds_list(const Json& wanted, const Json& live) {
   return true;
 }
 
+// A Kubernetes quantity ("500m", "1Gi", 2) as a number; nothing when it is none.
+std::optional<double> quantity(const Json& value) {
+  if (value.is_number()) return value.get<double>();
+  if (!value.is_string()) return std::nullopt;
+  const std::string& text = value.get_ref<const std::string&>();
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  if (end == text.c_str()) return std::nullopt;
+  static const std::map<std::string, double> kSuffixes = {
+      {"", 1},        {"n", 1e-9},    {"u", 1e-6},   {"m", 1e-3},   {"k", 1e3},
+      {"M", 1e6},     {"G", 1e9},     {"T", 1e12},   {"P", 1e15},   {"E", 1e18},
+      {"Ki", 0x1p10}, {"Mi", 0x1p20}, {"Gi", 0x1p30}, {"Ti", 0x1p40}, {"Pi", 0x1p50},
+      {"Ei", 0x1p60}};
+  auto suffix = kSuffixes.find(end);
+  if (suffix == kSuffixes.end()) return std::nullopt;
+  return number * suffix->second;
+}
+
+// The server writes quantities in its own way: 0.5 as 500m, 1024Mi as 1Gi.
+bool holds_quantities(const Json& wanted, const Json& live) {
+  for (const auto& [name, value] : wanted.items()) {
+    auto it = live.find(name);
+    if (it == live.end()) return false;
+    if (value == *it) continue;
+    auto a = quantity(value), b = quantity(*it);
+    if (!a || !b || std::abs(*a - *b) > 1e-12 * std::abs(*a)) return false;
+  }
+  return true;
+}
+
+bool holds_field(const std::string& name, const Json& wanted, const Json& live) {
+  const bool quantities = (name == "requests" || name == "limits") && wanted.is_object();
+  if (quantities && live.is_object()) return holds_quantities(wanted, live);
+  return holds(wanted, live);
+}
+
 }  // namespace
 
 bool holds(const Json& wanted, const Json& live) {
@@ -42,7 +81,7 @@ bool holds(const Json& wanted, const Json& live) {
       if (!empty) return false;
       continue;
     }
-    if (!holds(value, *it)) return false;
+    if (!holds_field(key, value, *it)) return false;
   }
   return true;
 }
@@ -52,7 +91,6 @@ broker::Result<bool> apply_object(kube::Client& client, const kube::ResourceType
   if (live && holds(wanted, *live)) return false;
   auto written = client.apply(type, wanted);
   if (!written.ok()) return written.status().with_context(type.kind);
-  // A value that the server writes differently (1Gi as 1024Mi) is no change.
   bool changed = !live || kube::metadata_text(*written, "resourceVersion") !=
                               kube::metadata_text(*live, "resourceVersion");
   if (changed) {

@@ -26,5 +26,18 @@ TEST(Holds, IgnoresWhatTheServerAddsAndNoticesEdits) {
   EXPECT_FALSE(holds(wanted, live));
 }
 
+TEST(Holds, QuantitiesAreComparedByTheirValue) {
+  auto resources = [](const char* cpu, const char* memory) {
+    return Json{{"resources", {{"requests", {{"cpu", cpu}, {"memory", memory}}}}}};
+  };
+  EXPECT_TRUE(holds(resources("0.5", "1024Mi"), resources("500m", "1Gi")));
+  EXPECT_TRUE(holds(resources("2", "1e9"), resources("2", "1G")));
+  EXPECT_FALSE(holds(resources("0.5", "1Gi"), resources("500m", "1G")));
+  EXPECT_FALSE(holds(resources("0.5", "1Gi"), resources("nonsense", "1Gi")));
+  EXPECT_FALSE(holds(Json{{"limits", {{"cpu", "1"}}}}, Json{{"limits", Json::object()}}));
+  // Elsewhere, text is text.
+  EXPECT_FALSE(holds(Json{{"args", {"1.0"}}}, Json{{"args", {"1"}}}));
+}
+
 }  // namespace
 }  // namespace sluice_operator::apply
