@@ -149,9 +149,13 @@ void SubscribeFlow::on_stream_changed() {
   stream_ = std::move(stream);
   // Partitions that were added to a stream that is read as a whole.
   if (request_.positions().empty() && !stream_->elastic()) add_readers();
-  for (auto& [index, reader] : readers_) {
-    if (ended_) return;
-    if (reader.stage == Stage::kReading && at_end(reader)) advance(reader);
+  // Ending the last shard ends the call, and its readers with it: over a copy of the indexes.
+  std::vector<int32_t> done;
+  for (const auto& [index, reader] : readers_) {
+    if (reader.stage == Stage::kReading && at_end(reader)) done.push_back(index);
+  }
+  for (int32_t index : done) {
+    if (auto it = readers_.find(index); it != readers_.end()) advance(it->second);
   }
   start_waiting();
 }
