@@ -106,6 +106,12 @@ void StoreCore::queue_moves(const std::shared_ptr<MovePlan>& plan, Status status
 
 // Copies one frame; its run still belongs to the source until the copies are durable.
 Status StoreCore::queue_move(Move& move, MovedFrame frame, bool last) {
+  // Reset, cut or removed since it was read: the copy would be of no use. The last frame is queued
+  // all the same, for its callback.
+  auto log = by_log_id_.find(move.log_id);
+  Offset begin = std::max(frame.entry.base, move.first);
+  const Run* run = log == by_log_id_.end() ? nullptr : log->second->log_.run_of(begin);
+  if (!last && (!run || run->file != move.file || run->order != move.order)) return {};
   WalFrame out;
   out.type = FrameType::kRelocate;
   out.log_id = move.log_id;

@@ -185,7 +185,7 @@ Result<std::vector<IndexedRun>> Recovery::rebuild_index(uint64_t file) {
                                           *base < log.end) {
         log.truncate(*base);
       }
-      replay_frame(log, file, header.type, body, position + kFrameHeaderSize);
+      replay_frame(log, file, header.type, body, position + kFrameHeaderSize, false);
     }
     position += frame_size(header.length);
   }
@@ -315,7 +315,7 @@ Status Recovery::apply(uint64_t file, const FrameHeader& header, std::string_vie
                         std::to_string(log.log_end().value));
     return {};
   }
-  if (replay_frame(log.log_, file, header.type, body, position)) return {};
+  if (replay_frame(log.log_, file, header.type, body, position, true)) return {};
   return damaged(file, "frame " + std::to_string(header.sequence) + " is not of its type");
 }
 

@@ -32,7 +32,8 @@ bool replay_append(LogState& log, uint64_t file, std::string_view body, uint64_t
   return true;
 }
 
-bool replay_relocate(LogState& log, uint64_t file, std::string_view body, uint64_t position) {
+bool replay_relocate(LogState& log, uint64_t file, std::string_view body, uint64_t position,
+                     bool bounded) {
   if (body.size() < 8) return false;
   Run copy;
   copy.file = file;
@@ -44,7 +45,9 @@ bool replay_relocate(LogState& log, uint64_t file, std::string_view body, uint64
   copy.bytes = entry.size;
   copy.max_timestamp_ms = entry.max_timestamp_ms;
   copy.entries = std::make_shared<Entries>(Entries{entry});
-  log.insert(std::move(copy));
+  if (bounded) copy.end = std::min(copy.end, log.end);
+  if (bounded && copy.end <= log.start) return true;
+  if (copy.first < copy.end) log.insert(std::move(copy));
   return true;
 }
 
@@ -56,13 +59,13 @@ std::optional<Offset> first_offset(std::string_view batches) {
 }
 
 bool replay_frame(LogState& log, uint64_t file, FrameType type, std::string_view body,
-                  uint64_t position) {
+                  uint64_t position, bool bounded) {
   Offset offset;
   switch (type) {
     case FrameType::kAppend:
       return replay_append(log, file, body, position);
     case FrameType::kRelocate:
-      return replay_relocate(log, file, body, position);
+      return replay_relocate(log, file, body, position, bounded);
     case FrameType::kState:
       return decode_state_body(body, log.replica.term, log.replica.adopted_term);
     case FrameType::kTruncate:
