@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/apply/apply.h"
+#include "operator/apply/remove.h"
 #include "operator/plan/stream_cluster.h"
 #include "tests/support/fake_api/fake_api_server.h"
 #include "tests/support/fake_api/harness.h"
@@ -60,6 +61,19 @@ void run_on(const kube::ClientConfig& config) {
   ASSERT_TRUE(client->remove(kube::services(), {"apps", "orders"}).ok());
   EXPECT_EQ(pass(*client, objects), 2);
   EXPECT_EQ(pass(*client, objects), 0);
+  // The claims of this cluster go, and nothing that only looks like them.
+  for (std::string name : {"data-orders-0", "data-orders-1", "data-orders-x", "data-other-0"}) {
+    Json claim = {{"apiVersion", "v1"},
+                  {"kind", "PersistentVolumeClaim"},
+                  {"metadata", {{"namespace", "apps"}, {"name", name},
+                                {"labels", plan::broker_labels("orders")}}},
+                  {"spec", {{"accessModes", {"ReadWriteOnce"}},
+                            {"resources", {{"requests", {{"storage", "1Gi"}}}}}}}};
+    ASSERT_TRUE(client->create(kube::persistent_volume_claims(), claim).ok());
+  }
+  auto removed = apply::remove_volume_claims(*client, cluster.metadata, plan::broker_selector("orders"));
+  ASSERT_TRUE(removed.ok()) << removed.status().to_string();
+  EXPECT_EQ(*removed, 2);
   auto secret = client->apply(kube::secrets(), plan::tls_secret(cluster, "ca", "cert", "key"));
   EXPECT_TRUE(secret.ok()) << secret.status().to_string();
 }

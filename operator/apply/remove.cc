@@ -1,0 +1,54 @@
+#include "operator/apply/remove.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "broker/base/log.h"
+
+namespace sluice_operator::apply {
+
+using broker::Code;
+using broker::Result;
+using broker::Status;
+using kube::Json;
+
+Status set_finalizer(kube::Client& client, const kube::ResourceType& type,
+                     const api::Metadata& metadata, bool present) {
+  if (metadata.has_finalizer(api::kFinalizer) == present) return {};
+  Json finalizers = Json::array();
+  for (const auto& name : metadata.finalizers) {
+    if (name != api::kFinalizer) finalizers.push_back(name);
+  }
+  if (present) finalizers.push_back(api::kFinalizer);
+  Json patch = {{"metadata",
+                 {{"finalizers", finalizers}, {"resourceVersion", metadata.resource_version}}}};
+  return client.merge_patch(type, {metadata.ns, metadata.name}, patch).status();
+}
+
+// "data-NAME-" and a number: labels alone can be put on anything.
+static bool is_broker_claim(const std::string& claim, const std::string& cluster) {
+  const std::string prefix = "data-" + cluster + "-";
+  return claim.size() > prefix.size() && claim.starts_with(prefix) &&
+         std::all_of(claim.begin() + static_cast<std::ptrdiff_t>(prefix.size()), claim.end(),
+                     [](unsigned char c) { return c >= '0' && c <= '9'; });
+}
+
+Result<int> remove_volume_claims(kube::Client& client, const api::Metadata& cluster,
+                                 const std::string& selector) {
+  ASSIGN_OR_RETURN(auto claims,
+                   client.list(kube::persistent_volume_claims(), {cluster.ns, selector}));
+  int removed = 0;
+  for (const auto& claim : claims.items) {
+    auto key = kube::key_of(claim);
+    if (!is_broker_claim(key.name, cluster.name)) continue;
+    if (!kube::metadata_text(claim, "deletionTimestamp").empty()) continue;
+    Status status = client.remove(kube::persistent_volume_claims(), key,
+                                  {.uid = kube::metadata_text(claim, "uid")});
+    if (!status.ok() && status.code() != Code::kNotFound) return status;
+    ++removed;
+    broker::log_info("apply", "volume claim deleted", {{"claim", key.to_string()}});
+  }
+  return removed;
+}
+
+}  // namespace sluice_operator::apply

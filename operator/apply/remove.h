@@ -1,0 +1,20 @@
+#pragma once
+// The steps that cannot be undone, and what guards them: finalizers, and the removal of a deleted
+// cluster's volumes. Called by reconcile.
+#include "operator/api/stream_cluster.h"
+#include "operator/kube/client/client.h"
+
+namespace sluice_operator::apply {
+
+// Adds our finalizer to the object, or takes it away; nothing is written when it is so already.
+// kConflict when the object has changed since `metadata` was read.
+broker::Status set_finalizer(kube::Client& client, const kube::ResourceType& type,
+                             const api::Metadata& metadata, bool present);
+
+// For a StreamCluster that is being deleted with deletionPolicy Delete: deletes the claims of its
+// brokers ("data-NAME-N" with `selector`'s labels), each by its uid. Returns how many; deleting
+// again is harmless. The volumes go once no pod uses them.
+broker::Result<int> remove_volume_claims(kube::Client& client, const api::Metadata& cluster,
+                                         const std::string& selector);
+
+}  // namespace sluice_operator::apply
