@@ -212,10 +212,17 @@ TEST(Coordinator, ALostMajorityIsNotElectedAway) {
   World w(3);
   w.run(100);
   w.create("s", 2);
+  w.create("one", 3, 1);
   w.producing = true;
   w.run(500);
   for (int id : {0, 1}) w.kill(id), w.wipe(id), w.revive(id);
   w.run(20'000);
+  const int writes = w.store.writes();
+  w.run(20'000);
+  EXPECT_EQ(w.store.writes(), writes);
+  for (const auto& shard : w.map("one")->shards()) {
+    EXPECT_EQ(shard.has_leader(), shard.replicas(0).broker() == 2);
+  }
   EXPECT_NE(w.coordinator->stream_problem("s").find("lost a majority"), std::string::npos);
   EXPECT_EQ(w.coordinator->planned_moves(), 0);
   // One full directory of three is no majority: nobody who lacks the data may lead.

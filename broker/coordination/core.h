@@ -256,7 +256,7 @@ class Core {
   bool can_move(const Move& move);
   std::vector<BrokerInfo> broker_infos() const;
   int moves_in_flight() const;
-  bool calm() const;
+  bool calm();
 
   // reshard.cc
   void step_sealing(Stream& stream, const Shard& shard);

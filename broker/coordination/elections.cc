@@ -49,10 +49,12 @@ bool Core::leader_heard(const Shard& shard) {
 // Why a led shard needs an unplanned election; empty: it does not.
 std::string Core::reason_to_elect(Stream& stream, const Shard& shard, Live& live) {
   const Replica* leader = leader_replica(shard);
-  if (!leader || !may_elect() || !voters_reachable(shard)) return "";
+  if (!leader || !may_elect()) return "";
   const Session* session = session_of(shard.leader());
   const bool sole = voters_of(shard).size() == 1;
+  // That leader is gone for good: the map says so even where nobody else can be elected now.
   if (session && session->directory != leader->directory()) return "leader_directory_lost";
+  if (!voters_reachable(shard)) return "";
   if (live.disowned_term == shard.term()) return sole ? "" : "leader_restarted";
   if (!session || session->silent) {
     if (leader_heard(shard)) return "";

@@ -149,11 +149,12 @@ int Core::moves_in_flight() const {
 }
 
 // Nothing has happened for a while that balancing would only add to.
-bool Core::calm() const {
+bool Core::calm() {
   if (now() - calm_since_ms_ < options_.steady_ms) return false;
   for (const auto& [id, stream] : streams_) {
     for (const auto& shard : stream.map.shards()) {
-      if (!shard.has_leader() && !is_joint(shard)) return false;
+      // One that has lost its majority for good must not hold up the others.
+      if (!shard.has_leader() && !is_joint(shard) && voters_reachable(shard)) return false;
     }
   }
   return true;
