@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "broker/base/crc32c.h"
+#include "broker/base/log.h"
 #include "broker/storage/log_files.h"
 #include "broker/storage/store.h"
 #include "tests/support/sim_disk.h"
