@@ -89,8 +89,7 @@ Result<std::string> RecordBatchBuilder::build() {
   return batch;
 }
 
-Result<RecordIterator> RecordIterator::open(std::string_view batch,
-                                            size_t decompressed_bytes_max) {
+Result<RecordIterator> RecordIterator::open(std::string_view batch, size_t decompressed_bytes_max) {
   ASSIGN_OR_RETURN(BatchHeader header, parse_batch_header(batch));
   if (static_cast<size_t>(header.size) > batch.size()) {
     return Status(Code::kCorruption, "record batch of " + std::to_string(header.size) +
@@ -107,10 +106,9 @@ Result<RecordIterator> RecordIterator::open(std::string_view batch,
 }
 
 bool RecordIterator::fail(std::string_view why) {
-  status_ = Status(Code::kCorruption, "record " + std::to_string(records_read_) +
-                                          " of the batch at offset " +
-                                          std::to_string(header_.base_offset.value) + ": " +
-                                          std::string(why));
+  status_ = Status(Code::kCorruption,
+                   "record " + std::to_string(records_read_) + " of the batch at offset " +
+                       std::to_string(header_.base_offset.value) + ": " + std::string(why));
   return false;
 }
 
@@ -198,9 +196,9 @@ Status check_claims(const BatchHeader& header) {
     return Status(Code::kInvalidArgument, "only the broker may set log append time");
   }
   if (header.record_count < 1 || header.record_count != header.last_offset_delta + 1) {
-    return Status(Code::kInvalidArgument,
-                  "a batch of " + std::to_string(header.record_count) +
-                      " records with last offset delta " + std::to_string(header.last_offset_delta));
+    return Status(Code::kInvalidArgument, "a batch of " + std::to_string(header.record_count) +
+                                              " records with last offset delta " +
+                                              std::to_string(header.last_offset_delta));
   }
   if (header.idempotent() && (header.producer_epoch < 0 || header.base_sequence < 0)) {
     return Status(Code::kInvalidArgument, "a producer id without epoch or sequence");

@@ -20,7 +20,8 @@ class AdminBatch : public std::enable_shared_from_this<AdminBatch<Response>> {
   Response response;
 
   // `on_answer` fills the response; it must not keep references into it that grow stale.
-  void ask(v1::AdminRequest request, std::function<void(const Result<v1::AdminResponse>&)> on_answer) {
+  void ask(v1::AdminRequest request,
+           std::function<void(const Result<v1::AdminResponse>&)> on_answer) {
     ++pending_;
     services_.admin(std::move(request), timeout_ms_,
                     [self = this->shared_from_this(),
@@ -47,9 +48,12 @@ class AdminBatch : public std::enable_shared_from_this<AdminBatch<Response>> {
 // What an administrative client is told of a coordinator's refusal.
 inline Error admin_error(Code code) {
   switch (code) {
-    case Code::kUnavailable: return Error::kNotController;  // admin clients retry it
-    case Code::kConflict: return Error::kNotController;
-    default: return wire::to_kafka_error(code);
+    case Code::kUnavailable:
+      return Error::kNotController;  // admin clients retry it
+    case Code::kConflict:
+      return Error::kNotController;
+    default:
+      return wire::to_kafka_error(code);
   }
 }
 

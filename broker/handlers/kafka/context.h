@@ -26,11 +26,11 @@ using wire::ApiKey;
 using wire::Error;
 
 struct Options {
-  int32_t request_bytes_max = 100 << 20;     // a frame
-  int32_t fetch_bytes_max = 55 << 20;        // records in one fetch answer, whatever was asked
-  int32_t batch_bytes_max = 1'048'588;       // where a stream says nothing; Kafka's default
-  int32_t producer_id_block = 1000;          // ids taken from the coordinator at a time
-  int32_t decompressed_bytes_max = 64 << 20; // of one batch, in look-ups by timestamp
+  int32_t request_bytes_max = 100 << 20;      // a frame
+  int32_t fetch_bytes_max = 55 << 20;         // records in one fetch answer, whatever was asked
+  int32_t batch_bytes_max = 1'048'588;        // where a stream says nothing; Kafka's default
+  int32_t producer_id_block = 1000;           // ids taken from the coordinator at a time
+  int32_t decompressed_bytes_max = 64 << 20;  // of one batch, in look-ups by timestamp
   int32_t fetch_wait_ms_max = 300'000;
   int64_t idle_close_ms = 600'000;
   size_t fetch_sessions_max = 1000;

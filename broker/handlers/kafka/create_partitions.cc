@@ -20,8 +20,8 @@ std::pair<Error, std::string> judge(const TopicRef& ref, const Request::Topic& a
   }
   int32_t current = ref.stream->map.shards_size();
   if (asked.count <= current) {
-    return {Error::kInvalidPartitions, "the topic has " + std::to_string(current) +
-                                           " partitions; the count can only grow"};
+    return {Error::kInvalidPartitions,
+            "the topic has " + std::to_string(current) + " partitions; the count can only grow"};
   }
   return {Error::kNone, ""};
 }

@@ -67,8 +67,7 @@ Refusal to_stream(const Request::Topic& asked, v1::CreateStream& stream) {
   return {};
 }
 
-void describe(const Services& services, const v1::StreamConfig& config,
-              Response::Topic& topic) {
+void describe(const Services& services, const v1::StreamConfig& config, Response::Topic& topic) {
   topic.num_partitions = config.partitions();
   topic.replication_factor = static_cast<int16_t>(config.replication());
   topic.configs.emplace();

@@ -19,8 +19,8 @@ void delete_one(const Services& services, AdminBatch<Response>& batch,
   if (name && !id.is_zero()) ref = {nullptr, Error::kInvalidRequest};
   if (!ref.stream) {
     topic.error_code = batch.exchange().fail(ref.error);
-    topic.error_message = ref.error == Error::kInvalidRequest ? "give either a name or an id"
-                                                              : "no such topic";
+    topic.error_message =
+        ref.error == Error::kInvalidRequest ? "give either a name or an id" : "no such topic";
     return;
   }
   topic.name = ref.stream->name();

@@ -35,7 +35,9 @@ const std::vector<double> kLatencyBuckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.
 
 }  // namespace
 
-std::span<const Handler> handlers() { return all_handlers(); }
+std::span<const Handler> handlers() {
+  return all_handlers();
+}
 
 Context::Context(Services s)
     : services(std::move(s)),
@@ -54,12 +56,12 @@ Dispatcher::Dispatcher(Services services)
     Metrics::Labels labels{{"api", std::string(api.name)}};
     metrics_.emplace(
         static_cast<int16_t>(handler.key),
-        ApiMetrics{metrics.counter("sluice_kafka_requests_total", "Kafka requests", labels),
-                   metrics.counter("sluice_kafka_request_errors_total",
-                                   "Kafka responses that carry an error", labels),
-                   metrics.histogram("sluice_kafka_request_seconds",
-                                     "From the whole request to its response", labels,
-                                     kLatencyBuckets)});
+        ApiMetrics{
+            metrics.counter("sluice_kafka_requests_total", "Kafka requests", labels),
+            metrics.counter("sluice_kafka_request_errors_total",
+                            "Kafka responses that carry an error", labels),
+            metrics.histogram("sluice_kafka_request_seconds",
+                              "From the whole request to its response", labels, kLatencyBuckets)});
   }
 }
 

@@ -1,7 +1,7 @@
 // Fetch: reads committed batches from the partitions that a consumer names, waiting up to max_wait
-// for min_bytes. At least one whole batch is returned when there is one, whatever the limits say, so
-// that a consumer always gets on. Nothing is transactional yet: the last stable offset is the high
-// watermark.
+// for min_bytes. At least one whole batch is returned when there is one, whatever the limits say,
+// so that a consumer always gets on. Nothing is transactional yet: the last stable offset is the
+// high watermark.
 #include <algorithm>
 
 #include "broker/handlers/kafka/fetch_sessions.h"
@@ -71,8 +71,8 @@ Fetching::Fetching(const Services& services, ExchangePtr exchange, const Request
       deadline_ms_(services.clock.mono_ms() +
                    std::clamp(request.max_wait_ms, 0, services.options.fetch_wait_ms_max)),
       bytes_min_(request.min_bytes),
-      bytes_max_(static_cast<size_t>(
-          std::clamp(request.max_bytes, 0, services.options.fetch_bytes_max))),
+      bytes_max_(
+          static_cast<size_t>(std::clamp(request.max_bytes, 0, services.options.fetch_bytes_max))),
       read_committed_(request.isolation_level == 1) {
   bytes_min_ = std::min(bytes_min_, static_cast<int64_t>(bytes_max_));
 }
@@ -116,8 +116,8 @@ void Fetching::read_one(const FetchTarget& target, Read& read, Answer& answer) {
   answer.records.emplace();
   TopicRef topic = find(target);
   if (!topic.stream) return fail(answer, topic.error);
-  Led led = find_led(services_, *topic.stream, target.asked.partition,
-                     target.asked.current_leader_epoch);
+  Led led =
+      find_led(services_, *topic.stream, target.asked.partition, target.asked.current_leader_epoch);
   if (led.error != Error::kNone) {
     if (led.error != Error::kUnknownTopicOrPartition) {
       answer.current_leader.leader_id = led.leader.broker.value;
@@ -150,8 +150,8 @@ bool Fetching::diverged(const partition::Partition& partition, const FetchTarget
   return true;
 }
 
-Error Fetching::read_records(partition::Partition& partition, const FetchTarget& target,
-                             Read& read, Answer& answer) {
+Error Fetching::read_records(partition::Partition& partition, const FetchTarget& target, Read& read,
+                             Answer& answer) {
   size_t room = bytes_max_ - std::min(bytes_max_, read.bytes);
   room = std::min(room, static_cast<size_t>(std::max(target.asked.partition_max_bytes, 0)));
   auto fetched = partition.read(Offset{target.asked.fetch_offset}, room);

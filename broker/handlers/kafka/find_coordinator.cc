@@ -1,7 +1,7 @@
 // FindCoordinator. Consumer groups are not served yet, so there is no coordinator to name: clients
-// keep asking, as they do of a cluster that is starting. A transaction's coordinator is this broker,
-// whose InitProducerId then refuses the transactional id: clients report that refusal, while an error
-// here would be retried without a word.
+// keep asking, as they do of a cluster that is starting. A transaction's coordinator is this
+// broker, whose InitProducerId then refuses the transactional id: clients report that refusal,
+// while an error here would be retried without a word.
 #include "broker/handlers/kafka/handlers.h"
 
 namespace broker::handlers::kafka {
@@ -23,8 +23,8 @@ Answer answer(const Services& services, int8_t key_type) {
             "consumer groups are not served by this version; assign partitions by hand"};
   }
   if (key_type != kTransaction) {
-    return {Error::kInvalidRequest, "coordinators of type " + std::to_string(key_type) +
-                                        " are not served by this version"};
+    return {Error::kInvalidRequest,
+            "coordinators of type " + std::to_string(key_type) + " are not served by this version"};
   }
   const v1::Broker* self = services.metadata.find_broker(services.self);
   if (!self) return {Error::kCoordinatorNotAvailable, "this broker is not registered yet"};

@@ -1,6 +1,6 @@
-// Goal: what Kafka clients rely on, against one whole broker in virtual time: produce and fetch with
-// every acks, idempotence, long polling, limits, epochs, offsets by time, sessions, topics and their
-// configurations, and the refusals.
+// Goal: what Kafka clients rely on, against one whole broker in virtual time: produce and fetch
+// with every acks, idempotence, long polling, limits, epochs, offsets by time, sessions, topics and
+// their configurations, and the refusals.
 #include <gtest/gtest.h>
 
 #include "broker/handlers/kafka/test_broker.h"
@@ -12,7 +12,9 @@ namespace {
 constexpr auto kPartitioned = sluice::v1::STREAM_MODE_PARTITIONED;
 constexpr auto kElastic = sluice::v1::STREAM_MODE_ELASTIC;
 
-int16_t code(Error error) { return wire::wire(error); }
+int16_t code(Error error) {
+  return wire::wire(error);
+}
 
 struct BatchSpec {
   int records = 1;
@@ -47,8 +49,7 @@ wire::ProduceRequest produce(const std::string& topic, int32_t partition, std::s
 
 wire::ProduceResponse::Topic::Partition produce_one(TestBroker& broker, const std::string& topic,
                                                     const BatchSpec& spec, int16_t version = 9) {
-  auto response =
-      broker.call<wire::ProduceResponse>(version, produce(topic, 0, batch_of(spec)));
+  auto response = broker.call<wire::ProduceResponse>(version, produce(topic, 0, batch_of(spec)));
   return response.responses.at(0).partitions.at(0);
 }
 
@@ -136,7 +137,9 @@ TEST(ProduceFetch, Refusals) {
   damaged.back() ^= 1;
   auto answer = [&](wire::ProduceRequest request) {
     return broker.call<wire::ProduceResponse>(9, request)
-        .responses.at(0).partitions.at(0).error_code;
+        .responses.at(0)
+        .partitions.at(0)
+        .error_code;
   };
   EXPECT_EQ(answer(produce("t", 0, damaged)), code(Error::kCorruptMessage));
   EXPECT_EQ(answer(produce("t", 1, batch_of({}))), code(Error::kUnknownTopicOrPartition));
@@ -192,7 +195,9 @@ TEST(Fetch, OffsetsAndEpochsAreChecked) {
     auto request = fetch("t", offset, 1000);
     request.topics[0].partitions[0].current_leader_epoch = leader_epoch;
     return broker.call<wire::FetchResponse>(12, request)
-        .responses.at(0).partitions.at(0).error_code;
+        .responses.at(0)
+        .partitions.at(0)
+        .error_code;
   };
   EXPECT_EQ(error(0, epoch), 0);
   EXPECT_EQ(error(99, -1), code(Error::kOffsetOutOfRange));
@@ -271,14 +276,12 @@ TEST(ListOffsets, ByTimestampAndSpecials) {
     wire::ListOffsetsRequest request;
     request.topics.emplace_back().name = "t";
     request.topics[0].partitions.emplace_back().timestamp = timestamp;
-    return broker.call<wire::ListOffsetsResponse>(version, request)
-        .topics.at(0).partitions.at(0);
+    return broker.call<wire::ListOffsetsResponse>(version, request).topics.at(0).partitions.at(0);
   };
   EXPECT_EQ(ask(-1).offset, 0);
   EXPECT_EQ(ask(-3).offset, -1);
   produce_one(broker, "t", {.records = 10, .timestamp_ms = 1000});
-  produce_one(broker, "t",
-              {.records = 10, .timestamp_ms = 5000, .compression = Compression::kLz4});
+  produce_one(broker, "t", {.records = 10, .timestamp_ms = 5000, .compression = Compression::kLz4});
   produce_one(broker, "t", {.records = 2, .timestamp_ms = 3000});
   EXPECT_EQ(ask(-1).offset, 22);
   EXPECT_EQ(ask(-2).offset, 0);
@@ -367,7 +370,9 @@ TEST(Topics, CreationRefusesByName) {
   EXPECT_EQ(error([](auto& t) { t.assignments.emplace_back(); }),
             code(Error::kInvalidReplicaAssignment));
   for (const char* name : {"cleanup.policy", "retention.ms", "segment.bytes"}) {
-    EXPECT_EQ(error([&](auto& t) { t.configs.push_back({name, "compact", {}}); }),
+    EXPECT_EQ(error([&](auto& t) {
+                t.configs.push_back({name, "compact", {}});
+              }),
               code(Error::kInvalidConfig))
         << name;
   }

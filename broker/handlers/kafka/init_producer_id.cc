@@ -10,9 +10,8 @@ void handle(Context& context, const ExchangePtr& exchange, wire::InitProducerIdR
   if (request.transactional_id) {
     wire::InitProducerIdResponse response;
     response.producer_epoch = -1;
-    response.error_code = exchange->fail(request.transactional_id->empty()
-                                             ? Error::kInvalidRequest
-                                             : Error::kUnsupportedVersion);
+    response.error_code = exchange->fail(
+        request.transactional_id->empty() ? Error::kInvalidRequest : Error::kUnsupportedVersion);
     return respond(*exchange, response);
   }
   context.producer_ids->next([exchange](Result<int64_t> id) {

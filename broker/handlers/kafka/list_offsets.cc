@@ -19,11 +19,16 @@ constexpr int64_t kLatest = -1, kEarliest = -2, kMaxTimestamp = -3, kEarliestLoc
 // The first version that may ask for a special timestamp; 0 for a timestamp that is none.
 int16_t version_min(int64_t timestamp) {
   switch (timestamp) {
-    case kMaxTimestamp: return 7;
-    case kEarliestLocal: return 8;
-    case kLatestTiered: return 9;
-    case kEarliestPendingUpload: return 11;
-    default: return timestamp >= kEarliest ? 0 : INT16_MAX;
+    case kMaxTimestamp:
+      return 7;
+    case kEarliestLocal:
+      return 8;
+    case kLatestTiered:
+      return 9;
+    case kEarliestPendingUpload:
+      return 11;
+    default:
+      return timestamp >= kEarliest ? 0 : INT16_MAX;
   }
 }
 
@@ -39,8 +44,8 @@ Result<Found> find_in_batch(partition::Partition& partition, const BatchHeader& 
   ASSIGN_OR_RETURN(partition::Fetched fetched, partition.read(header.base_offset, 1));
   if (fetched.batches.empty()) return Status(Code::kUnavailable, "the batch is gone");
   const Batch& batch = fetched.batches.front();
-  auto records = RecordIterator::open(batch.bytes.view(),
-                                      static_cast<size_t>(options.decompressed_bytes_max));
+  auto records =
+      RecordIterator::open(batch.bytes.view(), static_cast<size_t>(options.decompressed_bytes_max));
   Record record;
   while (records.ok() && records->next(record)) {
     if (record.timestamp_ms >= timestamp_ms && record.offset >= fetched.log_start) {
@@ -57,9 +62,9 @@ Status fill(partition::Partition& partition, Result<std::optional<BatchHeader>> 
   if (!batch.ok()) return batch.status();
   if (!*batch) return {};
   const BatchHeader& header = **batch;
-  ASSIGN_OR_RETURN(Found found,
-                   find_in_batch(partition, header,
-                                 timestamp_ms.value_or(header.max_timestamp_ms), options));
+  ASSIGN_OR_RETURN(
+      Found found,
+      find_in_batch(partition, header, timestamp_ms.value_or(header.max_timestamp_ms), options));
   answer.offset = found.offset.value;
   answer.timestamp = found.timestamp_ms;
   answer.leader_epoch = header.term.value;
@@ -99,8 +104,7 @@ Answer answer(const Services& services, Exchange& exchange, const TopicRef& topi
   answer.partition_index = asked.partition_index;
   Error error = topic.error;
   if (topic.stream) {
-    Led led =
-        find_led(services, *topic.stream, asked.partition_index, asked.current_leader_epoch);
+    Led led = find_led(services, *topic.stream, asked.partition_index, asked.current_leader_epoch);
     error = led.error;
     if (error == Error::kNone && exchange.version() < version_min(asked.timestamp)) {
       error = Error::kUnsupportedVersion;

@@ -1,6 +1,6 @@
-// Produce: judges each partition's batch, appends it, and answers when the appends are as durable as
-// `acks` asks, or when the request's time is over. Batches are stored as they came; partitions of a
-// request succeed and fail one by one.
+// Produce: judges each partition's batch, appends it, and answers when the appends are as durable
+// as `acks` asks, or when the request's time is over. Batches are stored as they came; partitions
+// of a request succeed and fail one by one.
 #include <algorithm>
 
 #include "broker/handlers/kafka/handlers.h"
@@ -50,11 +50,16 @@ class Production : public std::enable_shared_from_this<Production> {
 
 Error append_error(Code code) {
   switch (code) {
-    case Code::kUnavailable: return Error::kNotEnoughReplicas;  // retried by producers
-    case Code::kInvalidArgument: return Error::kInvalidRecord;
-    case Code::kUnsupported: return Error::kUnsupportedForMessageFormat;
-    case Code::kFenced: return Error::kNotLeaderOrFollower;
-    default: return wire::to_kafka_error(code);
+    case Code::kUnavailable:
+      return Error::kNotEnoughReplicas;  // retried by producers
+    case Code::kInvalidArgument:
+      return Error::kInvalidRecord;
+    case Code::kUnsupported:
+      return Error::kUnsupportedForMessageFormat;
+    case Code::kFenced:
+      return Error::kNotLeaderOrFollower;
+    default:
+      return wire::to_kafka_error(code);
   }
 }
 
@@ -88,8 +93,8 @@ void Production::start() {
   }
   for (size_t t = 0; refusal == Error::kNone && t < request_.topics.size(); ++t) {
     const Request::Topic& topic = request_.topics[t];
-    TopicRef ref = find_topic(services_.metadata, topic.name, topic.topic_id,
-                              exchange_->version() >= 13);
+    TopicRef ref =
+        find_topic(services_.metadata, topic.name, topic.topic_id, exchange_->version() >= 13);
     for (size_t p = 0; p < topic.partitions.size(); ++p) start_partition(topic, ref, t, p);
   }
   if (pending_ > 1 && request_.acks != 0) {
@@ -121,11 +126,11 @@ void Production::start_partition(const Request::Topic& topic, const TopicRef& re
   partition::Acks acks = request_.acks == 0   ? partition::Acks::kNone
                          : request_.acks == 1 ? partition::Acks::kLeader
                                               : partition::Acks::kAll;
-  led.partition->append(std::move(*batch), acks,
-                        [self = shared_from_this(), t, p,
-                         id = led.id](Result<partition::Appended> result) {
-                          self->on_appended(t, p, id, result);
-                        });
+  led.partition->append(
+      std::move(*batch), acks,
+      [self = shared_from_this(), t, p, id = led.id](Result<partition::Appended> result) {
+        self->on_appended(t, p, id, result);
+      });
 }
 
 Result<Buffer> Production::checked_batch(const cluster::Stream& stream,

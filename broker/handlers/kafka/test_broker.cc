@@ -27,8 +27,8 @@ TestBroker::TestBroker(Options options) {
                                    metrics_},
       kSelf, replication::ReplicaOptions{});
   partitions_->start();
-  coordinator_ = std::make_unique<app::DevCoordinator>(
-      clock_, executor_, disk_, background_io_, world.random(), "/data/coordinator", "test");
+  coordinator_ = std::make_unique<app::DevCoordinator>(clock_, executor_, disk_, background_io_,
+                                                       world.random(), "/data/coordinator", "test");
   cluster::SessionHandlers handlers;
   handlers.new_terms = [this](const auto& terms) { partitions_->on_new_terms(terms); };
   handlers.prepare_transfer = [this](const auto& r) { partitions_->on_prepare_transfer(r); };
@@ -44,7 +44,8 @@ TestBroker::TestBroker(Options options) {
                  session_->admin(std::move(request), timeout_ms, std::move(done));
                },
                options});
-  CHECK(world.run_until([this] { return metadata.find_broker(BrokerId{0}) != nullptr; }, 10'000'000));
+  CHECK(
+      world.run_until([this] { return metadata.find_broker(BrokerId{0}) != nullptr; }, 10'000'000));
 }
 
 void TestBroker::create_stream(const std::string& name, v1::StreamMode mode, int32_t partitions) {

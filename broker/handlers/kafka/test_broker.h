@@ -1,6 +1,6 @@
 #pragma once
-// One whole broker without sockets, in virtual time: simulated disk, real store, partitions, session
-// and coordinator, and the dispatcher with a client's view of it. For the handlers' tests.
+// One whole broker without sockets, in virtual time: simulated disk, real store, partitions,
+// session and coordinator, and the dispatcher with a client's view of it. For the handlers' tests.
 #include <gtest/gtest.h>
 
 #include <memory>

@@ -20,8 +20,7 @@ constexpr Fixed kFixed[] = {
      "Records keep their producers' timestamps."},
     {"unclean.leader.election.enable", "false", ConfigType::kBoolean,
      "A leader is only elected with every committed record."},
-    {"remote.storage.enable", "false", ConfigType::kBoolean,
-     "There is no remote storage."},
+    {"remote.storage.enable", "false", ConfigType::kBoolean, "There is no remote storage."},
 };
 
 std::optional<int64_t> parse_number(std::string_view text) {
@@ -53,11 +52,8 @@ Status set_number(std::string_view name, std::string_view value, v1::StreamConfi
 
 ConfigValue number(std::string name, int64_t value, ConfigType type, bool is_set,
                    std::string_view documentation) {
-  return {std::move(name),
-          std::to_string(value),
-          type,
-          is_set ? ConfigSource::kTopic : ConfigSource::kDefault,
-          documentation};
+  return {std::move(name), std::to_string(value), type,
+          is_set ? ConfigSource::kTopic : ConfigSource::kDefault, documentation};
 }
 
 }  // namespace
@@ -91,11 +87,11 @@ std::vector<ConfigValue> topic_configs(const v1::StreamConfig& config, const Opt
                        config.retention_bytes() == 0 ? -1 : config.retention_bytes(),
                        ConfigType::kLong, config.retention_bytes() != 0,
                        "A partition's oldest records above this size are deleted; -1: never."));
-  all.push_back(number("max.message.bytes",
-                       config.record_bytes_max() > 0 ? config.record_bytes_max()
-                                                     : options.batch_bytes_max,
-                       ConfigType::kInt, config.record_bytes_max() > 0,
-                       "The largest record batch that is accepted."));
+  all.push_back(
+      number("max.message.bytes",
+             config.record_bytes_max() > 0 ? config.record_bytes_max() : options.batch_bytes_max,
+             ConfigType::kInt, config.record_bytes_max() > 0,
+             "The largest record batch that is accepted."));
   all.push_back(number("min.insync.replicas", std::max(config.min_insync(), majority),
                        ConfigType::kInt, config.min_insync() > 0,
                        "How many replicas must have a record before it is committed; at least a "
@@ -109,23 +105,22 @@ std::vector<ConfigValue> topic_configs(const v1::StreamConfig& config, const Opt
 
 std::vector<ConfigValue> broker_configs(const Options& options) {
   auto fixed = [](std::string name, std::string value, ConfigType type, std::string_view text) {
-    return ConfigValue{std::move(name), std::move(value), type, ConfigSource::kStaticBroker, text,
-                       true};
+    return ConfigValue{
+        std::move(name), std::move(value), type, ConfigSource::kStaticBroker, text, true};
   };
   return {
       fixed("auto.create.topics.enable", "false", ConfigType::kBoolean,
             "Topics are created by CreateTopics or as Stream resources."),
       fixed("message.max.bytes", std::to_string(options.batch_bytes_max), ConfigType::kInt,
             "The largest record batch where a topic says nothing."),
-      fixed("socket.request.max.bytes", std::to_string(options.request_bytes_max),
-            ConfigType::kInt, "The largest request."),
+      fixed("socket.request.max.bytes", std::to_string(options.request_bytes_max), ConfigType::kInt,
+            "The largest request."),
       fixed("fetch.max.bytes", std::to_string(options.fetch_bytes_max), ConfigType::kInt,
             "The most bytes of records in a fetch response."),
       fixed("connections.max.idle.ms", std::to_string(options.idle_close_ms), ConfigType::kLong,
             "A connection without requests is closed after this time."),
-      fixed("max.incremental.fetch.session.cache.slots",
-            std::to_string(options.fetch_sessions_max), ConfigType::kInt,
-            "How many incremental fetch sessions are kept."),
+      fixed("max.incremental.fetch.session.cache.slots", std::to_string(options.fetch_sessions_max),
+            ConfigType::kInt, "How many incremental fetch sessions are kept."),
   };
 }
 

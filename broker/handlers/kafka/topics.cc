@@ -9,12 +9,14 @@ namespace broker::handlers::kafka {
 bool is_legal_topic_name(std::string_view name) {
   if (name.empty() || name.size() > 249 || name == "." || name == "..") return false;
   return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
   });
 }
 
-Uuid parse_uuid(std::string_view text) { return Uuid::parse(text).value_or(Uuid{}); }
+Uuid parse_uuid(std::string_view text) {
+  return Uuid::parse(text).value_or(Uuid{});
+}
 
 TopicRef find_topic(const cluster::Metadata& metadata, std::string_view name, const Uuid& id,
                     bool by_id) {
@@ -25,8 +27,8 @@ TopicRef find_topic(const cluster::Metadata& metadata, std::string_view name, co
   } else {
     ref.stream = metadata.find(name);
     if (!ref.stream) {
-      ref.error =
-          is_legal_topic_name(name) ? Error::kUnknownTopicOrPartition : Error::kInvalidTopicException;
+      ref.error = is_legal_topic_name(name) ? Error::kUnknownTopicOrPartition
+                                            : Error::kInvalidTopicException;
     }
   }
   return ref;

@@ -1,6 +1,6 @@
 #pragma once
-// Finding what a request names: topics by name or id, partitions and their leaders, and the rules of
-// topic names. Used by all handlers on the reactor.
+// Finding what a request names: topics by name or id, partitions and their leaders, and the rules
+// of topic names. Used by all handlers on the reactor.
 #include <optional>
 #include <string_view>
 #include <vector>

@@ -7,7 +7,9 @@
 namespace broker::protocol::kafka {
 namespace {
 
-Buffer buffer(std::string_view bytes) { return Buffer::copy_of(bytes); }
+Buffer buffer(std::string_view bytes) {
+  return Buffer::copy_of(bytes);
+}
 
 TEST(Codec, NullAndEmptyStringsDiffer) {
   using namespace std::string_view_literals;

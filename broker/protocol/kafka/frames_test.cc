@@ -41,8 +41,8 @@ Request decode_golden(const std::string& frame, RequestHeader& header) {
 TEST(Frames, ApiVersionsRequestVersion3) {
   RequestHeader header;
   auto request = decode_golden<ApiVersionsRequest>(
-      hex("00000024 0012 0003 00000001 0007 72646b61666b61 00"      // header v2, "rdkafka"
-          "0b 6c696272646b61666b61 06 322e302e32 00"),                // "librdkafka", "2.0.2"
+      hex("00000024 0012 0003 00000001 0007 72646b61666b61 00"  // header v2, "rdkafka"
+          "0b 6c696272646b61666b61 06 322e302e32 00"),          // "librdkafka", "2.0.2"
       header);
   EXPECT_EQ(header.client_id, "rdkafka");
   EXPECT_EQ(request.client_software_name, "librdkafka");
@@ -63,9 +63,9 @@ TEST(Frames, ProduceRequestVersion9) {
   RequestHeader header;
   auto request = decode_golden<ProduceRequest>(
       hex("00000024 0000 0009 00000002 0001 63 00"  // header v2, client "c"
-          "00 ffff 00001388"                          // no transaction, acks all, 5 s
-          "02 02 74 02 00000003"                      // topic "t", partition 3
-          "06 0102030405 00 00 00"),                  // records, three empty tag sections
+          "00 ffff 00001388"                        // no transaction, acks all, 5 s
+          "02 02 74 02 00000003"                    // topic "t", partition 3
+          "06 0102030405 00 00 00"),                // records, three empty tag sections
       header);
   EXPECT_EQ(request.acks, -1);
   EXPECT_EQ(request.topics.at(0).partitions.at(0).index, 3);

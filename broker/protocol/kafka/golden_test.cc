@@ -35,8 +35,9 @@ void check(const std::string& bytes, int16_t key, int16_t version) {
   EXPECT_EQ(header.api_key, key);
   EXPECT_EQ(header.api_version, version);
   switch (static_cast<ApiKey>(key)) {
-#define SL_CASE(Name) \
-  case ApiKey::k##Name: return expect_same_bytes<Name##Request>(in, header, bytes);
+#define SL_CASE(Name)   \
+  case ApiKey::k##Name: \
+    return expect_same_bytes<Name##Request>(in, header, bytes);
     SL_KAFKA_FOR_EACH_API(SL_CASE)
 #undef SL_CASE
   }

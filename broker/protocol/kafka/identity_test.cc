@@ -8,8 +8,8 @@
 
 namespace broker::protocol::kafka {
 
-#define SL_DECLARE(Name)                                          \
-  void randomize_fields(Randomizer&, int16_t, Name##Request&);    \
+#define SL_DECLARE(Name)                                       \
+  void randomize_fields(Randomizer&, int16_t, Name##Request&); \
   void randomize_fields(Randomizer&, int16_t, Name##Response&);
 SL_KAFKA_FOR_EACH_API(SL_DECLARE)
 #undef SL_DECLARE

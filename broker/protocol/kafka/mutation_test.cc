@@ -9,8 +9,8 @@
 
 namespace broker::protocol::kafka {
 
-#define SL_DECLARE(Name)                                          \
-  void randomize_fields(Randomizer&, int16_t, Name##Request&);    \
+#define SL_DECLARE(Name)                                       \
+  void randomize_fields(Randomizer&, int16_t, Name##Request&); \
   void randomize_fields(Randomizer&, int16_t, Name##Response&);
 SL_KAFKA_FOR_EACH_API(SL_DECLARE)
 #undef SL_DECLARE
@@ -23,11 +23,21 @@ void mutate(Randomizer& random, std::string& bytes) {
   for (uint64_t edits = random.next() % 4 + 1; edits > 0 && !bytes.empty(); --edits) {
     size_t at = random.next() % bytes.size();
     switch (random.next() % 5) {
-      case 0: bytes[at] = static_cast<char>(random.next()); break;
-      case 1: bytes[at] = static_cast<char>(0xff); break;
-      case 2: bytes.resize(at); break;
-      case 3: bytes.insert(at, random.bytes(8)); break;
-      case 4: bytes.erase(at, random.next() % 8); break;
+      case 0:
+        bytes[at] = static_cast<char>(random.next());
+        break;
+      case 1:
+        bytes[at] = static_cast<char>(0xff);
+        break;
+      case 2:
+        bytes.resize(at);
+        break;
+      case 3:
+        bytes.insert(at, random.bytes(8));
+        break;
+      case 4:
+        bytes.erase(at, random.next() % 8);
+        break;
     }
   }
 }
@@ -61,7 +71,7 @@ void expect_survival() {
 }
 
 TEST(Mutation, NothingCrashesAndAcceptedBytesStayStable) {
-#define SL_CHECK(Name)               \
+#define SL_CHECK(Name)              \
   expect_survival<Name##Request>(); \
   expect_survival<Name##Response>();
   SL_KAFKA_FOR_EACH_API(SL_CHECK)

@@ -1,6 +1,6 @@
 #pragma once
-// Random message contents for tests: the generated randomize_fields() fill exactly the fields that a
-// version carries, so that decode(encode(m)) == m can be asked for every API and version.
+// Random message contents for tests: the generated randomize_fields() fill exactly the fields that
+// a version carries, so that decode(encode(m)) == m can be asked for every API and version.
 #include <random>
 
 #include "broker/protocol/kafka/codec.h"

@@ -11,7 +11,7 @@
 namespace broker::server::kafka {
 namespace {
 
-constexpr int kReadsPerTurn = 4;   // then other connections have theirs
+constexpr int kReadsPerTurn = 4;  // then other connections have theirs
 constexpr int kWritesPerTurn = 16;
 constexpr size_t kPiecesPerWrite = 64;
 
@@ -48,7 +48,9 @@ bool Connection::may_read() const {
          slots_.size() < options.connection_in_flight_requests_max && listener_.may_read();
 }
 
-void Connection::resume() { read_soon(); }
+void Connection::resume() {
+  read_soon();
+}
 
 void Connection::read_soon() {
   if (reading_ || !may_read()) return;

@@ -25,12 +25,12 @@ Listener::Listener(env::AsioExecutor& executor, env::Clock& clock, Metrics& metr
       acceptor_(executor.context()),
       read_buffer_(std::make_unique_for_overwrite<char[]>(kReadBufferBytes)),
       open_connections_(metrics.gauge("sluice_kafka_connections", "Open Kafka connections")),
-      accepted_(metrics.counter("sluice_kafka_connections_accepted_total",
-                                "Kafka connections accepted")),
-      bytes_in_(metrics.counter("sluice_kafka_received_bytes_total",
-                                "Bytes read from Kafka clients")),
-      bytes_out_(metrics.counter("sluice_kafka_sent_bytes_total",
-                                 "Bytes written to Kafka clients")) {
+      accepted_(
+          metrics.counter("sluice_kafka_connections_accepted_total", "Kafka connections accepted")),
+      bytes_in_(
+          metrics.counter("sluice_kafka_received_bytes_total", "Bytes read from Kafka clients")),
+      bytes_out_(
+          metrics.counter("sluice_kafka_sent_bytes_total", "Bytes written to Kafka clients")) {
   for (const char* reason :
        {"client", "error", "bad_frame", "broker", "idle", "no_request", "too_many"}) {
     closed_[reason] = &metrics.counter("sluice_kafka_connections_closed_total",
@@ -38,7 +38,9 @@ Listener::Listener(env::AsioExecutor& executor, env::Clock& clock, Metrics& metr
   }
 }
 
-Listener::~Listener() { stop(); }
+Listener::~Listener() {
+  stop();
+}
 
 Status Listener::start() {
   boost::system::error_code error;
@@ -101,9 +103,8 @@ void Listener::sweep() {
     if (!why.empty()) overdue.emplace_back(connection, why);
   }
   for (auto& [connection, why] : overdue) connection->close(why);
-  int64_t every_ms =
-      std::clamp(std::min(options_.first_request_ms, options_.idle_close_ms) / 4, kSweepMsMin,
-                 kSweepMsMax);
+  int64_t every_ms = std::clamp(std::min(options_.first_request_ms, options_.idle_close_ms) / 4,
+                                kSweepMsMin, kSweepMsMax);
   sweep_timer_ = executor_.schedule_after(every_ms, [this] { sweep(); });
 }
 

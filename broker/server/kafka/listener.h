@@ -1,6 +1,6 @@
 #pragma once
-// The Kafka front door: accepts connections on the reactor and closes those that are idle, late with
-// their first request, or too many. Made by app. Everything runs on the reactor's thread.
+// The Kafka front door: accepts connections on the reactor and closes those that are idle, late
+// with their first request, or too many. Made by app. Everything runs on the reactor's thread.
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
 #include <map>
@@ -20,12 +20,12 @@ class Connection;
 
 struct ListenerOptions {
   std::string host = "0.0.0.0";
-  uint16_t port = 9092;                          // 0: any free one, see port()
+  uint16_t port = 9092;  // 0: any free one, see port()
   size_t frame_bytes_max = 100 << 20;
   size_t connections_max = 10'000;
   size_t connection_in_flight_bytes_max = 32 << 20;  // requests and answers; then no more is read
   size_t connection_in_flight_requests_max = 128;
-  size_t in_flight_bytes_max = 256 << 20;            // all connections together
+  size_t in_flight_bytes_max = 256 << 20;  // all connections together
   int64_t first_request_ms = 30'000;
   int64_t idle_close_ms = 600'000;
 };

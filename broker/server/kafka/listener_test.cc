@@ -1,6 +1,7 @@
 // Goal: the front door over real sockets. Answers come in order, unknown versions and malformed
 // frames get the protocol's answer and hurt nobody else, connections that say nothing are closed,
-// and a drain answers what is in flight. There are no streams here: partitions are tested with them.
+// and a drain answers what is in flight. There are no streams here: partitions are tested with
+// them.
 #include "broker/server/kafka/listener.h"
 
 #include <gtest/gtest.h>
@@ -72,7 +73,12 @@ class ListenerTest : public ::testing::Test {
   void serve(ListenerOptions options = {}) {
     options.host = "127.0.0.1";
     options.port = 0;
-    Services services{executor_, clock_, random_, metrics_, metadata_, BrokerId{7},
+    Services services{executor_,
+                      clock_,
+                      random_,
+                      metrics_,
+                      metadata_,
+                      BrokerId{7},
                       [](const ShardId&) { return nullptr; },
                       [this](auto, int64_t, handlers::kafka::AdminDone done) {
                         if (hold_admin_) return held_.push_back(std::move(done));
@@ -174,13 +180,13 @@ TEST_F(ListenerTest, BadFramesEndTheirConnectionOnly) {
   serve();
   Client good(port_);
   using namespace std::string_view_literals;
-  for (std::string_view bytes : {
-           "\x7f\xff\xff\xff"sv,                                      // length above the limit
-           "\xff\xff\xff\xff"sv,                                      // negative length
-           "\0\0\0\2\0\0"sv,                                          // shorter than a header
-           "\0\0\0\x0a\x12\x34\0\0\0\0\0\1\xff\xff"sv,                // unknown API
-           "\0\0\0\x0a\0\3\0\x63\0\0\0\1\xff\xff"sv,                  // unknown Metadata version
-           "\0\0\0\x0e\0\3\0\1\0\0\0\1\xff\xff\x7f\xff\xff\xff"sv}) {  // a count that cannot be
+  for (std::string_view bytes :
+       {"\x7f\xff\xff\xff"sv,                                       // length above the limit
+        "\xff\xff\xff\xff"sv,                                       // negative length
+        "\0\0\0\2\0\0"sv,                                           // shorter than a header
+        "\0\0\0\x0a\x12\x34\0\0\0\0\0\1\xff\xff"sv,                 // unknown API
+        "\0\0\0\x0a\0\3\0\x63\0\0\0\1\xff\xff"sv,                   // unknown Metadata version
+        "\0\0\0\x0e\0\3\0\1\0\0\0\1\xff\xff\x7f\xff\xff\xff"sv}) {  // a count that cannot be
     Client bad(port_);
     bad.send(bytes);
     EXPECT_FALSE(bad.receive().has_value());

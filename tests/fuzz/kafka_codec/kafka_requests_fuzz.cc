@@ -30,8 +30,9 @@ void run(std::string_view input) {
     return;
   }
   switch (api->key) {
-#define SL_CASE(Name) \
-  case ApiKey::k##Name: return check<Name##Request>(in, header.api_version);
+#define SL_CASE(Name)   \
+  case ApiKey::k##Name: \
+    return check<Name##Request>(in, header.api_version);
     SL_KAFKA_FOR_EACH_API(SL_CASE)
 #undef SL_CASE
   }

@@ -1,5 +1,5 @@
-// libFuzzer target: a response body, behind the key and version of its API. What is accepted must be
-// encoded and decoded to the same value.
+// libFuzzer target: a response body, behind the key and version of its API. What is accepted must
+// be encoded and decoded to the same value.
 #include "broker/base/check.h"
 #include "broker/protocol/kafka/frames.h"
 #include "broker/protocol/kafka/messages/all.h"
@@ -26,8 +26,9 @@ void run(std::string_view input) {
   const ApiInfo* api = find_api(key);
   if (api == nullptr || version < api->version_min || version > api->version_max) return;
   switch (api->key) {
-#define SL_CASE(Name) \
-  case ApiKey::k##Name: return check<Name##Response>(in, version);
+#define SL_CASE(Name)   \
+  case ApiKey::k##Name: \
+    return check<Name##Response>(in, version);
     SL_KAFKA_FOR_EACH_API(SL_CASE)
 #undef SL_CASE
   }
