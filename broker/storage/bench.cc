@@ -28,7 +28,8 @@ void append_and_sync(benchmark::State& state) {
     env::ThreadIoQueue wal_io(executor, "wal"), background_io(executor, "background");
     StoreOptions options;
     options.dir = dir + "/data";
-    auto store = *Store::open({clock, fs, wal_io, background_io, random, metrics}, options);
+    auto store = *Store::open(
+        {clock, fs, wal_io, background_io, random, metrics, {}, &executor}, options);
     std::vector<ShardLog*> logs;
     for (int s = 0; s < shards; s++) logs.push_back(*store->create(shard_id(s), {}, {}));
     for (auto _ : state) {

@@ -58,7 +58,9 @@ std::string describe(Store& store) {
 
 class Fuzz {
  public:
-  explicit Fuzz(uint64_t seed) : m(seed, options(seed)), random_(seed * 31 + 7) {}
+  explicit Fuzz(uint64_t seed) : m(seed, options(seed)), random_(seed * 31 + 7) {
+    m.join_turns = seed % 2 == 0;
+  }
 
   static StoreOptions options(uint64_t seed) {
     StoreOptions o = Machine::small_options();

@@ -45,6 +45,9 @@ struct Env {
   // page cache has lied, nothing may be acknowledged any more). Empty: ends the process. In the
   // simulator it crashes the node; the store does nothing more.
   std::function<void(const Status&)> fatal = {};
+  // The reactor, where there is one: what is called in the same turn then goes out in one write.
+  // Null: the first call's write starts at once.
+  env::Executor* executor = nullptr;
 };
 
 struct Retention {

@@ -25,6 +25,8 @@ TEST(Store, AppendIsReadAtOnceAndDurableOnDone) {
   EXPECT_EQ(log.durable_end(), Offset{3});
 }
 
+double syncs(Machine& m) { return m.metrics.counter("sluice_storage_log_syncs_total", "").Value(); }
+
 TEST(Store, OneSyncForAllThatWaits) {
   Machine m;
   ASSERT_TRUE(m.start().ok());
@@ -41,6 +43,19 @@ TEST(Store, OneSyncForAllThatWaits) {
   // The first append goes out alone, the other 99 while it is in flight: together. One more where a
   // log file ends.
   EXPECT_LE(syncs, 3);
+}
+
+TEST(Store, OneSyncForATurnOfTheReactor) {
+  Machine m;
+  m.join_turns = true;
+  ASSERT_TRUE(m.start().ok());
+  for (int i = 0; i < 50; i++) m.log(i);
+  m.settle();
+  double before = syncs(m);
+  for (int i = 0; i < 50; i++) ASSERT_TRUE(m.append(m.log(i), 1, "x").ok());
+  m.settle();
+  EXPECT_EQ(m.acknowledged, 50);
+  EXPECT_EQ(syncs(m) - before, 1);
 }
 
 TEST(Store, DonesComeInTheOrderOfCalls) {

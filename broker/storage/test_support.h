@@ -68,7 +68,8 @@ class Machine {
     background_io = std::make_unique<sim::SimIoQueue>(*executor, 50, 3000);
     failed = {};
     Env env{clock, disk, *wal_io, *background_io, world.random(), metrics,
-            [this](const Status& why) { failed = why; }};
+            [this](const Status& why) { failed = why; },
+            join_turns ? executor.get() : nullptr};
     auto opened = Store::open(env, options);
     if (!opened.ok()) return opened.status();
     store = std::move(*opened);
@@ -108,6 +109,7 @@ class Machine {
   std::unique_ptr<Store> store;
   Status failed;
   int acknowledged = 0;
+  bool join_turns = false;  // Env::executor is set
 };
 
 // The whole log as one string of bytes.

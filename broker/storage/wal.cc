@@ -148,7 +148,7 @@ Wal::Place Wal::add(WalFrame frame) {
   Place place{file_, static_cast<uint32_t>(position_ + kFrameHeaderSize), q.header.sequence};
   position_ += size;
   queue_.push_back(std::move(q));
-  pump();
+  pump_soon();
   return place;
 }
 
@@ -174,6 +174,18 @@ void Wal::open_next_file() {
   file_ = next_file_++;
   position_ = kFileHeaderSize;
   refill_spares();
+}
+
+// Lets the rest of the reactor's turn join the write.
+void Wal::pump_soon() {
+  if (!env_.executor) return pump();
+  if (in_flight_ || pump_posted_) return;
+  pump_posted_ = true;
+  env_.executor->post([self = self_] {
+    if (!*self) return;
+    (*self)->pump_posted_ = false;
+    (*self)->pump();
+  });
 }
 
 void Wal::pump() {

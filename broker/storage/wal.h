@@ -79,6 +79,7 @@ class Wal {
   bool ready_spare();
   bool ready_emergency();
   void open_next_file();
+  void pump_soon();
   void pump();
   void job_done(const std::shared_ptr<Job>& job, Status status);
   static Status make_spare(const Env& env, const StoreOptions& options, const std::string& path);
@@ -97,7 +98,7 @@ class Wal {
   uint64_t file_ = 0, position_ = 0, capacity_ = 0;
   uint64_t next_file_ = 1, next_sequence_ = 1, durable_sequence_ = 0;
   uint64_t spare_number_ = 0;
-  bool in_flight_ = false, failed_ = false;
+  bool in_flight_ = false, failed_ = false, pump_posted_ = false;
   bool preparing_ = false, spare_failed_ = false;
   int64_t retry_spare_ms_ = 0;
   std::shared_ptr<Wal*> self_;  // emptied by the destructor: late completions do nothing
