@@ -11,7 +11,7 @@ namespace {
 
 const std::vector<Option>& global_options() {
   static const std::vector<Option> options = {
-      {"broker", "H:P", "any broker of the cluster (default $SLUICE_BROKER, else localhost:9090)"},
+      {"broker", "H:P", "any broker, or a list of some (default $SLUICE_BROKER, else localhost:9090)"},
       {"server", "H:P", "the same as --broker"},
       {"output", "table|json", "form of the output; -o for short"},
       {"help", "", "this text"},

@@ -15,6 +15,16 @@ std::string default_address() {
   return set && *set ? set : "localhost:9090";
 }
 
+// gRPC's target for an address, or for a list of them, of which any that answers will do. Lists
+// are of numeric addresses: that is what gRPC takes.
+std::string target_of(std::string address) {
+  if (address.find(',') == std::string::npos) return address;
+  for (size_t at; (at = address.find("localhost:")) != std::string::npos;) {
+    address.replace(at, 9, "127.0.0.1");
+  }
+  return "ipv4:" + address;
+}
+
 Code code_of(grpc::StatusCode code) {
   switch (code) {
     case grpc::StatusCode::NOT_FOUND: return Code::kNotFound;
@@ -40,7 +50,7 @@ Client::Client(const Arguments& arguments)
   options.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 500);
   options.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   options.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
-  channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), options);
+  channel_ = grpc::CreateCustomChannel(target_of(address_), grpc::InsecureChannelCredentials(), options);
   stub_ = v1::Sluice::NewStub(channel_);
 }
 
