@@ -6,6 +6,7 @@
 #include "broker/base/log.h"
 #include "operator/api/json.h"
 #include "operator/apply/apply.h"
+#include "operator/apply/remove.h"
 #include "operator/plan/stream_cluster.h"
 
 namespace sluice_operator::reconcile {
@@ -73,10 +74,11 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
   auto read = api::read_stream_cluster(*object);
   if (!read.ok()) return Outcome::terminal(read.status());
   const api::StreamCluster& cluster = *read;
-  if (cluster.metadata.deleting) {
-    clusters_.forget(key);  // its objects go with it, by their owner references
-    return Outcome::done();
-  }
+  if (cluster.metadata.deleting) return let_go(cluster);
+  // A Delete policy needs us at the end: the volumes are not the StatefulSet's to remove.
+  bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete;
+  Status held = apply::set_finalizer(client_, caches_.clusters.type(), cluster.metadata, wipe);
+  if (!held.ok()) return Outcome::retry(held);
   auto stateful_set = caches_.stateful_sets.get(key.ns, key.name);
   ClusterSight sight;
   sight.pods = observe_pods(cluster);
@@ -127,6 +129,20 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
   bool steady = api::find_condition(status.conditions, "Ready")->status == "True" &&
                 sight.draining.empty() && status.rebalance.state == "Idle";
   return Outcome::requeue_after(steady ? kSteadyMs : kBusyMs);
+}
+
+// Its objects go with it, by their owner references; its volumes only where the user said so.
+Outcome StreamClusterReconciler::let_go(const api::StreamCluster& cluster) {
+  clusters_.forget({cluster.metadata.ns, cluster.metadata.name});
+  bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete;
+  if (wipe && cluster.metadata.has_finalizer(api::kFinalizer)) {
+    auto gone = apply::remove_volume_claims(client_, cluster.metadata,
+                                            plan::broker_selector(cluster.metadata.name));
+    if (!gone.ok()) return Outcome::retry(gone.status());
+  }
+  Status released =
+      apply::set_finalizer(client_, caches_.clusters.type(), cluster.metadata, false);
+  return released.ok() ? Outcome::done() : Outcome::retry(released);
 }
 
 std::vector<PodView> StreamClusterReconciler::observe_pods(

@@ -35,6 +35,7 @@ class StreamClusterReconciler : public runtime::Reconciler {
   runtime::Outcome reconcile(const runtime::Key& key) override;
 
  private:
+  runtime::Outcome let_go(const api::StreamCluster& cluster);
   std::vector<PodView> observe_pods(const api::StreamCluster& cluster) const;
   std::vector<std::shared_ptr<const api::Stream>> streams_of(const api::StreamCluster& c) const;
   broker::Status apply_all(const api::StreamCluster& cluster, int32_t replicas);

@@ -43,9 +43,10 @@ OPERATOR = {
     "autoscale": ["api"],
     "observe": ["kube", "api"],
     "apply": ["kube", "api"],
-    "coordinator": ["kube", "api"],
+    "coordinator": ["runtime"],
+    "metadata": ["kube", "api"],
     "reconcile": ["observe", "plan", "apply", "status", "runtime", "api", "kube", "certs",
-                  "coordinator", "autoscale"],
+                  "coordinator", "autoscale", "metadata"],
     "app": ["*"],
 }
 # What the operator may use of the broker: the shared ground, and the coordinator's state machine.

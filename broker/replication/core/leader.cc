@@ -116,11 +116,21 @@ void Replica::replicate_all() {
   for (auto& [id, peer] : leading_->peers) replicate(peer);
 }
 
+// A member that is an ensemble of its own resumes its term after a restart: what it sends must not
+// be lost by one. Everybody else waits for a new term, and sends before its own disk is done.
+Offset Replica::sendable_end() const {
+  auto alone = [this](const std::vector<Member>& members) {
+    return members.size() == 1 && members[0].broker == self_;
+  };
+  bool sole = alone(assignment_.voters) || alone(assignment_.next_voters);
+  return sole ? host_.durable_end() : host_.log_end();
+}
+
 void Replica::replicate(Progress& peer) {
-  while (peer.stage == Progress::kReplicating &&
-         (peer.first_pending || peer.next < host_.log_end()) &&
+  const Offset end = sendable_end();
+  while (peer.stage == Progress::kReplicating && (peer.first_pending || peer.next < end) &&
          peer.inflight_bytes < options_.inflight_bytes_max) {
-    if (peer.next >= host_.log_end()) {
+    if (peer.next >= end) {
       send_append(peer, {});
       return;
     }
@@ -135,6 +145,8 @@ void Replica::replicate(Progress& peer) {
       host_.want_tick();
       return;
     }
+    while (!batches->empty() && batches->back().header.end_offset() > end) batches->pop_back();
+    if (batches->empty()) return;
     send_append(peer, std::move(*batches));
   }
 }

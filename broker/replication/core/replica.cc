@@ -138,7 +138,10 @@ void Replica::on_persisted(const ReplicaState& state) {
 
 void Replica::on_durable() {
   maybe_answer_new_term();
-  if (role_ == Role::kLeader) recompute_commit();
+  if (role_ == Role::kLeader) {
+    recompute_commit();
+    replicate_all();
+  }
   if (role_ == Role::kFollower) {
     answer_attach();
     adopt_if_complete();

@@ -363,6 +363,34 @@ TEST(Replica, FillsTheIncarnationThatIsHereNotTheLostOne) {
   EXPECT_FALSE(leader.replica->committed());
 }
 
+// A sole member resumes its own term after a restart. Had it sent what it then lost, the learner
+// would keep another record at the same offset of the same term (found by tests/model,
+// check sole-member-twice).
+TEST(ReplicaWorld, ASoleMemberSendsOnlyWhatIsDurable) {
+  World world(1, 2);
+  Node &leader = *world.nodes[0], &learner = *world.nodes[1];
+  Assignment assignment{Term{0}, BrokerId{0}, {world.members[0]}, {}, {world.members[1]}, 0};
+  leader.replica->on_new_term(Term{0});
+  leader.make_durable();
+  for (auto* node : {&leader, &learner}) node->replica->on_assignment(assignment, 0);
+  world.set_link(0, 1, true);
+  auto settle = [&] {
+    for (int i = 0; i < 20; i++) {
+      learner.make_durable();
+      while (!world.flying.empty()) world.deliver(true);
+    }
+  };
+  leader.make_durable();  // the adoption
+  settle();
+  ASSERT_TRUE(leader.append({entry(Offset{0}, Term{0}, 7)}).ok());
+  leader.replica->on_appended(8);
+  settle();
+  EXPECT_TRUE(learner.log.empty()) << "sent before it was durable";
+  leader.make_durable();
+  settle();
+  EXPECT_EQ(learner.log.size(), 1u);
+}
+
 TEST(Quorum, CountsMajorityAndMinInsync) {
   EXPECT_EQ(quorum_size(3, 0), 2u);
   EXPECT_EQ(quorum_size(3, 3), 3u);

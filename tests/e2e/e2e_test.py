@@ -1,0 +1,278 @@
+"""End to end on the local Kubernetes: deploy/up, faults under load, deploy/down.
+
+The load goes through the gRPC door of one broker after another; what was acknowledged is read back
+and compared. One line a test; the last line is "N passed, N failed".
+"""
+import collections
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HOME = pathlib.Path(os.environ.get("SLUICE_HOME", pathlib.Path.home() / ".cache/sluice"))
+BIN = ROOT / "build/release/bin"
+KUBECONFIG = HOME / "kubeconfig"
+CLUSTER = "quickstart"
+
+
+def run(*command, stdin=None, check=True, timeout=300):
+    done = subprocess.run([str(c) for c in command], input=stdin, capture_output=True, text=True,
+                          timeout=timeout, env={**os.environ, "KUBECONFIG": str(KUBECONFIG),
+                                                "SLUICE_HOME": str(HOME)})
+    if check and done.returncode != 0:
+        raise AssertionError(f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def kubectl(*args, **kwargs):
+    return run(HOME / "kubernetes/bin/kubectl", *args, **kwargs).stdout
+
+
+def get(kind, name, *args):
+    return json.loads(kubectl("get", kind, name, "-o", "json", *args))
+
+
+def wait_for(condition, what, seconds=120):
+    end = time.monotonic() + seconds
+    last = None
+    while True:
+        try:
+            if condition():
+                return
+        except AssertionError as error:  # an object that is not there yet
+            last = error
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s for {what}" + (f": {last}" if last else ""))
+        time.sleep(0.3)
+
+
+def condition(kind, name, wanted):
+    status = get(kind, name).get("status", {})
+    for entry in status.get("conditions", []):
+        if entry["type"] == wanted:
+            return entry["status"] == "True"
+    return False
+
+
+def cluster_ready(brokers=3):
+    cluster = get("streamcluster", CLUSTER)
+    status = cluster.get("status", {})
+    return (status.get("observedGeneration") == cluster["metadata"]["generation"]
+            and status.get("readyBrokers") == brokers and status.get("brokers") == brokers
+            and condition("streamcluster", CLUSTER, "Ready"))
+
+
+def pod_ip(index):
+    return get("pod", f"{CLUSTER}-{index}")["status"]["podIP"]
+
+
+def any_broker():
+    """gRPC address of a broker that runs; pods are reachable from the host."""
+    pods = json.loads(kubectl("get", "pods", "-l", f"app.kubernetes.io/instance={CLUSTER}",
+                              "-o", "json"))["items"]
+    for pod in pods:
+        ready = [c for c in pod["status"].get("conditions", []) if c["type"] == "Ready"]
+        if ready and ready[0]["status"] == "True" and not pod["metadata"].get("deletionTimestamp"):
+            return pod["status"]["podIP"] + ":9090"
+    raise AssertionError("no broker is ready")
+
+
+def sluice(*args, **kwargs):
+    return run(BIN / "sluice", "--broker", any_broker(), *args, **kwargs)
+
+
+class Load(threading.Thread):
+    """Publishes numbered lines in small calls, each again until it is acknowledged."""
+
+    def __init__(self, stream):
+        super().__init__(daemon=True)
+        self.stream, self.acked, self.stopping = stream, [], threading.Event()
+        self.failures = 0
+
+    def run(self):
+        number = 0
+        while not self.stopping.is_set():
+            batch = [(f"k{n % 20}", f"{self.stream}-{n}") for n in range(number, number + 50)]
+            lines = "".join(f"{k}\t{v}\n" for k, v in batch)
+            try:
+                done = sluice("produce", self.stream, "--key-separator", "\t", stdin=lines,
+                              check=False, timeout=60)
+                stored = done.returncode == 0
+            except (AssertionError, subprocess.TimeoutExpired):
+                stored = False
+            if stored:
+                self.acked += batch
+                number += 50
+            else:
+                self.failures += 1
+                number += 50  # unknown: never sent again, may be there
+                time.sleep(0.2)
+
+    def wait_more(self, records, seconds=120):
+        goal = len(self.acked) + records
+        wait_for(lambda: len(self.acked) >= goal, f"{records} more records", seconds)
+
+    def stop(self):
+        self.stopping.set()
+        self.join(120)
+        assert not self.is_alive(), "the load did not end"
+
+
+def check_history(load):
+    out = sluice("consume", load.stream, "--from-beginning", "--until-end", "-o", "json").stdout
+    seen, last = collections.Counter(), {}
+    for line in out.splitlines():
+        record = json.loads(line)
+        seen[(record["key"], record["value"])] += 1
+        number = int(record["value"].rsplit("-", 1)[1])
+        assert last.get(record["key"], -1) < number, f"{record['key']}: {number} out of order"
+        last[record["key"]] = number
+    missing = [r for r in load.acked if r not in seen]
+    assert load.acked, "nothing was acknowledged"
+    assert not missing, f"{len(missing)} acknowledged records are missing, the first: {missing[0]}"
+
+
+def with_load(stream, fault):
+    sluice("stream", "create", stream, "--partitions", "6", "--replication", "3")
+    load = Load(stream)
+    load.start()
+    load.wait_more(200)
+    fault(load)
+    wait_for(cluster_ready, "the cluster to be ready again", 180)
+    load.wait_more(200)
+    load.stop()
+    check_history(load)
+
+
+# ---- tests -------------------------------------------------------------------------------------
+
+def test_up():
+    log = ROOT / "build/tests/e2e-up.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as out:
+        done = subprocess.run([ROOT / "deploy/up"], stdout=out, stderr=subprocess.STDOUT,
+                              timeout=1500)
+    tail = "".join(log.read_text().splitlines(True)[-25:])
+    assert done.returncode == 0, tail
+    print(tail)
+
+
+def test_invalid_resources_are_refused_with_the_reason():
+    bad = {"apiVersion": "sluice.dev/v1alpha1", "kind": "StreamCluster",
+           "metadata": {"name": "bad", "namespace": "default"},
+           "spec": {"brokers": 1, "replication": {"factor": 3}}}
+    done = run(HOME / "kubernetes/bin/kubectl", "apply", "-f", "-", stdin=json.dumps(bad),
+               check=False)
+    assert done.returncode != 0 and "every copy of a shard needs a broker" in done.stderr, done
+
+
+def test_children_come_back():
+    kubectl("delete", "service", f"{CLUSTER}-brokers")
+    kubectl("patch", "statefulset", CLUSTER, "--type=merge", "-p",
+            '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":7}}}}')
+    wait_for(lambda: get("service", f"{CLUSTER}-brokers"), "the Service to come back", 30)
+    wait_for(lambda: get("statefulset", CLUSTER)["spec"]["template"]["spec"]
+             ["terminationGracePeriodSeconds"] == 60, "the StatefulSet to be mended", 30)
+    wait_for(cluster_ready, "the cluster to be ready", 180)
+
+
+def test_streams_made_by_clients_are_resources():
+    sluice("stream", "create", "Made_By.Client", "--partitions", "2")
+    names = [s["spec"].get("name", s["metadata"]["name"])
+             for s in json.loads(kubectl("get", "streams", "-o", "json"))["items"]]
+    assert "Made_By.Client" in names, names
+    sluice("stream", "delete", "Made_By.Client", "--yes")
+    wait_for(lambda: "Made_By.Client" not in kubectl("get", "streams", "-o", "json"),
+             "the resource to go", 60)
+
+
+def test_each_broker_pod_killed_under_load():
+    def fault(load):
+        for index in range(3):
+            kubectl("delete", "pod", f"{CLUSTER}-{index}", "--grace-period=0", "--force")
+            load.wait_more(100)
+            wait_for(cluster_ready, "the cluster to be ready again", 180)
+    with_load("pod-kills", fault)
+
+
+def test_active_operator_killed_under_load():
+    def fault(load):
+        lease = get("lease", "sluice-operator", "-n", "sluice-system")
+        kubectl("delete", "pod", "-n", "sluice-system", lease["spec"]["holderIdentity"],
+                "--grace-period=0", "--force")
+        load.wait_more(200)
+        wait_for(lambda: get("lease", "sluice-operator", "-n", "sluice-system")["spec"]
+                 ["holderIdentity"] not in ("", lease["spec"]["holderIdentity"]),
+                 "another operator to lead", 60)
+    with_load("operator-kill", fault)
+
+
+def test_statefulset_deleted_under_load():
+    def fault(load):
+        kubectl("delete", "statefulset", CLUSTER, "--cascade=orphan")
+        wait_for(lambda: get("statefulset", CLUSTER), "the StatefulSet to come back", 60)
+        load.wait_more(100)
+    with_load("statefulset", fault)
+
+
+def test_scale_out_and_in_under_load():
+    sluice("stream", "create", "scaling", "--partitions", "8", "--replication", "3")
+    load = Load("scaling")
+    load.start()
+    load.wait_more(200)
+    kubectl("scale", "streamcluster", CLUSTER, "--replicas=4")
+    wait_for(lambda: cluster_ready(4), "four brokers", 180)
+    def fourth_holds_shards():
+        states = get("streamcluster", CLUSTER)["status"]["brokerStates"]
+        return any(s["id"] == 3 and s.get("shards", 0) > 0 for s in states)
+    wait_for(fourth_holds_shards, "shards to move on to the new broker", 180)
+    kubectl("scale", "streamcluster", CLUSTER, "--replicas=3")
+    wait_for(lambda: cluster_ready(3), "three brokers again", 300)
+    load.wait_more(100)
+    load.stop()
+    check_history(load)
+
+
+def test_second_up_changes_nothing():
+    done = run(ROOT / "deploy/up", timeout=900)
+    assert "unchanged" in done.stdout or "nothing" in done.stdout, done.stdout[-2000:]
+
+
+def test_down_leaves_nothing():
+    run(ROOT / "deploy/down", timeout=300)
+    left = run("ip", "netns", "list").stdout
+    assert "sluice" not in left, left
+    mounts = pathlib.Path("/proc/mounts").read_text()
+    assert str(HOME) not in mounts, [m for m in mounts.splitlines() if str(HOME) in m]
+
+
+def main():
+    tests = [f for name, f in globals().items() if name.startswith("test_")]
+    wanted = sys.argv[1:]
+    passed = failed = 0
+    for test in tests:
+        if wanted and test.__name__ not in wanted:
+            continue
+        began = time.monotonic()
+        try:
+            test()
+            passed += 1
+            print(f"ok   {test.__name__} ({time.monotonic() - began:.0f}s)", flush=True)
+        except Exception:  # reported, and the next test runs
+            failed += 1
+            print(f"FAIL {test.__name__}\n{traceback.format_exc()}", flush=True)
+            if test is test_up:
+                break
+    if failed and not wanted:
+        run(ROOT / "deploy/down", check=False, timeout=300)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
