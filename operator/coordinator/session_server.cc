@@ -287,6 +287,7 @@ void SessionServer::stop() {
   for (auto& [id, session] : impl_->sessions) session->abort();
   impl_->server->Shutdown(std::chrono::system_clock::now());
   impl_->server.reset();
+  impl_->sessions.clear();  // they hold impl_
 }
 
 void SessionServer::add_cluster(const std::string& cluster, const std::string& identity,

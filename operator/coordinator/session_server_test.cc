@@ -109,8 +109,9 @@ struct Dialled {
   Dialled(int port, std::shared_ptr<grpc::ChannelCredentials> credentials) {
     grpc::ChannelArguments args;
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    args.SetSslTargetNameOverride("localhost");  // as in the server's certificate
     stub = v1::Coordinator::NewStub(grpc::CreateCustomChannel(
-        "localhost:" + std::to_string(port), credentials, args));
+        "127.0.0.1:" + std::to_string(port), credentials, args));
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
     stream = stub->Session(&context);
   }
