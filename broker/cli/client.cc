@@ -50,6 +50,7 @@ Client::Client(const Arguments& arguments)
   options.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 500);
   options.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   options.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  options.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   channel_ = grpc::CreateCustomChannel(target_of(address_), grpc::InsecureChannelCredentials(), options);
   stub_ = v1::Sluice::NewStub(channel_);
 }

@@ -297,6 +297,11 @@ Status Server::start() {
   std::string address = impl_->options.host + ":" + std::to_string(impl_->options.port);
   builder.AddListeningPort(address, ::grpc::InsecureServerCredentials(), &impl_->port);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Finds dead clients, and lets clients look for a dead broker while nothing flows.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1'000);
   builder.SetMaxReceiveMessageSize(impl_->options.message_bytes_max);
   builder.SetMaxSendMessageSize(-1);
   builder.RegisterService(&impl_->service);
@@ -312,6 +317,7 @@ void Server::stop(env::IoQueue& io, int64_t timeout_ms, std::function<void()> do
     done();
     return;
   }
+  if (auto* health = impl_->server->GetHealthCheckService()) health->SetServingStatus(false);
   auto open = impl_->open;
   for (const auto& call : open) call->end(Status(Code::kUnavailable, "the broker is stopping"));
   io.submit(
