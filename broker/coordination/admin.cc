@@ -27,7 +27,8 @@ void Core::admin(const AdminRequest& request, Coordinator::AdminDone done) {
   pending.done = std::move(done);
   pending.deadline_ms = now() + options_.admin_ms;
   if (!loaded_) {
-    return answer(pending, Status(Code::kUnavailable, "the coordinator has not loaded its metadata yet"));
+    return answer(pending,
+                  Status(Code::kUnavailable, "the coordinator has not loaded its metadata yet"));
   }
   auto with_stream = [&](const std::string& name, auto act) {
     Stream* stream = find_stream(name);
@@ -35,9 +36,15 @@ void Core::admin(const AdminRequest& request, Coordinator::AdminDone done) {
     act(*stream);
   };
   switch (request.request_case()) {
-    case AdminRequest::kCreateStream: admin_create(request.create_stream(), pending); break;
-    case AdminRequest::kDeleteStream: admin_delete(request.delete_stream(), pending); break;
-    case AdminRequest::kUpdateStream: admin_update(request.update_stream(), pending); break;
+    case AdminRequest::kCreateStream:
+      admin_create(request.create_stream(), pending);
+      break;
+    case AdminRequest::kDeleteStream:
+      admin_delete(request.delete_stream(), pending);
+      break;
+    case AdminRequest::kUpdateStream:
+      admin_update(request.update_stream(), pending);
+      break;
     case AdminRequest::kSplitShard:
       with_stream(request.split_shard().stream(),
                   [&](Stream& s) { queue_split(s, request.split_shard(), pending); });
@@ -65,7 +72,9 @@ void Core::answer(const PendingAdmin& pending, const Status& status,
   pending.done(response);
 }
 
-void Core::await(PendingAdmin pending) { pending_.push_back(std::move(pending)); }
+void Core::await(PendingAdmin pending) {
+  pending_.push_back(std::move(pending));
+}
 
 void Core::admin_create(const sluice::v1::CreateStream& request, PendingAdmin pending) {
   pending.kind = PendingAdmin::kCreate;
@@ -144,7 +153,8 @@ void Core::admin_update(const sluice::v1::UpdateStream& request, PendingAdmin pe
   });
 }
 
-void Core::admin_producer_ids(const sluice::v1::AllocateProducerIds& request, PendingAdmin pending) {
+void Core::admin_producer_ids(const sluice::v1::AllocateProducerIds& request,
+                              PendingAdmin pending) {
   if (request.count() < 1 || request.count() > 1'000'000) {
     return answer(pending, Status(Code::kInvalidArgument, "count must be 1 to 1000000"));
   }

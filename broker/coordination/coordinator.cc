@@ -12,22 +12,36 @@ Coordinator::Coordinator(CoordinatorOptions options, env::Clock& clock, env::Ran
 }
 Coordinator::~Coordinator() = default;
 
-void Coordinator::start() { core_->start(); }
-bool Coordinator::loaded() const { return core_->loaded(); }
-const Status& Coordinator::load_error() const { return core_->load_error(); }
-void Coordinator::on_connect(SessionId session) { core_->on_connect(session); }
+void Coordinator::start() {
+  core_->start();
+}
+bool Coordinator::loaded() const {
+  return core_->loaded();
+}
+const Status& Coordinator::load_error() const {
+  return core_->load_error();
+}
+void Coordinator::on_connect(SessionId session) {
+  core_->on_connect(session);
+}
 void Coordinator::on_message(SessionId session, const sluice::v1::BrokerMessage& message) {
   core_->on_message(session, message);
 }
-void Coordinator::on_disconnect(SessionId session) { core_->on_disconnect(session); }
-void Coordinator::tick() { core_->tick(); }
+void Coordinator::on_disconnect(SessionId session) {
+  core_->on_disconnect(session);
+}
+void Coordinator::tick() {
+  core_->tick();
+}
 void Coordinator::stream_declared(const StreamDeclaration& declaration) {
   core_->stream_declared(declaration);
 }
 void Coordinator::stream_withdrawn(const std::string& name, bool keep_data) {
   core_->stream_withdrawn(name, keep_data);
 }
-void Coordinator::set_defaults(const StreamDefaults& defaults) { core_->set_defaults(defaults); }
+void Coordinator::set_defaults(const StreamDefaults& defaults) {
+  core_->set_defaults(defaults);
+}
 void Coordinator::set_expected_brokers(const std::vector<ExpectedBroker>& brokers) {
   core_->set_expected_brokers(brokers);
 }
@@ -37,23 +51,37 @@ void Coordinator::set_draining(int32_t broker, bool draining) {
 DrainProgress Coordinator::drain_progress(int32_t broker) const {
   return core_->drain_progress(broker);
 }
-Status Coordinator::forget_broker(int32_t broker) { return core_->forget_broker(broker); }
+Status Coordinator::forget_broker(int32_t broker) {
+  return core_->forget_broker(broker);
+}
 void Coordinator::admin(const sluice::v1::AdminRequest& request, AdminDone done) {
   core_->admin(request, std::move(done));
   core_->settle();
 }
-const std::string& Coordinator::cluster_id() const { return core_->cluster_id(); }
-std::vector<const ShardMap*> Coordinator::maps() const { return core_->maps(); }
+const std::string& Coordinator::cluster_id() const {
+  return core_->cluster_id();
+}
+std::vector<const ShardMap*> Coordinator::maps() const {
+  return core_->maps();
+}
 const ShardMap* Coordinator::map_of(const std::string& stream) const {
   return core_->map_of(stream);
 }
 std::string Coordinator::stream_problem(const std::string& stream) const {
   return core_->stream_problem(stream);
 }
-std::vector<BrokerView> Coordinator::brokers() const { return core_->broker_views(); }
-std::vector<MoveView> Coordinator::moves() const { return core_->move_views(); }
-int Coordinator::planned_moves() const { return core_->planned_moves(); }
-int Coordinator::sessions() const { return core_->session_count(); }
+std::vector<BrokerView> Coordinator::brokers() const {
+  return core_->broker_views();
+}
+std::vector<MoveView> Coordinator::moves() const {
+  return core_->move_views();
+}
+int Coordinator::planned_moves() const {
+  return core_->planned_moves();
+}
+int Coordinator::sessions() const {
+  return core_->session_count();
+}
 void Coordinator::set_change_callback(std::function<void()> changed) {
   core_->set_change_callback(std::move(changed));
 }

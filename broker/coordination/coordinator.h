@@ -44,17 +44,17 @@ class Observer {
 
 struct CoordinatorOptions {
   std::string cluster;
-  int64_t grace_ms = 2000;       // after the start: no unplanned elections unless everybody is here
+  int64_t grace_ms = 2000;  // after the start: no unplanned elections unless everybody is here
   int64_t heartbeat_ms = 200;
-  int64_t silent_ms = 1000;      // without a heartbeat: not alive
-  int64_t straggler_ms = 100;    // an election waits that long for answers beyond the majority
-  int64_t claim_ms = 1500;       // a broker reports what it leads within that, or loses it
+  int64_t silent_ms = 1000;    // without a heartbeat: not alive
+  int64_t straggler_ms = 100;  // an election waits that long for answers beyond the majority
+  int64_t claim_ms = 1500;     // a broker reports what it leads within that, or loses it
   int64_t transfer_ms = 5000;
-  int64_t learner_ms = 60000;    // a learner that is gone that long is given up
-  int64_t steady_ms = 5000;      // balancing waits for that much calm
-  int64_t admin_ms = 10000;      // a client waits that long for leaders
-  int moves_max = 32;            // membership changes in flight
-  int leader_moves_max = 4;      // balancing transfers in flight
+  int64_t learner_ms = 60000;  // a learner that is gone that long is given up
+  int64_t steady_ms = 5000;    // balancing waits for that much calm
+  int64_t admin_ms = 10000;    // a client waits that long for leaders
+  int moves_max = 32;          // membership changes in flight
+  int leader_moves_max = 4;    // balancing transfers in flight
   bool rebalance = true;
 };
 

@@ -294,7 +294,8 @@ TEST(Coordinator, DrainsABrokerCompletely) {
   EXPECT_EQ(w.coordinator->forget_broker(id).code(), Code::kConflict);
   w.coordinator->set_draining(id, true);
   EXPECT_GT(w.coordinator->drain_progress(id).replicas_left, 0);
-  ASSERT_TRUE(w.run_until([&] { return w.coordinator->drain_progress(id).replicas_left == 0; }, 60'000));
+  ASSERT_TRUE(
+      w.run_until([&] { return w.coordinator->drain_progress(id).replicas_left == 0; }, 60'000));
   EXPECT_EQ(w.coordinator->drain_progress(id).leaders_left, 0);
   EXPECT_EQ(w.replicas_on(id), 0);
   EXPECT_EQ(w.coordinator->forget_broker(id).code(), Code::kConflict);  // connected
@@ -474,7 +475,8 @@ TEST(Coordinator, WaitsForTheStore) {
   w.run(1000);
   EXPECT_FALSE(w.coordinator->loaded());
   w.store.down = false;
-  ASSERT_TRUE(w.run_until([&] { return w.coordinator->loaded() && w.coordinator->sessions() == 2; }));
+  ASSERT_TRUE(
+      w.run_until([&] { return w.coordinator->loaded() && w.coordinator->sessions() == 2; }));
 }
 
 TEST(Coordinator, NeedsAMajorityOfVotesNotOfSessions) {

@@ -10,8 +10,8 @@ constexpr int64_t kPlanMs = 250;
 constexpr int64_t kLoadRetryMs = 500;
 }  // namespace
 
-Core::Core(CoordinatorOptions options, env::Clock& clock, env::Random& random,
-           MetadataStore& store, Outbox& outbox, Observer* observer)
+Core::Core(CoordinatorOptions options, env::Clock& clock, env::Random& random, MetadataStore& store,
+           Outbox& outbox, Observer* observer)
     : options_(std::move(options)),
       clock_(clock),
       random_(random),
@@ -24,7 +24,9 @@ Core::~Core() {
   store_.set_listener(nullptr);
 }
 
-void Core::start() { load(); }
+void Core::start() {
+  load();
+}
 
 void Core::load() {
   loading_ = true;
@@ -56,7 +58,8 @@ void Core::loaded_contents(StoreContents contents) {
     stream.map = std::move(stored.map);
     stream.version = std::move(stored.version);
     for (const auto& shard : stream.map.shards()) {
-      for (const auto& replica : voters_of(shard)) peers_[replica.broker()].info.set_id(replica.broker());
+      for (const auto& replica : voters_of(shard))
+        peers_[replica.broker()].info.set_id(replica.broker());
     }
     if (!contents.declarations && !stream.map.deleting()) {
       declared_[stream.map.stream()] = {stream.map.stream(), stream.map.config()};

@@ -55,8 +55,8 @@ struct Election {
   int32_t term = -1;
   std::string reason;
   int64_t started_ms = 0;
-  int64_t majority_ms = -1;                // when a majority had answered
-  std::map<int32_t, Vote> votes;           // by broker
+  int64_t majority_ms = -1;                                // when a majority had answered
+  std::map<int32_t, Vote> votes;                           // by broker
   std::map<int32_t, std::pair<SessionId, int64_t>> asked;  // by broker: in which session, when
 };
 
@@ -70,7 +70,7 @@ struct Transfer {
 
 // What is known of a shard beside its map; all of it can be lost.
 struct Live {
-  bool busy = false;  // an edit of this shard waits or is being written
+  bool busy = false;           // an edit of this shard waits or is being written
   int32_t disowned_term = -2;  // the leader's process of that term is gone
   int64_t leader_since_ms = 0;
   int unclaimed = 0;  // elections in a row because no report came
@@ -87,9 +87,9 @@ struct Live {
 
 struct Stream {
   std::string name;
-  ShardMap map;         // as stored; generation 0 until the first write
-  std::string version;  // empty until then
-  ShardMap next;        // being written
+  ShardMap map;          // as stored; generation 0 until the first write
+  std::string version;   // empty until then
+  ShardMap next;         // being written
   bool writing = false;  // a write, read or removal is under way
   bool reading = false;
   int64_t retry_ms = -1;  // when to read again after a failure
@@ -261,8 +261,7 @@ class Core {
   // reshard.cc
   void step_sealing(Stream& stream, const Shard& shard);
   void queue_split(Stream& stream, const sluice::v1::SplitShard& request, PendingAdmin pending);
-  void queue_reshard(Stream& stream, std::function<Status(ShardMap&)> intend,
-                     PendingAdmin pending);
+  void queue_reshard(Stream& stream, std::function<Status(ShardMap&)> intend, PendingAdmin pending);
   void queue_merge(Stream& stream, const sluice::v1::MergeShards& request, PendingAdmin pending);
 
   // streams.cc
@@ -318,7 +317,7 @@ class Core {
   bool streams_dirty_ = false;
   bool store_declares_ = false;  // the store keeps declarations apart from maps
   std::map<SessionId, sluice::v1::NewTerms> new_terms_;
-  int term_writes_ = 0;             // raised terms being written: their questions go out together
+  int term_writes_ = 0;  // raised terms being written: their questions go out together
   int64_t new_terms_since_ms_ = -1;
   std::map<int32_t, int> undecided_leaders_;  // chosen, not yet written
   std::list<PendingAdmin> pending_;

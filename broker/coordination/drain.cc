@@ -121,7 +121,9 @@ std::vector<MoveView> Core::move_views() const {
   return out;
 }
 
-int Core::planned_moves() const { return planned_moves_; }
+int Core::planned_moves() const {
+  return planned_moves_;
+}
 
 int Core::session_count() const {
   int count = 0;

@@ -14,9 +14,8 @@ constexpr int64_t kGatherMs = 10;  // questions wait that long for other maps' t
 // Rule 3: right after the start nobody's absence means anything yet.
 bool Core::may_elect() {
   if (grace_over_) return true;
-  bool everybody = std::all_of(peers_.begin(), peers_.end(), [](const auto& entry) {
-    return entry.second.session != 0;
-  });
+  bool everybody = std::all_of(peers_.begin(), peers_.end(),
+                               [](const auto& entry) { return entry.second.session != 0; });
   grace_over_ = everybody || now() - started_ms_ >= options_.grace_ms;
   return grace_over_;
 }
@@ -78,7 +77,9 @@ void Core::queue_terms(Stream& stream, std::vector<TermChange> changes) {
     live.reason = change.reason;
     live.preferred = change.preferred;
     log_info("coordinator", "election",
-             {{"stream", stream.map.stream()}, {"shard", change.index}, {"term", change.to},
+             {{"stream", stream.map.stream()},
+              {"shard", change.index},
+              {"term", change.to},
               {"reason", change.reason}});
     if (!change.joint && change.preferred < 0) disturbed();
   }
@@ -124,7 +125,8 @@ void Core::step_election(Stream& stream, const Shard& shard, Live& live, Wanted&
     }
   }
   if (higher >= shard.term() && voters_reachable(shard)) {
-    wanted.terms.push_back({shard.index(), shard.term(), higher + 1, election.reason, live.preferred});
+    wanted.terms.push_back(
+        {shard.index(), shard.term(), higher + 1, election.reason, live.preferred});
     return;
   }
   ask_voters(stream, shard, election);
@@ -237,7 +239,9 @@ void Core::queue_leaders(Stream& stream, std::vector<Decision> decisions) {
       live.transfer_failures = 0;
       observer_->election_done(static_cast<double>(now() - d.started_ms) / 1000);
       log_info("coordinator", "leader elected",
-               {{"stream", stream->map.stream()}, {"shard", d.index}, {"term", d.term},
+               {{"stream", stream->map.stream()},
+                {"shard", d.index},
+                {"term", d.term},
                 {"leader", d.leader}});
     }
   };
@@ -255,8 +259,10 @@ void Core::on_votes(Session& session, const sluice::v1::NewTermResults& message)
     }
     if (!result.error().empty()) {
       log_warn("coordinator", "a replica cannot vote",
-               {{"stream", stream->map.stream()}, {"shard", result.shard().index()},
-                {"broker", session.broker}, {"reason", result.error()}});
+               {{"stream", stream->map.stream()},
+                {"shard", result.shard().index()},
+                {"broker", session.broker},
+                {"reason", result.error()}});
     }
     it->second.election->votes[session.broker] = {result, session.process};
     stream->dirty = true;

@@ -36,7 +36,9 @@ Result<sluice::v1::ShardMap> shard_map_from_json(const std::string& json) {
 FileStore::FileStore(env::FileSystem& fs, env::IoQueue& io, env::Random& random, std::string dir)
     : fs_(fs), io_(io), random_(random), dir_(std::move(dir)) {}
 
-FileStore::~FileStore() { *alive_ = false; }
+FileStore::~FileStore() {
+  *alive_ = false;
+}
 
 std::string FileStore::path_of(const std::string& stream_id) const {
   return dir_ + "/streams/" + stream_id + ".json";
@@ -143,7 +145,8 @@ void FileStore::write_map(const sluice::v1::ShardMap& map, const std::string& ex
       [this, map, expected_version] {
         ASSIGN_OR_RETURN(auto before, read_file_of(map.stream_id()));
         if ((before ? before->version : "") != expected_version) {
-          return Status(Code::kConflict, "the map has version " + (before ? before->version : "none"));
+          return Status(Code::kConflict,
+                        "the map has version " + (before ? before->version : "none"));
         }
         ASSIGN_OR_RETURN(std::string json, shard_map_to_json(map));
         Status status = env::write_file_atomically(fs_, path_of(map.stream_id()), json + "\n");
@@ -175,9 +178,15 @@ void FileStore::remove_map(const std::string& stream_id, const std::string&,
       });
 }
 
-void FileStore::create_stream(const StreamDeclaration&, StatusDone done) { answer(std::move(done)); }
-void FileStore::update_stream(const StreamDeclaration&, StatusDone done) { answer(std::move(done)); }
-void FileStore::delete_stream(const std::string&, StatusDone done) { answer(std::move(done)); }
+void FileStore::create_stream(const StreamDeclaration&, StatusDone done) {
+  answer(std::move(done));
+}
+void FileStore::update_stream(const StreamDeclaration&, StatusDone done) {
+  answer(std::move(done));
+}
+void FileStore::delete_stream(const std::string&, StatusDone done) {
+  answer(std::move(done));
+}
 
 void FileStore::allocate_producer_ids(int32_t count, Done<int64_t> done) {
   const int64_t first = next_producer_id_;
@@ -185,19 +194,20 @@ void FileStore::allocate_producer_ids(int32_t count, Done<int64_t> done) {
   next_producer_id_ = end;
   bool reserve = end > cluster_.producer_ids_reserved;
   if (reserve) cluster_.producer_ids_reserved = end + kProducerIdBlock;
-  io_.submit([this, reserve, cluster = cluster_] { return reserve ? store_cluster(cluster) : Status(); },
-             [this, first, end, reserve, reserved = cluster_.producer_ids_reserved,
-              done = std::move(done), alive = alive_](Status status) {
-               if (!*alive) return;
-               if (reserve && status.ok()) durable_reserved_ = std::max(durable_reserved_, reserved);
-               if (status.ok() && end > durable_reserved_) {
-                 status = Status(Code::kIoError, "an earlier reservation of producer ids failed");
-               }
-               if (status.ok()) return done(first);
-               // Reserve again with the next request.
-               cluster_.producer_ids_reserved = durable_reserved_;
-               done(status);
-             });
+  io_.submit(
+      [this, reserve, cluster = cluster_] { return reserve ? store_cluster(cluster) : Status(); },
+      [this, first, end, reserve, reserved = cluster_.producer_ids_reserved, done = std::move(done),
+       alive = alive_](Status status) {
+        if (!*alive) return;
+        if (reserve && status.ok()) durable_reserved_ = std::max(durable_reserved_, reserved);
+        if (status.ok() && end > durable_reserved_) {
+          status = Status(Code::kIoError, "an earlier reservation of producer ids failed");
+        }
+        if (status.ok()) return done(first);
+        // Reserve again with the next request.
+        cluster_.producer_ids_reserved = durable_reserved_;
+        done(status);
+      });
 }
 
 }  // namespace broker::coordination

@@ -1,4 +1,5 @@
-// The store in a folder: survives restarts, refuses damage, keeps compare-and-swap and producer ids.
+// The store in a folder: survives restarts, refuses damage, keeps compare-and-swap and producer
+// ids.
 #include "broker/coordination/file_store.h"
 
 #include <gtest/gtest.h>

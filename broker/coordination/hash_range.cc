@@ -55,8 +55,8 @@ Result<std::vector<KeyRange>> split_equally(KeyRange range, int parts) {
   // The number of keys is span + 1, which may be 2^128 and then does not fit.
   const HashKey span = range.last - range.first;
   if (span < count - 1) {
-    return Status(Code::kInvalidArgument, "the range has fewer than " + std::to_string(parts) +
-                                              " hash keys");
+    return Status(Code::kInvalidArgument,
+                  "the range has fewer than " + std::to_string(parts) + " hash keys");
   }
   HashKey size = span / count;
   HashKey rest = span % count + 1;  // keys left over, 1..count
@@ -105,7 +105,8 @@ KeyRange join_ranges(KeyRange a, KeyRange b) {
 HashKey hash_key_of(std::string_view partition_key) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
-  int ok = EVP_Digest(partition_key.data(), partition_key.size(), digest, &size, EVP_md5(), nullptr);
+  int ok =
+      EVP_Digest(partition_key.data(), partition_key.size(), digest, &size, EVP_md5(), nullptr);
   CHECK(ok == 1 && size == 16);
   const char* bytes = reinterpret_cast<const char*>(digest);
   return (static_cast<HashKey>(load_be<uint64_t>(bytes)) << 64) | load_be<uint64_t>(bytes + 8);

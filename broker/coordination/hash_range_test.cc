@@ -15,8 +15,9 @@ TEST(HashKey, FormatsAndParsesDecimals) {
   EXPECT_EQ(format_hash_key(kHashKeyMax), kMaxText);
   EXPECT_EQ(parse_hash_key(kMaxText), kHashKeyMax);
   EXPECT_EQ(parse_hash_key("0"), HashKey{0});
-  for (const char* text : {"", "-1", "+1", " 1", "01", "1x", "340282366920938463463374607431768211456",
-                           "999999999999999999999999999999999999999", "0x10"}) {
+  for (const char* text :
+       {"", "-1", "+1", " 1", "01", "1x", "340282366920938463463374607431768211456",
+        "999999999999999999999999999999999999999", "0x10"}) {
     EXPECT_FALSE(parse_hash_key(text)) << text;
   }
 }
@@ -38,7 +39,9 @@ TEST(KeyRanges, SplitEquallyCoversExactly) {
     HashKey smallest = kHashKeyMax, largest = 0;
     for (size_t i = 0; i < ranges->size(); ++i) {
       const auto& r = (*ranges)[i];
-      if (i > 0) { EXPECT_EQ((*ranges)[i - 1].last + 1, r.first); }
+      if (i > 0) {
+        EXPECT_EQ((*ranges)[i - 1].last + 1, r.first);
+      }
       smallest = std::min(smallest, r.last - r.first);
       largest = std::max(largest, r.last - r.first);
     }

@@ -90,8 +90,7 @@ void Core::transfer_failed(Live& live) {
 
 void Core::on_transfer_ready(Session& session, const sluice::v1::TransferReady& message) {
   Stream* stream = find_stream_by_id(message.shard().stream_id());
-  const Shard* shard =
-      stream ? find_shard_by_index(stream->map, message.shard().index()) : nullptr;
+  const Shard* shard = stream ? find_shard_by_index(stream->map, message.shard().index()) : nullptr;
   if (!shard || !shard->has_leader() || shard->leader() != session.broker) return;
   Live& live = stream->live[shard->index()];
   if (!live.transfer || live.transfer->term != message.term() || shard->term() != message.term() ||

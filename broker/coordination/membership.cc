@@ -76,8 +76,9 @@ void Core::give_up_learner(Stream& stream, const Shard& shard, Live& live) {
   live.busy = true;
   live.move.reset();
   live.learner_gone_ms = -1;
-  log_warn("coordinator", "a learner is given up",
-           {{"stream", stream.map.stream()}, {"shard", index}, {"broker", shard.learners(0).broker()}});
+  log_warn(
+      "coordinator", "a learner is given up",
+      {{"stream", stream.map.stream()}, {"shard", index}, {"broker", shard.learners(0).broker()}});
   Edit edit;
   edit.what = "remove learner";
   edit.apply = [index, learner = shard.learners(0)](ShardMap& map) {
@@ -184,8 +185,8 @@ bool Core::can_move(const Move& move) {
   const Replica* leader = leader_replica(*shard);
   if (leader && live_session(*leader)) return true;
   if (move.reason == MoveReason::kDrain && move.remove) {
-    drain_blocked_[move.remove->broker()] = "shard " + std::to_string(move.shard) +
-                                            " of stream '" + stream->name + "' has no leader";
+    drain_blocked_[move.remove->broker()] =
+        "shard " + std::to_string(move.shard) + " of stream '" + stream->name + "' has no leader";
   }
   return false;
 }
@@ -200,9 +201,11 @@ void Core::begin_move(const Move& move) {
   stream->dirty = true;
   something_changed_ = true;
   log_info("coordinator", "moving a replica",
-           {{"stream", stream->map.stream()}, {"shard", move.shard},
+           {{"stream", stream->map.stream()},
+            {"shard", move.shard},
             {"to", move.add ? move.add->broker() : -1},
-            {"from", move.remove ? move.remove->broker() : -1}, {"reason", to_string(move.reason)}});
+            {"from", move.remove ? move.remove->broker() : -1},
+            {"reason", to_string(move.reason)}});
   if (!move.add) return;
   live.busy = true;
   Edit edit;

@@ -79,11 +79,16 @@ const BrokerInfo* best_joiner(const std::vector<Replica>& members,
 
 std::string_view to_string(MoveReason reason) {
   switch (reason) {
-    case MoveReason::kLostDirectory: return "lost_directory";
-    case MoveReason::kDrain: return "drain";
-    case MoveReason::kReplication: return "replication";
-    case MoveReason::kZones: return "zones";
-    case MoveReason::kBalance: return "balance";
+    case MoveReason::kLostDirectory:
+      return "lost_directory";
+    case MoveReason::kDrain:
+      return "drain";
+    case MoveReason::kReplication:
+      return "replication";
+    case MoveReason::kZones:
+      return "zones";
+    case MoveReason::kBalance:
+      return "balance";
   }
   return "unknown";
 }
@@ -180,8 +185,8 @@ class Planner {
           take(item, replica_on(*joiner), replica, MoveReason::kDrain);
         } else {
           plan_.blocked[broker->id] =
-              "shard " + std::to_string(item.shard->index()) + " of stream '" +
-              item.map->stream() + "' keeps " + std::to_string(item.map->config().replication()) +
+              "shard " + std::to_string(item.shard->index()) + " of stream '" + item.map->stream() +
+              "' keeps " + std::to_string(item.map->config().replication()) +
               " copies, and no other broker is alive, not draining and without one";
         }
       }
@@ -240,9 +245,10 @@ class Planner {
 
   // Not the leader where that can be helped; from a crowded zone; from the fullest broker.
   Replica most_dispensable(const Shard& shard, const std::vector<Replica>& members) {
-    return *std::max_element(members.begin(), members.end(), [&](const Replica& a, const Replica& b) {
-      return dispensability(shard, members, a) < dispensability(shard, members, b);
-    });
+    return *std::max_element(
+        members.begin(), members.end(), [&](const Replica& a, const Replica& b) {
+          return dispensability(shard, members, a) < dispensability(shard, members, b);
+        });
   }
   std::tuple<int, int, int> dispensability(const Shard& shard, const std::vector<Replica>& members,
                                            const Replica& replica) {
@@ -297,8 +303,8 @@ class Planner {
 
 }  // namespace
 
-MovePlan plan_moves(const std::vector<const ShardMap*>& maps, const std::vector<BrokerInfo>& brokers,
-                    int balance_moves_max) {
+MovePlan plan_moves(const std::vector<const ShardMap*>& maps,
+                    const std::vector<BrokerInfo>& brokers, int balance_moves_max) {
   Planner planner(maps, brokers);
   planner.replace_lost();
   planner.leave_draining();

@@ -50,8 +50,8 @@ struct MovePlan {
 // The fewest moves towards: no replica on lost directories or draining brokers, the replication
 // that each stream asks for, and, with at most `balance_moves_max` moves for them, zones spread and
 // counts even. Shards in change are left alone.
-MovePlan plan_moves(const std::vector<const ShardMap*>& maps, const std::vector<BrokerInfo>& brokers,
-                    int balance_moves_max);
+MovePlan plan_moves(const std::vector<const ShardMap*>& maps,
+                    const std::vector<BrokerInfo>& brokers, int balance_moves_max);
 
 // Who leaves when `learner` joins this shard, decided from the map alone (so that a restarted
 // coordinator decides the same): its lost incarnation, a draining broker's, else none while the

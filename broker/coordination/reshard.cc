@@ -35,8 +35,10 @@ void Core::step_sealing(Stream& stream, const Shard& shard) {
     const Shard* parent = find_shard_by_index(stream->map, family.front());
     if (!status.ok() || !parent) return;
     log_info("coordinator", "shards opened",
-             {{"stream", stream->map.stream()}, {"parent", family.front()},
-              {"parents", family.size()}, {"children", parent->children_size()},
+             {{"stream", stream->map.stream()},
+              {"parent", family.front()},
+              {"parents", family.size()},
+              {"children", parent->children_size()},
               {"first_child", parent->children(0)}});
   };
   queue(stream, std::move(edit));
@@ -63,17 +65,23 @@ void Core::queue_split(Stream& stream, const sluice::v1::SplitShard& request,
   auto ranges = ranges_of_split(stream.map, request.index(), at, request.into());
   if (!ranges.ok()) return answer(pending, ranges.status());
   pending.parent = request.index();
-  queue_reshard(stream, [index = request.index(), into = *ranges](ShardMap& map) {
-    return begin_split(map, index, into);
-  }, std::move(pending));
+  queue_reshard(
+      stream,
+      [index = request.index(), into = *ranges](ShardMap& map) {
+        return begin_split(map, index, into);
+      },
+      std::move(pending));
 }
 
 void Core::queue_merge(Stream& stream, const sluice::v1::MergeShards& request,
                        PendingAdmin pending) {
   pending.parent = request.index();
-  queue_reshard(stream, [index = request.index(), other = request.adjacent()](ShardMap& map) {
-    return begin_merge(map, index, other);
-  }, std::move(pending));
+  queue_reshard(
+      stream,
+      [index = request.index(), other = request.adjacent()](ShardMap& map) {
+        return begin_merge(map, index, other);
+      },
+      std::move(pending));
 }
 
 }  // namespace broker::coordination

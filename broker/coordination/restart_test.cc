@@ -40,24 +40,32 @@ void insist(World& w, Ask ask, Done done) {
 void story(World& w) {
   w.run(100);
   w.producing = true;
-  insist(w, [&] { ask_create(w, "e", 1, true); }, [&] { return w.map("e") && w.settled(); });
+  insist(
+      w, [&] { ask_create(w, "e", 1, true); }, [&] { return w.map("e") && w.settled(); });
   w.kill(w.shard("e", 0).leader());
   ASSERT_TRUE(w.run_until([&] { return w.settled(); })) << "fail over";
   for (auto& [id, broker] : w.brokers) {
     if (!broker.up) w.wipe(id), w.revive(id);
   }
-  ASSERT_TRUE(w.run_until([&] {
-    for (const auto& r : w.shard("e", 0).replicas()) {
-      if (w.brokers[r.broker()].directory != r.directory()) return false;
-    }
-    return w.settled();
-  }, 60'000)) << "lost directory";
-  insist(w, [&] { ask_split(w, "e", 0); },
-         [&] { return w.map("e")->shards_size() == 3 && w.settled(); });
-  ASSERT_TRUE(w.run_until([&] {
-    w.coordinator->set_draining(3, true);  // as the operator says again and again
-    return w.settled() && w.replicas_on(3) == 0;
-  }, 120'000)) << "drain";
+  ASSERT_TRUE(w.run_until(
+      [&] {
+        for (const auto& r : w.shard("e", 0).replicas()) {
+          if (w.brokers[r.broker()].directory != r.directory()) return false;
+        }
+        return w.settled();
+      },
+      60'000))
+      << "lost directory";
+  insist(
+      w, [&] { ask_split(w, "e", 0); },
+      [&] { return w.map("e")->shards_size() == 3 && w.settled(); });
+  ASSERT_TRUE(w.run_until(
+      [&] {
+        w.coordinator->set_draining(3, true);  // as the operator says again and again
+        return w.settled() && w.replicas_on(3) == 0;
+      },
+      120'000))
+      << "drain";
   w.coordinator->set_draining(3, false);
   w.run(300);
   ASSERT_TRUE(w.run_until([&] { return w.settled(); })) << "end";
@@ -69,7 +77,9 @@ int writes_of_the_story() {
   return w.store.writes();
 }
 
-TEST(Restart, TheStoryHasWritesToCrashAt) { EXPECT_GT(writes_of_the_story(), 10); }
+TEST(Restart, TheStoryHasWritesToCrashAt) {
+  EXPECT_GT(writes_of_the_story(), 10);
+}
 
 TEST(Restart, CrashAfterEveryWrite) {
   const int last = writes_of_the_story();
@@ -115,8 +125,7 @@ TEST(Restart, EveryWriteAnsweredBadly) {
 TEST(Restart, AWeakStoreAllTheWay) {
   World w(4, 1);
   w.store.fault = [](int number) {
-    return number % 3 ? WriteFault::kNone
-                      : static_cast<WriteFault>(1 + number / 3 % 4);
+    return number % 3 ? WriteFault::kNone : static_cast<WriteFault>(1 + number / 3 % 4);
   };
   story(w);
 }

@@ -30,13 +30,24 @@ void Core::on_message(SessionId id, const BrokerMessage& message) {
     return settle();
   }
   switch (message.message_case()) {
-    case BrokerMessage::kHeartbeat: on_heartbeat(session, message.heartbeat()); break;
-    case BrokerMessage::kNewTermResults: on_votes(session, message.new_term_results()); break;
-    case BrokerMessage::kLeaderReports: on_reports(session, message.leader_reports()); break;
-    case BrokerMessage::kTransferReady: on_transfer_ready(session, message.transfer_ready()); break;
-    case BrokerMessage::kAdmin: on_admin(session, message.admin()); break;
+    case BrokerMessage::kHeartbeat:
+      on_heartbeat(session, message.heartbeat());
+      break;
+    case BrokerMessage::kNewTermResults:
+      on_votes(session, message.new_term_results());
+      break;
+    case BrokerMessage::kLeaderReports:
+      on_reports(session, message.leader_reports());
+      break;
+    case BrokerMessage::kTransferReady:
+      on_transfer_ready(session, message.transfer_ready());
+      break;
+    case BrokerMessage::kAdmin:
+      on_admin(session, message.admin());
+      break;
     case BrokerMessage::kRegister:
-    case BrokerMessage::MESSAGE_NOT_SET: break;  // a newer broker's message
+    case BrokerMessage::MESSAGE_NOT_SET:
+      break;  // a newer broker's message
   }
   settle();
 }
@@ -56,17 +67,21 @@ void Core::end_session(SessionId id) {
   if (!peer || peer->session != id) return;
   peer->session = 0;
   forget_reports(broker);
-  log_info("coordinator", "broker disconnected", {{"cluster", options_.cluster}, {"broker", broker}});
+  log_info("coordinator", "broker disconnected",
+           {{"cluster", options_.cluster}, {"broker", broker}});
   set_alive(*peer, false);
 }
 
 Status Core::admissible(const Session& session, const sluice::v1::Register& message) {
-  if (!loaded_) return Status(Code::kUnavailable, "the coordinator has not loaded its metadata yet");
+  if (!loaded_)
+    return Status(Code::kUnavailable, "the coordinator has not loaded its metadata yet");
   if (message.cluster() != options_.cluster) {
     return Status(Code::kInvalidArgument, "this is the coordinator of cluster '" +
-                                              options_.cluster + "', not of '" + message.cluster() + "'");
+                                              options_.cluster + "', not of '" + message.cluster() +
+                                              "'");
   }
-  if (message.broker().id() < 0) return Status(Code::kInvalidArgument, "a broker's id is 0 or above");
+  if (message.broker().id() < 0)
+    return Status(Code::kInvalidArgument, "a broker's id is 0 or above");
   if (!Uuid::parse(message.broker().directory())) {
     return Status(Code::kInvalidArgument, "broker.directory is no UUID");
   }
@@ -84,7 +99,8 @@ Status Core::admissible(const Session& session, const sluice::v1::Register& mess
 void Core::on_register(Session& session, const sluice::v1::Register& message) {
   Status status = admissible(session, message);
   if (!status.ok()) {
-    log_warn("coordinator", "broker refused", {{"broker", message.broker().id()}, {"reason", status.message()}});
+    log_warn("coordinator", "broker refused",
+             {{"broker", message.broker().id()}, {"reason", status.message()}});
     CoordinatorMessage refused;
     refused.mutable_refused()->set_reason(status.message());
     const SessionId id = session.id;
@@ -113,8 +129,11 @@ void Core::on_register(Session& session, const sluice::v1::Register& message) {
   session.registered_ms = session.heard_ms = now();
   if (restarted) process_replaced(id);
   log_info("coordinator", "broker registered",
-           {{"cluster", options_.cluster}, {"broker", id}, {"directory", session.directory},
-            {"zone", broker_message(peer).zone()}, {"restarted", restarted}});
+           {{"cluster", options_.cluster},
+            {"broker", id},
+            {"directory", session.directory},
+            {"zone", broker_message(peer).zone()},
+            {"restarted", restarted}});
   CoordinatorMessage welcome;
   welcome.mutable_welcome()->set_cluster_id(cluster_id_);
   welcome.mutable_welcome()->set_heartbeat_ms(static_cast<int32_t>(options_.heartbeat_ms));

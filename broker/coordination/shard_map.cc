@@ -10,7 +10,9 @@ using sluice::v1::SHARD_STATE_OPEN;
 using sluice::v1::STREAM_MODE_ELASTIC;
 using sluice::v1::STREAM_MODE_PARTITIONED;
 
-Status bad(std::string message) { return Status(Code::kInvalidArgument, std::move(message)); }
+Status bad(std::string message) {
+  return Status(Code::kInvalidArgument, std::move(message));
+}
 
 void append_shard(ShardMap& map, const std::vector<Replica>& ensemble, KeyRange range,
                   int64_t now_ms) {
@@ -62,12 +64,14 @@ std::vector<Replica> voters_of(const Shard& shard) {
   return out;
 }
 
-bool is_joint(const Shard& shard) { return !shard.next_replicas().empty(); }
+bool is_joint(const Shard& shard) {
+  return !shard.next_replicas().empty();
+}
 
 int open_shard_count(const ShardMap& map) {
-  return static_cast<int>(std::count_if(map.shards().begin(), map.shards().end(), [](const Shard& s) {
-    return s.state() != SHARD_STATE_CLOSED;
-  }));
+  return static_cast<int>(
+      std::count_if(map.shards().begin(), map.shards().end(),
+                    [](const Shard& s) { return s.state() != SHARD_STATE_CLOSED; }));
 }
 
 Status check_stream_name(std::string_view name) {

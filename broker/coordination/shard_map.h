@@ -33,7 +33,9 @@ bool contains_replica(const Replicas& replicas, const Replica& wanted);
 const Replica* find_replica(const Replicas& replicas, int32_t broker);
 // Everyone who votes: replicas, then those of next_replicas that are not among them.
 std::vector<Replica> voters_of(const Shard& shard);
-inline int majority_of(int members) { return members / 2 + 1; }
+inline int majority_of(int members) {
+  return members / 2 + 1;
+}
 bool is_joint(const Shard& shard);
 // True when the brokers for which `has` holds are a majority of replicas and, while a membership
 // change is in flight, of next_replicas.
@@ -63,7 +65,8 @@ struct NewStream {
 };
 // A new stream's first map (generation 1): `ensembles` holds one per shard. Shards begin open in
 // term 0 without a leader.
-Result<ShardMap> make_map(const NewStream& stream, const std::vector<std::vector<Replica>>& ensembles);
+Result<ShardMap> make_map(const NewStream& stream,
+                          const std::vector<std::vector<Replica>>& ensembles);
 // Partitioned streams grow by one shard per ensemble.
 Status add_partitions(ShardMap& map, const std::vector<std::vector<Replica>>& ensembles,
                       int64_t now_ms);

@@ -13,7 +13,9 @@ using sluice::v1::SHARD_STATE_OPEN;
 using sluice::v1::SHARD_STATE_SEALING;
 using sluice::v1::STREAM_MODE_ELASTIC;
 
-Status broken(const std::string& what) { return Status(Code::kInternal, what); }
+Status broken(const std::string& what) {
+  return Status(Code::kInternal, what);
+}
 Status broken(const Shard& shard, const std::string& what) {
   return broken("shard " + std::to_string(shard.index()) + ": " + what);
 }
@@ -90,8 +92,7 @@ Status check_cover(const ShardMap& map) {
     ASSIGN_OR_RETURN(KeyRange range, parse_range(shard.hash_range()));
     ranges.push_back(range);
   }
-  std::sort(ranges.begin(), ranges.end(),
-            [](KeyRange a, KeyRange b) { return a.first < b.first; });
+  std::sort(ranges.begin(), ranges.end(), [](KeyRange a, KeyRange b) { return a.first < b.first; });
   if (ranges.empty() || ranges.front().first != 0 || ranges.back().last != kHashKeyMax) {
     return broken("the open shards do not cover the key space");
   }
@@ -105,8 +106,8 @@ Status check_cover(const ShardMap& map) {
 
 // Members that are in `a` and not in `b`.
 int count_missing(const Replicas& a, const Replicas& b) {
-  return static_cast<int>(std::count_if(
-      a.begin(), a.end(), [&](const Replica& r) { return !contains_replica(b, r); }));
+  return static_cast<int>(
+      std::count_if(a.begin(), a.end(), [&](const Replica& r) { return !contains_replica(b, r); }));
 }
 
 bool equal_sets(const Replicas& a, const Replicas& b) {

@@ -11,19 +11,25 @@ using sluice::v1::SHARD_STATE_OPEN;
 using sluice::v1::SHARD_STATE_SEALING;
 using sluice::v1::STREAM_MODE_ELASTIC;
 
-Status bad(std::string message) { return Status(Code::kInvalidArgument, std::move(message)); }
-std::string name_of(int32_t index) { return "shard " + std::to_string(index); }
+Status bad(std::string message) {
+  return Status(Code::kInvalidArgument, std::move(message));
+}
+std::string name_of(int32_t index) {
+  return "shard " + std::to_string(index);
+}
 
 // The shard, open, in an elastic stream; with no membership change in flight.
 Result<const Shard*> reshardable(const ShardMap& map, int32_t index) {
-  if (map.deleting()) return Status(Code::kNotFound, "stream '" + map.stream() + "' is being deleted");
+  if (map.deleting())
+    return Status(Code::kNotFound, "stream '" + map.stream() + "' is being deleted");
   if (map.config().mode() != STREAM_MODE_ELASTIC) {
     return Status(Code::kPolicyViolation, "stream '" + map.stream() +
                                               "' is partitioned: only shards of an elastic stream "
                                               "split and merge");
   }
   const Shard* shard = find_shard_by_index(map, index);
-  if (!shard) return Status(Code::kNotFound, "stream '" + map.stream() + "' has no " + name_of(index));
+  if (!shard)
+    return Status(Code::kNotFound, "stream '" + map.stream() + "' has no " + name_of(index));
   if (shard->state() == SHARD_STATE_SEALING) {
     return Status(Code::kConflict, name_of(index) + " is already being split or merged");
   }
@@ -36,9 +42,10 @@ Result<const Shard*> reshardable(const ShardMap& map, int32_t index) {
 Status check_room(const ShardMap& map, int more) {
   int after = open_shard_count(map) + more;
   if (after > map.config().shards_max()) {
-    return Status(Code::kPolicyViolation,
-                  "stream '" + map.stream() + "' would have " + std::to_string(after) +
-                      " open shards; its shards_max is " + std::to_string(map.config().shards_max()));
+    return Status(Code::kPolicyViolation, "stream '" + map.stream() + "' would have " +
+                                              std::to_string(after) +
+                                              " open shards; its shards_max is " +
+                                              std::to_string(map.config().shards_max()));
   }
   return {};
 }
@@ -100,7 +107,8 @@ Status begin_merge(ShardMap& map, int32_t index, int32_t adjacent) {
   }
   if (open_shard_count(map) - 1 < map.config().shards_min()) {
     return Status(Code::kPolicyViolation,
-                  "stream '" + map.stream() + "' would have fewer open shards than its shards_min, " +
+                  "stream '" + map.stream() +
+                      "' would have fewer open shards than its shards_min, " +
                       std::to_string(map.config().shards_min()));
   }
   std::vector<KeyRange> into = {join_ranges(first, second)};

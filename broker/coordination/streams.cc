@@ -111,8 +111,8 @@ Status Core::create_map(const std::string& name, const StreamConfig& config) {
                    place_shards(maps(), broker_infos(), config.partitions(), config.replication()));
   const uint64_t high = random_.next();
   const std::string id = Uuid::from_random(high, random_.next()).to_string();
-  ASSIGN_OR_RETURN(ShardMap map, make_map({id, name, options_.cluster, config, clock_.wall_ms()},
-                                          ensembles));
+  ASSIGN_OR_RETURN(ShardMap map,
+                   make_map({id, name, options_.cluster, config, clock_.wall_ms()}, ensembles));
   Stream& stream = streams_[id];
   stream.name = name;
   disturbed();
@@ -124,7 +124,9 @@ Status Core::create_map(const std::string& name, const StreamConfig& config) {
   };
   edit.done = [this, map](const Status& status) {
     log_info("coordinator", "stream created",
-             {{"stream", map.stream()}, {"id", map.stream_id()}, {"shards", map.shards_size()},
+             {{"stream", map.stream()},
+              {"id", map.stream_id()},
+              {"shards", map.shards_size()},
               {"status", status.to_string()}});
     streams_dirty_ = true;
   };
@@ -178,21 +180,22 @@ void Core::step_deletion(Stream& stream) {
 
 void Core::remove_map(Stream& stream) {
   stream.removing = stream.writing = true;
-  store_.remove_map(stream.map.stream_id(), stream.map.stream(), stream.version,
-                    [this, id = stream.map.stream_id(), alive = alive_](Status status) {
-    if (!*alive) return;
-    observer_->metadata_written(status.ok() ? "ok" : "error");
-    Stream* stream = find_stream_by_id(id);
-    CHECK(stream);
-    stream->removing = stream->writing = false;
-    if (status.ok() || status.code() == Code::kNotFound) {
-      log_info("coordinator", "stream removed", {{"stream", stream->name}, {"id", id}});
-      forget_stream(id);
-    } else {
-      read_again(*stream);
-    }
-    settle();
-  });
+  store_.remove_map(
+      stream.map.stream_id(), stream.map.stream(), stream.version,
+      [this, id = stream.map.stream_id(), alive = alive_](Status status) {
+        if (!*alive) return;
+        observer_->metadata_written(status.ok() ? "ok" : "error");
+        Stream* stream = find_stream_by_id(id);
+        CHECK(stream);
+        stream->removing = stream->writing = false;
+        if (status.ok() || status.code() == Code::kNotFound) {
+          log_info("coordinator", "stream removed", {{"stream", stream->name}, {"id", id}});
+          forget_stream(id);
+        } else {
+          read_again(*stream);
+        }
+        settle();
+      });
 }
 
 void Core::forget_stream(const std::string& id) {

@@ -25,7 +25,9 @@ std::string_view result_name(const Status& status) {
 
 }  // namespace
 
-void Core::queue(Stream& stream, Edit edit) { stream.queued.push_back(std::move(edit)); }
+void Core::queue(Stream& stream, Edit edit) {
+  stream.queued.push_back(std::move(edit));
+}
 
 void Core::flush(Stream& stream) {
   if (stream.writing || stream.retry_ms >= 0 || stream.queued.empty()) return;
@@ -46,7 +48,8 @@ void Core::flush(Stream& stream) {
     Status sane = check_map(stream.next, stream.stored() ? &stream.map : nullptr);
     if (!sane.ok()) {
       log_error("coordinator", "an edit would break the map, it is refused",
-                {{"stream", stream.next.stream()}, {"edit", stream.inflight.front().what},
+                {{"stream", stream.next.stream()},
+                 {"edit", stream.inflight.front().what},
                  {"error", sane.message()}});
       for (auto& edit : stream.inflight) refused.emplace_back(std::move(edit), sane);
       stream.inflight.clear();
@@ -101,11 +104,11 @@ void Core::read_again(Stream& stream) {
   stream.retry_ms = -1;
   stream.writing = true;
   const ShardMap& names = stream.stored() ? stream.map : stream.next;
-  store_.read_map(names.stream_id(), names.stream(),
-                  [this, id = names.stream_id(), alive = alive_](
-                      Result<std::optional<StoredMap>> stored) {
-                    if (*alive) read_back(id, std::move(stored));
-                  });
+  store_.read_map(
+      names.stream_id(), names.stream(),
+      [this, id = names.stream_id(), alive = alive_](Result<std::optional<StoredMap>> stored) {
+        if (*alive) read_back(id, std::move(stored));
+      });
 }
 
 void Core::read_back(const std::string& id, Result<std::optional<StoredMap>> stored) {

@@ -50,10 +50,10 @@ Result<CoordinatorFlags> parse_coordinator_flags(const std::vector<std::string>&
   CoordinatorFlags flags;
   std::string metadata, brokers;
   const std::map<std::string, std::string*> known = {
-      {"--metadata", &metadata},       {"--listen", &flags.listen},
-      {"--cluster", &flags.cluster},   {"--brokers", &brokers},
-      {"--http", &flags.http},         {"--tls-ca", &flags.tls_ca},
-      {"--tls-cert", &flags.tls_cert}, {"--tls-key", &flags.tls_key},
+      {"--metadata", &metadata},         {"--listen", &flags.listen},
+      {"--cluster", &flags.cluster},     {"--brokers", &brokers},
+      {"--http", &flags.http},           {"--tls-ca", &flags.tls_ca},
+      {"--tls-cert", &flags.tls_cert},   {"--tls-key", &flags.tls_key},
       {"--log-level", &flags.log_level}, {"--log-format", &flags.log_format}};
   for (size_t i = 0; i < args.size(); ++i) {
     const size_t equals = args[i].find('=');
@@ -78,7 +78,8 @@ Result<CoordinatorFlags> parse_coordinator_flags(const std::vector<std::string>&
   }
   if (flags.cluster.empty()) return bad("--cluster must not be empty");
   if (!brokers.empty()) {
-    auto [end, error] = std::from_chars(brokers.data(), brokers.data() + brokers.size(), flags.brokers);
+    auto [end, error] =
+        std::from_chars(brokers.data(), brokers.data() + brokers.size(), flags.brokers);
     if (error != std::errc() || *end != '\0' || flags.brokers < 1 || flags.brokers > 500) {
       return bad("--brokers must be a number from 1 to 500");
     }

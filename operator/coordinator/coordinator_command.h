@@ -12,8 +12,8 @@ struct CoordinatorFlags {
   std::string metadata_dir;
   std::string listen;
   std::string cluster = "sluice";
-  std::string http;  // empty: no pages
-  int brokers = 0;   // expected ids 0 to brokers-1; 0: whoever comes
+  std::string http;                       // empty: no pages
+  int brokers = 0;                        // expected ids 0 to brokers-1; 0: whoever comes
   std::string tls_ca, tls_cert, tls_key;  // PEM files, all or none
   std::string log_level = "info", log_format = "text";
 };

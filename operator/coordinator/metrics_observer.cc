@@ -6,12 +6,12 @@ MetricsObserver::MetricsObserver(broker::Metrics& metrics, std::string cluster)
     : metrics_(metrics), cluster_(std::move(cluster)) {}
 
 void MetricsObserver::count(const char* name, const char* help, const char* label,
-                               std::string_view value) {
+                            std::string_view value) {
   metrics_.counter(name, help, {{"cluster", cluster_}, {label, std::string(value)}}).Increment();
 }
 
 void MetricsObserver::gauge(const char* name, const char* help, double value,
-                               const broker::Metrics::Labels& labels) {
+                            const broker::Metrics::Labels& labels) {
   broker::Metrics::Labels all = labels;
   all["cluster"] = cluster_;
   metrics_.gauge(name, help, all).Set(value);

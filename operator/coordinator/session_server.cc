@@ -33,8 +33,8 @@ std::set<std::string> identities_of(const grpc::CallbackServerContext& context) 
 
 }  // namespace
 
-// One stream. It owns itself from the call's begin to OnDone; everything but gRPC's callbacks, which
-// only post, happens on the executor.
+// One stream. It owns itself from the call's begin to OnDone; everything but gRPC's callbacks,
+// which only post, happens on the executor.
 class ServerSession : public grpc::ServerBidiReactor<v1::BrokerMessage, v1::CoordinatorMessage>,
                       public std::enable_shared_from_this<ServerSession> {
  public:
@@ -139,7 +139,8 @@ void ServerSession::send(const v1::CoordinatorMessage& message) {
   queued_bytes_ += message.ByteSizeLong();
   queue_.push_back(message);
   if (queued_bytes_ > server_->options.queue_bytes_max) {
-    broker::log_warn("session-server", "a broker does not read, its session ends", {{"session", id}});
+    broker::log_warn("session-server", "a broker does not read, its session ends",
+                     {{"session", id}});
     broken_ = true;
     queue_.clear();
     return cancel();
@@ -248,7 +249,9 @@ void SessionServer::Impl::ended(ServerSession& session) {
 SessionServer::SessionServer(broker::env::Executor& executor, SessionServerOptions options)
     : impl_(std::make_shared<Impl>(executor, std::move(options))) {}
 
-SessionServer::~SessionServer() { stop(); }
+SessionServer::~SessionServer() {
+  stop();
+}
 
 Status SessionServer::start() {
   grpc::ServerBuilder builder;

@@ -20,8 +20,8 @@ struct ServerTls {
 };
 
 struct SessionServerOptions {
-  std::string listen;  // H:P; port 0 takes a free one
-  std::unique_ptr<ServerTls> tls;  // absent: plaintext
+  std::string listen;                  // H:P; port 0 takes a free one
+  std::unique_ptr<ServerTls> tls;      // absent: plaintext
   size_t queue_bytes_max = 256 << 20;  // a broker that does not read loses its session above it
   int64_t register_ms = 5000;          // a session that does not register is ended
 };

@@ -46,7 +46,8 @@ class Coordinators {
     options.tls = std::move(tls);
     server = std::make_unique<SessionServer>(executor, std::move(options));
     for (const auto& name : clusters) {
-      stores.push_back(std::make_unique<coordination::FileStore>(fs, io, random, dir.path + "/" + name));
+      stores.push_back(
+          std::make_unique<coordination::FileStore>(fs, io, random, dir.path + "/" + name));
       coordination::CoordinatorOptions core;
       core.cluster = name;
       coordinators.push_back(std::make_unique<coordination::Coordinator>(core, clock, random,
@@ -110,8 +111,8 @@ struct Dialled {
     grpc::ChannelArguments args;
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     args.SetSslTargetNameOverride("localhost");  // as in the server's certificate
-    stub = v1::Coordinator::NewStub(grpc::CreateCustomChannel(
-        "127.0.0.1:" + std::to_string(port), credentials, args));
+    stub = v1::Coordinator::NewStub(
+        grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port), credentials, args));
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
     stream = stub->Session(&context);
   }
@@ -224,13 +225,14 @@ TEST(SessionServer, TellsWhenTheAddressIsTaken) {
 // With TLS a broker needs a certificate of the cluster that it names.
 TEST(SessionServer, ChecksCertificatesAndIdentities) {
   TempDir pki;
-  const std::string script =
-      "cd " + pki.path + R"( && exec >/dev/null 2>&1 && set -e
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca
+  const std::string script = "cd " + pki.path + R"( && exec >/dev/null 2>&1 && set -e
+ec="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+openssl req -x509 $ec -keyout ca.key -out ca.crt -days 2 -subj /CN=ca
 issue() {
-  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -out $1.csr -subj "/CN=$1"
+  openssl req -new $ec -keyout $1.key -out $1.csr -subj "/CN=$1"
   printf "subjectAltName=DNS:$2" >$1.ext
-  openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile $1.ext -out $1.crt
+  openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
+    -extfile $1.ext -out $1.crt
 }
 issue server localhost; issue broker a.ns; issue stranger b.other)";
   if (std::system(script.c_str()) != 0) GTEST_SKIP() << "openssl's command is not here";
@@ -238,7 +240,8 @@ issue server localhost; issue broker a.ns; issue stranger b.other)";
   *tls = {pki.read("ca.crt"), pki.read("server.crt"), pki.read("server.key")};
   Coordinators c({"a"}, std::move(tls));
   auto as = [&](const std::string& name) {
-    return grpc::SslCredentials({pki.read("ca.crt"), pki.read(name + ".key"), pki.read(name + ".crt")});
+    return grpc::SslCredentials(
+        {pki.read("ca.crt"), pki.read(name + ".key"), pki.read(name + ".crt")});
   };
   EXPECT_TRUE(Dialled(c.server->port(), as("broker")).say_hello("a", 0).has_welcome());
   EXPECT_TRUE(Dialled(c.server->port(), as("stranger")).say_hello("a", 1).has_refused());

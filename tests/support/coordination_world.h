@@ -25,7 +25,9 @@ class WorldClock : public env::Clock {
 
 class WorldRandom : public env::Random {
  public:
-  uint64_t next() override { return state_ = state_ * 6364136223846793005ULL + 1442695040888963407ULL; }
+  uint64_t next() override {
+    return state_ = state_ * 6364136223846793005ULL + 1442695040888963407ULL;
+  }
 
  private:
   uint64_t state_ = 42;
@@ -256,7 +258,6 @@ class World : public Outbox {
   std::set<std::pair<int32_t, int32_t>> cut;  // links that carry nothing, smaller id first
   bool crash_wanted = false;
   bool producing = false;
-  int sessions_refused = 0;
   std::map<ShardKey, int64_t> committed;
 
  private:
@@ -341,7 +342,8 @@ class World : public Outbox {
         }
         WorldReplica& replica = broker.replicas[key];
         bool sole = voters_of(s).size() == 1;
-        if (replica.leads && (s.term() > replica.term || s.leader() != broker.id)) replica.leads = false;
+        if (replica.leads && (s.term() > replica.term || s.leader() != broker.id))
+          replica.leads = false;
         if (s.has_leader() && s.leader() == broker.id && !replica.leads &&
             (replica.fenced_term == s.term() || (sole && replica.term <= s.term()))) {
           replica.term = replica.adopted = s.term();
@@ -357,7 +359,8 @@ class World : public Outbox {
     ++broker.new_terms_messages;
     sluice::v1::BrokerMessage message;
     for (const auto& question : questions.terms()) {
-      WorldReplica& replica = broker.replicas[{question.shard().stream_id(), question.shard().index()}];
+      WorldReplica& replica =
+          broker.replicas[{question.shard().stream_id(), question.shard().index()}];
       auto* result = message.mutable_new_term_results()->add_results();
       *result->mutable_shard() = question.shard();
       result->set_term(question.term());
@@ -410,7 +413,8 @@ class World : public Outbox {
     for (const auto& member : members) {
       auto peer = brokers.find(member.broker());
       if (member.broker() == broker.id || peer == brokers.end()) continue;
-      if (!linked(broker.id, member.broker()) || peer->second.directory != member.directory()) continue;
+      if (!linked(broker.id, member.broker()) || peer->second.directory != member.directory())
+        continue;
       WorldReplica& follower = peer->second.replicas[key];
       if (follower.term > replica.term) return;  // fenced: this leader is over
       follower.term = follower.adopted = replica.term;
@@ -470,8 +474,8 @@ class World : public Outbox {
         if (stored == store.maps.end()) continue;
         const Shard* s = find_shard_by_index(stored->second.map, key.second);
         if (s && s->term() == replica.term && s->has_leader() && s->leader() == id) {
-          ASSERT_GE(replica.end, done->second) << "leader " << id << " of shard " << key.second
-                                               << " lacks committed records";
+          ASSERT_GE(replica.end, done->second)
+              << "leader " << id << " of shard " << key.second << " lacks committed records";
         }
       }
     }
