@@ -109,7 +109,7 @@ Status Broker::Parts::open_storage() {
   options.broker = config.broker;
   int64_t began = clock.mono_ms();
   ASSIGN_OR_RETURN(store, storage::Store::open(
-                              {clock, fs, *wal_io, *background_io, random, metrics}, options));
+                              {clock, fs, *wal_io, *background_io, random, metrics, {}, &executor}, options));
   log_info("broker", "log recovered",
            {{"shards", store->shard_count()},
             {"ms", clock.mono_ms() - began},
