@@ -76,8 +76,15 @@ Status Client::explain(const grpc::Status& status) const {
 }
 
 bool is_passing(const grpc::Status& status) {
-  return status.error_code() == grpc::StatusCode::UNAVAILABLE ||
-         status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::ABORTED:
+    case grpc::StatusCode::CANCELLED:  // never by us: a broker that ended in the middle of a call
+      return true;
+    default:
+      return false;
+  }
 }
 
 int64_t mono_ms() {

@@ -52,7 +52,11 @@ class OpenCall {
   virtual ~OpenCall() = default;
   virtual void end(const Status& status) = 0;  // on the reactor
 };
-using OpenCalls = std::set<std::shared_ptr<OpenCall>>;
+struct OpenCalls {
+  std::set<std::shared_ptr<OpenCall>> calls;
+  bool stopping = false;  // what still comes is ended at once
+};
+Status stopping_status() { return Status(Code::kUnavailable, "the broker is stopping"); }
 
 // A bidirectional call around a flow. gRPC's callbacks post; all state is the reactor's. It is in
 // `open` from its start to OnDone.
@@ -69,7 +73,8 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
   void begin(std::function<std::shared_ptr<Flow>(FlowCall&)> make_flow) {
     keep_ = this->shared_from_this();
     executor_.post([self = keep_, make_flow] {
-      self->open_.insert(self);
+      self->open_.calls.insert(self);
+      if (self->open_.stopping) return self->end(stopping_status());
       self->flow_ = make_flow(*self);
       self->read();
     });
@@ -108,7 +113,7 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
     executor_.post([self = std::move(keep_)] {
       self->cancel_flow();
       self->metrics_.finished(self->method_, self->status_.code(), self->began_us_);
-      self->open_.erase(self);
+      self->open_.calls.erase(self);
     });
   }
 
@@ -318,8 +323,9 @@ void Server::stop(env::IoQueue& io, int64_t timeout_ms, std::function<void()> do
     return;
   }
   if (auto* health = impl_->server->GetHealthCheckService()) health->SetServingStatus(false);
-  auto open = impl_->open;
-  for (const auto& call : open) call->end(Status(Code::kUnavailable, "the broker is stopping"));
+  impl_->open.stopping = true;
+  auto open = impl_->open.calls;
+  for (const auto& call : open) call->end(stopping_status());
   io.submit(
       [server = impl_->server.get(), timeout_ms] {
         server->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_REALTIME),
