@@ -34,7 +34,8 @@ void Session::on_connected() {
 void Session::on_disconnected() {
   if (welcomed_) log_warn("session", "the coordinator is gone; produce and fetch go on");
   connected_ = welcomed_ = false;
-  fail_admin(Status(Code::kUnavailable, "the connection to the coordinator was lost"));
+  fail_admin(Status(Code::kTimeout,
+                    "the connection to the coordinator was lost; look before you retry"));
 }
 
 void Session::on_message(const v1::CoordinatorMessage& message) {
@@ -46,6 +47,9 @@ void Session::on_message(const v1::CoordinatorMessage& message) {
       log_info("session", "registered", {{"cluster_id", message.welcome().cluster_id()}});
       send_heartbeat();
       handlers_.welcomed();
+      for (auto& [id, admin] : admin_) {
+        if (!admin.sent) send_admin(admin);
+      }
       break;
     case M::kRefused:
       log_error("session", "the coordinator refuses this broker",
@@ -136,29 +140,42 @@ void Session::flush() {
 }
 
 void Session::admin(v1::AdminRequest request, int64_t timeout_ms, AdminDone done) {
-  if (!welcomed_) {
-    done(Status(Code::kUnavailable, "there is no connection to the coordinator; try again later"));
-    return;
-  }
   uint64_t id = next_admin_id_++;
   request.set_id(id);
   env::TimerId timer = executor_.schedule_after(timeout_ms, [this, id] {
     auto waiting = admin_.find(id);
     if (waiting == admin_.end()) return;
-    AdminDone done = std::move(waiting->second.done);
+    Admin admin = std::move(waiting->second);
     admin_.erase(waiting);
-    done(Status(Code::kTimeout, "the coordinator did not answer in time; look before you retry"));
+    admin.done(admin.sent ? Status(Code::kTimeout,
+                                   "the coordinator did not answer in time; look before you retry")
+                          : Status(Code::kUnavailable,
+                                   "there is no connection to the coordinator; try again later"));
   });
-  admin_.emplace(id, Admin{std::move(done), timer});
+  auto [admin, fresh] =
+      admin_.emplace(id, Admin{std::move(done), timer, std::move(request), false});
+  if (welcomed_) send_admin(admin->second);
+}
+
+void Session::send_admin(Admin& admin) {
+  admin.sent = true;
   v1::BrokerMessage message;
-  *message.mutable_admin() = std::move(request);
+  message.mutable_admin()->Swap(&admin.request);
   link_->send(message);
 }
 
 void Session::fail_admin(const Status& status) {
-  auto failed = std::move(admin_);
-  admin_.clear();
-  for (auto& [id, admin] : failed) {
+  // What was not sent yet waits for the next session.
+  std::vector<Admin> failed;
+  for (auto it = admin_.begin(); it != admin_.end();) {
+    if (it->second.sent) {
+      failed.push_back(std::move(it->second));
+      it = admin_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  for (auto& admin : failed) {
     executor_.cancel(admin.timer);
     admin.done(status);
   }

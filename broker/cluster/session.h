@@ -56,8 +56,8 @@ class Session {
 
   using AdminDone = std::function<void(Result<v1::AdminResponse>)>;
   // Asks the coordinator; `request.id` is set here. The coordinator's own error comes as a Status
-  // with its code; kUnavailable without a session; kTimeout when there is no answer in time, and
-  // the outcome is then unknown.
+  // with its code. Without a session the request waits for one: kUnavailable when none comes in
+  // time. kTimeout when there is no answer: the outcome is then unknown.
   void admin(v1::AdminRequest request, int64_t timeout_ms, AdminDone done);
 
  private:
@@ -81,7 +81,10 @@ class Session {
   struct Admin {
     AdminDone done;
     env::TimerId timer;
+    v1::AdminRequest request;  // until it is sent
+    bool sent = false;
   };
+  void send_admin(Admin& admin);
   std::map<uint64_t, Admin> admin_;
 };
 

@@ -18,6 +18,7 @@ HOME = pathlib.Path(os.environ.get("SLUICE_HOME", pathlib.Path.home() / ".cache/
 BIN = ROOT / "build/release/bin"
 KUBECONFIG = HOME / "kubeconfig"
 CLUSTER = "quickstart"
+RUN = f"{int(time.time()) % 100000}"  # streams of an earlier run on this cluster have other names
 
 
 def run(*command, stdin=None, check=True, timeout=300):
@@ -138,6 +139,7 @@ def check_history(load):
 
 
 def with_load(stream, fault):
+    stream = f"{stream}-{RUN}"
     sluice("stream", "create", stream, "--partitions", "6", "--replication", "3")
     load = Load(stream)
     load.start()
@@ -221,8 +223,9 @@ def test_statefulset_deleted_under_load():
 
 
 def test_scale_out_and_in_under_load():
-    sluice("stream", "create", "scaling", "--partitions", "8", "--replication", "3")
-    load = Load("scaling")
+    stream = f"scaling-{RUN}"
+    sluice("stream", "create", stream, "--partitions", "8", "--replication", "3")
+    load = Load(stream)
     load.start()
     load.wait_more(200)
     kubectl("scale", "streamcluster", CLUSTER, "--replicas=4")

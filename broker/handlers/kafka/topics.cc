@@ -37,7 +37,9 @@ TopicRef find_topic(const cluster::Metadata& metadata, std::string_view name, co
 Leader leader_of(const Services& services, const ShardId& id) {
   Leader leader;
   if (const v1::Shard* shard = services.metadata.find_shard(id)) {
-    leader.term = Term{shard->term()};
+    // While a term has no leader, clients hear of the one before: they take a leader only with an
+    // epoch above any that they have heard, and this term's leader is still to come.
+    leader.term = Term{shard->has_leader() ? shard->term() : shard->term() - 1};
     if (shard->has_leader()) leader.broker = BrokerId{shard->leader()};
   }
   const partition::Partition* partition = services.find_partition(id);
