@@ -4,6 +4,7 @@ Every test prints one line; the last line is "N passed, N failed". A history che
 acknowledged against what is read: nothing lost, nothing twice, each key in order.
 """
 import collections
+import json
 import os
 import pathlib
 import shutil
@@ -217,7 +218,6 @@ def test_both_doors_show_the_same(cluster):
     load.join(60)
     by_kafka = read_all(cluster, "doors")
     out = cluster.sluice("consume", "doors", "--from-beginning", "--until-end", "-o", "json").stdout
-    import json
     by_grpc = collections.defaultdict(list)
     for line in out.splitlines():
         record = json.loads(line)
@@ -293,6 +293,11 @@ def test_produce_goes_on_without_the_coordinator(cluster):
         wait_for(lambda: len(load.acked) > before + 2000, "records to flow without a coordinator")
     finally:
         cluster.start("coordinator")
+    # Three copies need three brokers, and those register one after another.
+    def all_are_back():
+        status = json.loads(cluster.sluice("cluster", "status", "-o", "json").stdout)
+        return sum(bool(b.get("alive")) for b in status["brokers"]) == BROKERS
+    wait_for(all_are_back, "all brokers to register again")
     create(cluster, "alone-again")
     load.stop()
     check_history(cluster, load)
@@ -346,7 +351,6 @@ def test_elastic_stream_splits_and_merges_under_load(cluster):
     assert producing.wait(60) == 0, producing.stderr.read()
     out = cluster.sluice("consume", "elastic", "--from-beginning", "--until-end", "-o",
                          "json").stdout
-    import json
     last, count = {}, 0
     for line in out.splitlines():
         record = json.loads(line)
