@@ -20,28 +20,4 @@ class Shards {
                          std::function<void(Result<Offset>)> done) = 0;
 };
 
-class RoutedShards : public Shards {
- public:
-  explicit RoutedShards(routing::Router& router) : router_(router) {}
-  void append(const ShardId& shard, Buffer batch, partition::Acks acks, int64_t timeout_ms,
-              partition::AppendDone done) override {
-    router_.append(shard, std::move(batch), acks, timeout_ms, std::move(done));
-  }
-  void read(const ShardId& shard, Offset from, size_t bytes_max, int64_t wait_ms,
-            std::function<void(Result<partition::Fetched>)> done) override {
-    router_.read(shard, from, bytes_max, wait_ms, std::move(done));
-  }
-  void offsets(const ShardId& shard,
-               std::function<void(Result<routing::ShardOffsets>)> done) override {
-    router_.offsets(shard, std::move(done));
-  }
-  void offset_at(const ShardId& shard, int64_t timestamp_ms,
-                 std::function<void(Result<Offset>)> done) override {
-    router_.offset_at(shard, timestamp_ms, std::move(done));
-  }
-
- private:
-  routing::Router& router_;
-};
-
 }  // namespace broker::handlers::grpc

@@ -397,6 +397,31 @@ TEST(Metadata, ByNameIdAndAll) {
   EXPECT_EQ(answer.topics.at(0).partitions.at(0).isr_nodes, std::vector<int32_t>{0});
 }
 
+// A client that has heard (no leader, epoch 1) does not take (leader 0, epoch 1) for news: librdkafka
+// kept such a partition without a leader for good.
+TEST(Metadata, ATermWithoutALeaderIsNotToldAsAnEpoch) {
+  TestBroker broker;
+  v1::MetadataUpdate update;
+  auto* map = update.add_streams();
+  map->set_stream_id(Uuid::from_random(3, 4).to_string());
+  map->set_stream("b");
+  map->set_generation(1);
+  auto* shard = map->add_shards();
+  shard->set_state(sluice::v1::SHARD_STATE_OPEN);
+  shard->set_term(1);
+  broker.metadata.apply(update);
+  wire::MetadataRequest request;
+  request.topics.emplace().emplace_back().name = "b";
+  auto between = broker.call<wire::MetadataResponse>(12, request).topics.at(0).partitions.at(0);
+  EXPECT_EQ(between.leader_id, -1);
+  EXPECT_EQ(between.leader_epoch, 0);
+  map->set_generation(2);
+  shard->set_leader(0);
+  broker.metadata.apply(update);
+  auto elected = broker.call<wire::MetadataResponse>(12, request).topics.at(0).partitions.at(0);
+  EXPECT_GT(elected.leader_epoch, between.leader_epoch);
+}
+
 TEST(Refused, GroupsAndTransactions) {
   TestBroker broker;
   wire::FindCoordinatorRequest find;
