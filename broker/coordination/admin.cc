@@ -89,7 +89,8 @@ void Core::admin_create(const sluice::v1::CreateStream& request, PendingAdmin pe
   if (status.ok() && exists) {
     status = Status(Code::kAlreadyExists, "stream '" + request.name() + "' exists");
   }
-  if (status.ok()) {
+  // Where brokers are only away (a restart, a new coordinator) the stream waits for them.
+  if (status.ok() && !can_be_placed_later(broker_infos(), config.replication())) {
     auto placed = place_shards(maps(), broker_infos(), 1, config.replication());
     if (!placed.ok()) status = Status(Code::kInvalidArgument, placed.status().message());
   }

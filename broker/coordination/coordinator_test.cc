@@ -42,6 +42,31 @@ TEST(Coordinator, RefusesWhatCannotBe) {
   EXPECT_EQ(w.map("v"), nullptr);
 }
 
+// A test of the real cluster created a stream in the second after the operator's death, when one
+// broker had not dialled the new one yet, and was told that two brokers are not three.
+TEST(Coordinator, CreatesAStreamWhileABrokerIsAway) {
+  World w(3);
+  w.run(100);
+  EXPECT_EQ(w.create("before", 3).code(), "OK");
+  w.kill(2);
+  w.run(3000);
+  EXPECT_EQ(w.create("s", 6, 3).code(), "OK");
+  for (const auto& shard : w.map("s")->shards()) {
+    EXPECT_EQ(shard.replicas_size(), 3);
+    EXPECT_NE(shard.leader(), 2);
+  }
+  w.kill(1);
+  w.run(3000);
+  // A majority is missing: it waits, and is there when the brokers are.
+  EXPECT_EQ(w.create("later", 1, 3).code(), "TIMEOUT");
+  EXPECT_EQ(w.map("later"), nullptr);
+  w.revive(1);
+  w.revive(2);
+  ASSERT_TRUE(w.run_until([&] { return w.all_led(); }));
+  EXPECT_EQ(w.create("later", 1, 3).code(), "OK");
+  EXPECT_EQ(w.create("too-much", 1, 4).code(), "INVALID_ARGUMENT");
+}
+
 TEST(Coordinator, ReplacesADeadLeaderWithOneWriteEachForTermsAndLeaders) {
   World w(3);
   w.run(100);

@@ -123,6 +123,8 @@ void Core::step_joint(Stream& stream, const Shard& shard, Live& live) {
 
 std::vector<BrokerInfo> Core::broker_infos() const {
   std::vector<BrokerInfo> out;
+  const bool told = std::any_of(peers_.begin(), peers_.end(),
+                                [](const auto& entry) { return entry.second.expected; });
   for (const auto& [id, peer] : peers_) {
     BrokerInfo info;
     info.id = id;
@@ -132,6 +134,7 @@ std::vector<BrokerInfo> Core::broker_infos() const {
     bool stopping = session != sessions_.end() && session->second.stopping;
     info.alive = peer.info.alive() && !stopping;
     info.draining = peer.draining;
+    info.expected_back = peer.expected || !told;
     out.push_back(std::move(info));
   }
   return out;

@@ -17,6 +17,10 @@ bool usable(const BrokerInfo& broker) {
   return broker.alive && !broker.draining && !broker.directory.empty();
 }
 
+bool away_for_a_moment(const BrokerInfo& broker) {
+  return !broker.alive && broker.expected_back && !broker.draining && !broker.directory.empty();
+}
+
 Replica replica_on(const BrokerInfo& broker) {
   Replica replica;
   replica.set_broker(broker.id);
@@ -60,11 +64,12 @@ std::vector<Replica> without(const std::vector<Replica>& replicas, const Replica
 // The best broker to join `members`: least crowded zone, then fewest replicas, then leaders.
 const BrokerInfo* best_joiner(const std::vector<Replica>& members,
                               const std::vector<BrokerInfo>& brokers,
-                              std::map<int32_t, int>& replicas, std::map<int32_t, int>& leaders) {
+                              std::map<int32_t, int>& replicas, std::map<int32_t, int>& leaders,
+                              bool (*fits)(const BrokerInfo&) = usable) {
   const BrokerInfo* best = nullptr;
   std::tuple<int, int, int> best_cost;
   for (const auto& broker : brokers) {
-    if (!usable(broker)) continue;
+    if (!fits(broker)) continue;
     bool has = std::any_of(members.begin(), members.end(),
                            [&](const Replica& r) { return r.broker() == broker.id; });
     if (has) continue;
@@ -118,6 +123,12 @@ std::map<int32_t, int> count_leaders(const std::vector<const ShardMap*>& maps) {
   return counts;
 }
 
+bool can_be_placed_later(const std::vector<BrokerInfo>& brokers, int replication) {
+  return replication <= std::count_if(brokers.begin(), brokers.end(), [](const BrokerInfo& b) {
+           return !b.draining && (b.alive || b.expected_back);
+         });
+}
+
 Result<std::vector<std::vector<Replica>>> place_shards(const std::vector<const ShardMap*>& maps,
                                                        const std::vector<BrokerInfo>& brokers,
                                                        int shards, int replication) {
@@ -128,6 +139,9 @@ Result<std::vector<std::vector<Replica>>> place_shards(const std::vector<const S
     std::vector<Replica> members;
     while (static_cast<int>(members.size()) < replication) {
       const auto* broker = best_joiner(members, brokers, replicas, leaders);
+      if (!broker && static_cast<int>(members.size()) > replication / 2) {
+        broker = best_joiner(members, brokers, replicas, leaders, away_for_a_moment);
+      }
       if (!broker) {
         return Status(Code::kUnavailable,
                       "replication " + std::to_string(replication) + " needs as many brokers; " +

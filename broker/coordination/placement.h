@@ -18,6 +18,7 @@ struct BrokerInfo {
   std::string zone;
   bool alive = false;
   bool draining = false;
+  bool expected_back = false;  // not alive, but part of the cluster: a pod that restarts
 };
 
 // Replicas per broker, those to come (next_replicas, learners) instead of those to go.
@@ -25,8 +26,12 @@ std::map<int32_t, int> count_replicas(const std::vector<const ShardMap*>& maps);
 // Open shards led, per broker.
 std::map<int32_t, int> count_leaders(const std::vector<const ShardMap*>& maps);
 
-// `shards` ensembles of `replication` alive brokers that do not drain. kUnavailable when there are
-// not enough, with the numbers.
+// Whether an ensemble of `replication` can be placed once the brokers that are away are back.
+bool can_be_placed_later(const std::vector<BrokerInfo>& brokers, int replication);
+
+// `shards` ensembles of `replication` brokers that do not drain. A minority of an ensemble may be
+// brokers that are expected back (as Kafka counts fenced brokers): a stream can be created while a
+// broker restarts, and serves at once. kUnavailable when there are not enough, with the numbers.
 Result<std::vector<std::vector<Replica>>> place_shards(const std::vector<const ShardMap*>& maps,
                                                        const std::vector<BrokerInfo>& brokers,
                                                        int shards, int replication);
