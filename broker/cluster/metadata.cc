@@ -50,6 +50,10 @@ void Metadata::apply(const v1::MetadataUpdate& update) {
   if (update.full()) brokers_.clear();
   for (const auto& broker : update.brokers()) brokers_[BrokerId{broker.id()}] = broker;
   change.brokers = update.full() || update.brokers_size() > 0;
+  if (update.has_security()) {
+    security_ = update.security();
+    change.security = true;
+  }
   version_++;
   for (const auto& listener : listeners_) listener(change);
 }
@@ -88,6 +92,7 @@ v1::MetadataUpdate Metadata::snapshot() const {
   std::map<Uuid, StreamPtr> ordered(by_id_.begin(), by_id_.end());
   for (const auto& [id, stream] : ordered) *all.add_streams() = stream->map;
   for (const auto& [id, broker] : brokers_) *all.add_brokers() = broker;
+  *all.mutable_security() = security_;
   return all;
 }
 

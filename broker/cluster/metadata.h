@@ -38,6 +38,7 @@ class Metadata {
     std::vector<StreamPtr> changed;
     std::vector<StreamPtr> removed;
     bool brokers = false;
+    bool security = false;
   };
   using Listener = std::function<void(const Change&)>;
 
@@ -54,6 +55,8 @@ class Metadata {
   const std::map<BrokerId, v1::Broker>& brokers() const { return brokers_; }
   const v1::Broker* find_broker(BrokerId id) const;
   const std::string& cluster_id() const { return cluster_id_; }
+  // Users and their rights; empty while the coordinator has said nothing of them.
+  const v1::Security& security() const { return security_; }
   // Grows with every change; 0 before the first update.
   uint64_t version() const { return version_; }
 
@@ -65,6 +68,7 @@ class Metadata {
   std::map<std::string, StreamPtr, std::less<>> by_name_;
   std::map<BrokerId, v1::Broker> brokers_;
   std::string cluster_id_;
+  v1::Security security_;
   uint64_t version_ = 0;
   std::vector<Listener> listeners_;
 };

@@ -42,6 +42,9 @@ void Coordinator::stream_withdrawn(const std::string& name, bool keep_data) {
 void Coordinator::set_defaults(const StreamDefaults& defaults) {
   core_->set_defaults(defaults);
 }
+void Coordinator::set_security(const sluice::v1::Security& security) {
+  core_->set_security(security);
+}
 void Coordinator::set_expected_brokers(const std::vector<ExpectedBroker>& brokers) {
   core_->set_expected_brokers(brokers);
 }

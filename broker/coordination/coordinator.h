@@ -115,6 +115,8 @@ class Coordinator : public MetadataStore::Listener {
 
   // ---- the operator's wishes; level-triggered, may be said again ----
   void set_defaults(const StreamDefaults& defaults);
+  // Users and their rights, pushed to every broker.
+  void set_security(const sluice::v1::Security& security);
   void set_expected_brokers(const std::vector<ExpectedBroker>& brokers);
   void set_draining(int32_t broker, bool draining);
   DrainProgress drain_progress(int32_t broker) const;

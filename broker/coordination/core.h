@@ -154,6 +154,7 @@ class Core {
   void stream_declared(const StreamDeclaration& declaration);
   void stream_withdrawn(const std::string& name, bool keep_data);
   void set_defaults(const StreamDefaults& defaults);
+  void set_security(const sluice::v1::Security& security);
   void set_expected_brokers(const std::vector<ExpectedBroker>& brokers);
   void set_draining(int32_t broker, bool draining);
   DrainProgress drain_progress(int32_t broker) const;
@@ -296,6 +297,7 @@ class Core {
   Observer* observer_;
   Observer silent_observer_;
   StreamDefaults defaults_;
+  std::optional<sluice::v1::Security> security_;
 
   bool loaded_ = false;
   bool loading_ = false;

@@ -1,4 +1,6 @@
 // Brokers' sessions: registration, heartbeats, silence, and the metadata pushed to them.
+#include <google/protobuf/util/message_differencer.h>
+
 #include "broker/base/log.h"
 #include "broker/base/uuid.h"
 #include "broker/coordination/core.h"
@@ -271,7 +273,17 @@ void Core::push_full(Session& session) {
   for (const auto& [id, peer] : peers_) {
     if (peer.registered) *update->add_brokers() = broker_message(peer);
   }
+  // Brokers keep the users they know until this coordinator has been told of them.
+  if (security_) *update->mutable_security() = *security_;
   outbox_.send(session.id, message);
+}
+
+void Core::set_security(const sluice::v1::Security& security) {
+  if (security_ && google::protobuf::util::MessageDifferencer::Equals(security, *security_)) return;
+  security_ = security;
+  CoordinatorMessage message;
+  *message.mutable_metadata()->mutable_security() = security;
+  push_to_all(message);
 }
 
 Peer* Core::find_peer(int32_t broker) {
