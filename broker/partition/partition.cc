@@ -60,6 +60,9 @@ struct Partition::HostImpl : replication::Host {
       p.settle();
     };
   }
+  storage::ShardLog::Done log_start_durable(Offset start) {
+    return when_durable([this, start] { partition.replica_->on_log_start_durable(start); });
+  }
   Status append(std::vector<Batch> batches) override {
     std::vector<Batch> copy = batches;
     RETURN_IF_ERROR(log.append(std::move(batches),
@@ -73,12 +76,17 @@ struct Partition::HostImpl : replication::Host {
     partition.rebuild_producers();
   }
   void reset(Offset start) override {
-    must(log.reset(start, when_durable([this] { partition.replica_->on_durable(); })), "reset");
+    must(log.reset(start, when_durable([this, start] {
+           partition.replica_->on_log_start_durable(start);
+           partition.replica_->on_durable();
+         })),
+         "reset");
     partition.seal_end_.reset();
     partition.producers_.clear();
   }
   void advance_log_start(Offset start) override {
-    must(log.set_log_start(start, when_durable([] {})), "set log start");
+    partition.save_producers();  // what goes away would be missing in the next table
+    must(log.set_log_start(start, log_start_durable(start)), "set log start");
   }
   void persist(replication::ReplicaState state) override {
     must(log.set_state(to_storage(state),
@@ -110,6 +118,7 @@ struct Partition::HostImpl : replication::Host {
     partition.changed_.role = true;
   }
   void high_watermark_advanced(Offset) override { partition.changed_.high_watermark = true; }
+  void log_start_committed(Offset) override { partition.changed_.log_start = true; }
   void leader_view_changed(const replication::LeaderView& view) override {
     partition.view_ = view;
     partition.changed_.report = true;
@@ -148,6 +157,7 @@ Partition::~Partition() {
 
 void Partition::rebuild_producers() {
   producers_.clear();
+  bytes_since_snapshot_ = 0;
   if (!log_.quarantined().ok()) return;
   Offset at = log_.log_start();
   if (auto snapshot = log_.snapshot()) {
@@ -166,6 +176,7 @@ void Partition::rebuild_producers() {
     }
     for (const auto& batch : *batches) {
       producers_.apply(batch.header);
+      bytes_since_snapshot_ += batch.bytes.size();
       at = batch.header.end_offset();
     }
   }
@@ -261,10 +272,11 @@ void Partition::settle() {
   settling_ = true;
   auto alive = alive_;
   while (*alive && (changed_.role || changed_.high_watermark || changed_.durable ||
-                    changed_.report)) {
+                    changed_.report || changed_.log_start)) {
     auto changed = std::exchange(changed_, {});
     if (changed.role) role_changed();
     if (*alive && (changed.high_watermark || changed.durable)) complete_committed();
+    if (*alive && changed.log_start) complete_deletions();
     if (*alive && (changed.role || changed.high_watermark)) wake_readers();
     if (*alive && (changed.report || changed.high_watermark) && is_leader()) {
       seal_if_asked();
@@ -290,7 +302,34 @@ void Partition::complete_committed() {
   if (*alive) complete(durable_waiters_, log_.durable_end());
 }
 
+void Partition::delete_records(Offset before, std::function<void(Result<Offset>)> done) {
+  Status status = replica_->may_read_latest();
+  if (status.ok() && shard().state() == cluster::v1::SHARD_STATE_SEALING) {
+    status = Status(Code::kUnavailable, "the shard is being split or merged");
+  }
+  if (status.ok()) status = replica_->delete_before(before);
+  if (!status.ok()) {
+    done(status);
+    return;
+  }
+  deletions_.emplace(before, std::move(done));
+  changed_.log_start = true;
+  settle();
+}
+
+void Partition::complete_deletions() {
+  auto alive = alive_;
+  while (*alive && !deletions_.empty() &&
+         deletions_.begin()->first <= replica_->committed_log_start()) {
+    auto done = std::move(deletions_.begin()->second);
+    deletions_.erase(deletions_.begin());
+    done(log_start());
+  }
+}
+
 void Partition::fail_waiters(const Status& status) {
+  auto deletions = std::move(deletions_);
+  deletions_.clear();
   auto commit = std::move(commit_waiters_);
   auto durable = std::move(durable_waiters_);
   commit_waiters_.clear();
@@ -298,6 +337,7 @@ void Partition::fail_waiters(const Status& status) {
   for (auto* waiters : {&commit, &durable}) {
     for (auto& waiter : *waiters) waiter.done(status);
   }
+  for (auto& [start, done] : deletions) done(status);
 }
 
 void Partition::role_changed() {
@@ -316,7 +356,13 @@ void Partition::seal_if_asked() {
   append_checked(std::move(bytes), *header, Acks::kNone, [](Result<Appended>) {});
 }
 
-bool Partition::closed() const { return seal_end_ && high_watermark() >= *seal_end_; }
+bool Partition::closed() const {
+  // The seal itself may be deleted by now.
+  if (shard().state() == cluster::v1::SHARD_STATE_CLOSED) {
+    return high_watermark().value >= shard().end_offset();
+  }
+  return seal_end_ && high_watermark() >= *seal_end_;
+}
 
 Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica) {
   if (!is_leader() && !any_replica) {
@@ -449,7 +495,16 @@ void Partition::apply_retention(storage::Store& store) {
   storage::Retention retention;
   if (config.retention_ms() > 0) retention.ms = config.retention_ms();
   if (config.retention_bytes() > 0) retention.bytes = config.retention_bytes();
-  auto start = store.apply_retention(id(), retention, high_watermark());
+  Offset before = log_start();
+  auto moved = std::make_shared<Offset>();
+  auto start = store.apply_retention(
+      id(), retention, high_watermark(),
+      host_->when_durable([this, moved] { replica_->on_log_start_durable(*moved); }));
+  if (start.ok() && *start > before) {
+    *moved = *start;
+    save_producers();
+    replica_->on_log_start_moved();
+  }
   if (!start.ok()) {
     log_warn("partition", "retention failed",
              {{"shard", id().to_string()}, {"error", start.status().to_string()}});
@@ -465,7 +520,7 @@ std::optional<cluster::v1::LeaderReport> Partition::leader_report() const {
   report.set_committed(view_->committed);
   for (BrokerId b : view_->in_sync) report.add_in_sync(b.value);
   for (BrokerId b : view_->caught_up) report.add_caught_up(b.value);
-  if (closed()) report.set_sealed_end_offset(seal_end_->value);
+  if (closed() && seal_end_) report.set_sealed_end_offset(seal_end_->value);
   report.set_high_watermark(high_watermark().value);
   return report;
 }

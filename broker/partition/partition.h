@@ -83,6 +83,11 @@ class Partition {
   // kNotLeader on a follower unless `any_replica`; kUnavailable on a new leader beyond what it knows
   // to be committed; kOutOfRange outside [log_start, high_watermark].
   Result<Fetched> read(Offset from, size_t bytes_max, bool any_replica = false);
+  // Drops the records below `before`, which is at most the high watermark; `done` gets the log start
+  // once no later leader can have the records again (Kafka's DeleteRecords). On the leader only.
+  // kNotLeader, kUnavailable (retriable), kOutOfRange, kNoSpace; kTimeout when leadership moves
+  // before it is certain. There is no time limit here: without a majority it waits.
+  void delete_records(Offset before, std::function<void(Result<Offset>)> done);
   // Runs `wake` once, when the high watermark passes `offset`, or leadership or the shard's state
   // changes. cancel_wait() forgets it (also after it ran).
   using WaitId = uint64_t;
@@ -136,6 +141,7 @@ class Partition {
   void append_checked(Buffer batch, BatchHeader header, Acks acks, AppendDone done);
   void finish_when(Acks acks, Offset end, Appended answer, AppendDone done);
   void complete_committed();
+  void complete_deletions();
   void fail_waiters(const Status& status);
   void wake_readers();
   void rebuild_producers();
@@ -154,6 +160,7 @@ class Partition {
   Producers producers_;
   std::deque<CommitWaiter> commit_waiters_;   // ascending by end
   std::deque<CommitWaiter> durable_waiters_;  // acks=1
+  std::multimap<Offset, std::function<void(Result<Offset>)>> deletions_;  // by new log start
   std::multimap<Offset, std::pair<WaitId, std::function<void()>>> read_waiters_;
   std::map<WaitId, Offset> read_waits_;
   WaitId next_wait_ = 1;
@@ -162,7 +169,7 @@ class Partition {
   uint64_t bytes_since_snapshot_ = 0;
   std::optional<replication::LeaderView> view_;
   struct {
-    bool role = false, high_watermark = false, durable = false, report = false;
+    bool role = false, high_watermark = false, durable = false, report = false, log_start = false;
   } changed_;
   bool settling_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for late completions

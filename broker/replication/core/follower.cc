@@ -107,8 +107,9 @@ void Replica::acknowledge(bool reattach) {
   if (!following_->attach_answered) return;
   if (!reattach && !following_->synchronised) return;
   bool adopted = durable_.adopted_term == state_.term && durable_.term == state_.term;
-  host_.send(following_->leader, AppendReply{state_.term, following_->attach_id,
-                                             host_.durable_end(), adopted, reattach});
+  host_.send(following_->leader,
+             AppendReply{state_.term, following_->attach_id, host_.durable_end(), adopted, reattach,
+                         durable_log_start_});
 }
 
 void Replica::expose(Offset leader_high_watermark) {

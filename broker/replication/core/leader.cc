@@ -40,7 +40,7 @@ void Replica::attach(Progress& peer, int64_t now_ms) {
   peer.inflight.clear();
   peer.inflight_bytes = 0;
   peer.caught_up = false;
-  peer.told_high_watermark = Offset{-1};
+  peer.told_high_watermark = peer.told_log_start = Offset{-1};
   host_.send(peer.member.broker, Attach{state_.term, peer.attach_id});
   host_.want_tick();
 }
@@ -60,6 +60,11 @@ void Replica::on_attach_reply(Progress& peer, const AttachReply& reply, int64_t 
   if (!reply.accepted) {
     peer.stage = Progress::kDetached;  // the tick tries again
     return;
+  }
+  // A majority's log starts there: deleted is deleted. Only what is committed is ever deleted.
+  if (Offset start = std::min(reply.log_start, host_.log_end()); start > host_.log_start()) {
+    advance_high_watermark(start);
+    host_.advance_log_start(start);
   }
   Offset common =
       common_end(host_.log_terms(), host_.log_end(), reply.terms, reply.log_end);
@@ -100,7 +105,9 @@ void Replica::on_append_reply(Progress& peer, const AppendReply& reply, int64_t 
     peer.inflight_bytes -= peer.inflight.front().second;
     peer.inflight.pop_front();
   }
+  peer.log_start = std::max(peer.log_start, reply.log_start);
   recompute_commit();
+  recompute_log_start();
   replicate(peer);
   check_transfer(now_ms);
 }
@@ -156,6 +163,7 @@ void Replica::send_append(Progress& peer, std::vector<Batch> batches) {
                 leading_->start_end, high_watermark_, host_.log_start(), {}};
   peer.first_pending = peer.reset_pending = false;
   peer.told_high_watermark = high_watermark_;
+  peer.told_log_start = host_.log_start();
   if (!batches.empty()) {
     size_t bytes = 0;
     for (const auto& batch : batches) bytes += batch.bytes.size();
@@ -180,6 +188,53 @@ Offset Replica::ensemble_end(const std::vector<Member>& members) const {
     ends.push_back(counts ? peer->second.durable_end : Offset{-1});
   }
   return committed_end(std::move(ends), assignment_.min_insync);
+}
+
+Status Replica::delete_before(Offset before) {
+  RETURN_IF_ERROR(may_read_latest());
+  if (before > high_watermark_) {
+    return Status(Code::kOutOfRange, "offset " + std::to_string(before.value) +
+                                         " is above the high watermark " +
+                                         std::to_string(high_watermark_.value));
+  }
+  if (before <= host_.log_start()) return {};
+  host_.advance_log_start(before);
+  if (host_.log_start() < before) return Status(Code::kNoSpace, "the log cannot record a deletion");
+  on_log_start_moved();
+  return {};
+}
+
+void Replica::on_log_start_moved() {
+  if (role_ != Role::kLeader) return;
+  for (auto& [id, peer] : leading_->peers) {
+    if (peer.stage == Progress::kReplicating && !peer.first_pending) send_append(peer, {});
+  }
+  host_.want_tick();
+}
+
+// A majority's log starts: any later leader hears one of them before it can commit, and follows.
+Offset Replica::ensemble_log_start(const std::vector<Member>& members) const {
+  std::vector<Offset> starts;
+  for (const Member& member : members) {
+    if (member.broker == self_) {
+      starts.push_back(durable_log_start_);
+      continue;
+    }
+    auto peer = leading_->peers.find(member.broker);
+    bool known = peer != leading_->peers.end() && peer->second.member == member;
+    starts.push_back(known ? peer->second.log_start : Offset{-1});
+  }
+  return committed_end(std::move(starts), 0);
+}
+
+void Replica::recompute_log_start() {
+  Offset start = ensemble_log_start(assignment_.voters);
+  if (!assignment_.next_voters.empty()) {
+    start = std::min(start, ensemble_log_start(assignment_.next_voters));
+  }
+  if (start <= leading_->log_start) return;
+  leading_->log_start = start;
+  host_.log_start_committed(start);
 }
 
 void Replica::recompute_commit() {

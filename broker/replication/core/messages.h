@@ -49,6 +49,7 @@ struct AppendReply {
   Offset durable_end;
   bool adopted = false;
   bool reattach = false;  // a gap, or an unknown attachment: start over
+  Offset log_start;       // the follower's, durably
 };
 
 using Message = std::variant<Attach, AttachReply, Append, AppendReply>;

@@ -23,7 +23,8 @@ Replica::Replica(BrokerId self, Host& host, ReplicaOptions options, ReplicaState
       options_(options),
       state_(recovered),
       durable_(recovered),
-      high_watermark_(known_committed) {}
+      high_watermark_(known_committed),
+      durable_log_start_(known_committed) {}
 
 std::optional<BrokerId> Replica::leader() const {
   if (role_ == Role::kLeader) return self_;
@@ -56,6 +57,7 @@ void Replica::on_assignment(const Assignment& assignment, int64_t now_ms) {
       if (peer.up && peer.stage == Progress::kDetached) attach(peer, now_ms);
     }
     recompute_commit();
+    recompute_log_start();
     return;
   }
   if (assignment.leader != self_) return;
@@ -84,6 +86,7 @@ void Replica::become_leader(int64_t now_ms) {
     if (peer.up) attach(peer, now_ms);
   }
   recompute_commit();
+  recompute_log_start();
   host_.want_tick();
 }
 
@@ -149,6 +152,12 @@ void Replica::on_durable() {
   }
 }
 
+void Replica::on_log_start_durable(Offset log_start) {
+  durable_log_start_ = std::max(durable_log_start_, log_start);
+  if (role_ == Role::kLeader) recompute_log_start();
+  if (role_ == Role::kFollower) acknowledge(false);
+}
+
 void Replica::on_message(BrokerId from, Message message, int64_t now_ms) {
   if (auto* attach_message = std::get_if<Attach>(&message)) {
     on_attach(from, *attach_message);
@@ -207,7 +216,8 @@ bool Replica::tick(int64_t now_ms) {
     if (waiting) attach(peer, now_ms);
     if (peer.stage != Progress::kReplicating) {
       again = true;
-    } else if (peer.told_high_watermark < high_watermark_) {
+    } else if (peer.told_high_watermark < high_watermark_ ||
+               peer.told_log_start < host_.log_start()) {
       send_append(peer, {});
     }
   }

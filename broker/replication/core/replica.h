@@ -84,13 +84,15 @@ class Host {
   virtual Status append(std::vector<Batch> batches) = 0;
   virtual void truncate(Offset end) = 0;
   virtual void reset(Offset start) = 0;
-  virtual void advance_log_start(Offset start) = 0;     // follower: the leader deleted older records
+  virtual void advance_log_start(Offset start) = 0;     // older records are deleted
   virtual void persist(ReplicaState state) = 0;
 
   virtual void send(BrokerId to, Message message) = 0;
   virtual void answer_new_term(const HeadAnswer& answer) = 0;
   virtual void role_changed(Role role, Term term) = 0;
   virtual void high_watermark_advanced(Offset high_watermark) = 0;
+  // Leader: every later leader begins its log at `log_start` or above.
+  virtual void log_start_committed(Offset log_start) = 0;
   virtual void leader_view_changed(const LeaderView& view) = 0;
   virtual void transfer_ready(Term term, BrokerId target, bool ready) = 0;
   virtual void want_tick() = 0;  // call tick() within the next 100 ms or so
@@ -110,6 +112,12 @@ class Replica {
   void on_persisted(const ReplicaState& state);
   void on_durable();    // durable_end has advanced
   void on_appended(size_t bytes);  // leader: the host appended at its log's end
+  // The log start that the host was asked for, or moved itself, is durable.
+  void on_log_start_durable(Offset log_start);
+  // Leader: the host moved its log's start (retention); followers are told.
+  void on_log_start_moved();
+  // Leader: drops the records below `before`, which is committed. Host::log_start_committed follows.
+  Status delete_before(Offset before);
   // A peer's link came up (with the directory that it has) or went down.
   void on_peer(const Member& peer, bool up, int64_t now_ms);
   void prepare_transfer(Term term, BrokerId target, int64_t now_ms);
@@ -122,6 +130,8 @@ class Replica {
   Term adopted_term() const { return state_.adopted_term; }
   std::optional<BrokerId> leader() const;
   Offset high_watermark() const { return high_watermark_; }
+  // Leader: every later leader's log begins here or above. -1: not known yet.
+  Offset committed_log_start() const { return leading_ ? leading_->log_start : Offset{-1}; }
   // Leader whose start log is committed: its high watermark is the truth.
   bool committed() const { return role_ == Role::kLeader && leading_->committed; }
   // Whether an append may be made now: leader, in contact, not transferring, tail bounded.
@@ -144,7 +154,8 @@ class Replica {
     Offset durable_end{-1};
     bool adopted = false;
     bool caught_up = false;  // has once reached the high watermark in this attachment
-    Offset told_high_watermark{-1};
+    Offset told_high_watermark{-1}, told_log_start{-1};
+    Offset log_start{-1};  // durably
     size_t inflight_bytes = 0;
     std::deque<std::pair<Offset, size_t>> inflight;  // end offset, bytes
   };
@@ -152,6 +163,7 @@ class Replica {
     Offset start_end;
     bool self_adopted = false;
     bool committed = false;
+    Offset log_start{-1};  // committed
     std::map<BrokerId, Progress> peers;
     int64_t out_of_contact_since_ms = -1;
     bool isolated = false;
@@ -188,6 +200,8 @@ class Replica {
   void send_append(Progress& peer, std::vector<Batch> batches);
   void recompute_commit();
   Offset ensemble_end(const std::vector<Member>& members) const;
+  void recompute_log_start();
+  Offset ensemble_log_start(const std::vector<Member>& members) const;
   void check_contact(int64_t now_ms);
   bool in_contact() const;
   void check_transfer(int64_t now_ms);
@@ -210,6 +224,7 @@ class Replica {
   bool fenced_here_ = false;  // answered NewTerm(state_.term) in this process
   std::optional<Term> answer_pending_;
   Offset high_watermark_;
+  Offset durable_log_start_;
   Assignment assignment_;
   std::map<BrokerId, Member> links_up_;
   std::optional<Leading> leading_;

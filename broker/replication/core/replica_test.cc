@@ -65,6 +65,7 @@ struct Node : Host {
   void answer_new_term(const HeadAnswer& answer) override { answers.push_back(answer); }
   void role_changed(Role, Term) override {}
   void high_watermark_advanced(Offset hw) override;
+  void log_start_committed(Offset) override {}
   void leader_view_changed(const LeaderView&) override {}
   void transfer_ready(Term, BrokerId, bool) override {}
   void want_tick() override {}

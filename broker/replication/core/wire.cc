@@ -4,7 +4,7 @@ namespace broker::replication {
 namespace {
 
 // u8 version | u8 kind | stream uuid | i32 shard index | body
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
 enum class Kind : uint8_t { kAttach = 1, kAttachReply = 2, kAppend = 3, kAppendReply = 4 };
 
 struct Encoder {
@@ -42,6 +42,7 @@ struct Encoder {
     out.u64(m.attach_id);
     out.i64(m.durable_end.value);
     out.u8(static_cast<uint8_t>(m.adopted | (m.reattach << 1)));
+    out.i64(m.log_start.value);
   }
 };
 
@@ -116,6 +117,7 @@ AppendReply decode_append_reply(ByteReader& in) {
   uint8_t flags = in.u8();
   m.adopted = flags & 1;
   m.reattach = flags & 2;
+  m.log_start = Offset{in.i64()};
   return m;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Bytes of replication messages between brokers. Format version 1; layouts in wire.cc. Decoding is
+// Bytes of replication messages between brokers. Format version 2; layouts in wire.cc. Decoding is
 // bounded by the frame and refuses anything malformed.
 #include "broker/model/shard.h"
 #include "broker/replication/core/messages.h"
