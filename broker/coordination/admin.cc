@@ -53,8 +53,20 @@ void Core::admin(const AdminRequest& request, Coordinator::AdminDone done) {
       with_stream(request.merge_shards().stream(),
                   [&](Stream& s) { queue_merge(s, request.merge_shards(), pending); });
       break;
+    case AdminRequest::kReassignShard:
+      with_stream(request.reassign_shard().stream(),
+                  [&](Stream& s) { admin_reassign(s, request.reassign_shard(), pending); });
+      break;
+    case AdminRequest::kElectPreferred:
+      with_stream(request.elect_preferred().stream(),
+                  [&](Stream& s) { admin_elect_preferred(s, request.elect_preferred(), pending); });
+      break;
     case AdminRequest::kAllocateProducerIds:
       admin_producer_ids(request.allocate_producer_ids(), pending);
+      break;
+    case AdminRequest::kSetAttributes:
+      with_stream(request.set_attributes().stream(),
+                  [&](Stream& s) { admin_attributes(s, request.set_attributes(), pending); });
       break;
     case AdminRequest::REQUEST_NOT_SET:
       answer(pending, Status(Code::kUnsupported, "the coordinator does not know this request"));
@@ -95,7 +107,11 @@ void Core::admin_create(const sluice::v1::CreateStream& request, PendingAdmin pe
     if (!placed.ok()) status = Status(Code::kInvalidArgument, placed.status().message());
   }
   if (!status.ok() || request.validate_only()) return answer(pending, status);
-  StreamDeclaration declaration{request.name(), config};
+  StreamDeclaration declaration{
+      request.name(), config, {request.attributes().begin(), request.attributes().end()}};
+  ShardMap trial;
+  status = change_attributes(trial, {declaration.attributes, {}, {}});
+  if (!status.ok()) return answer(pending, status);
   store_.create_stream(declaration, [this, declaration, pending, alive = alive_](Status status) {
     if (!*alive) return;
     if (!status.ok()) return answer(pending, status);
@@ -104,6 +120,19 @@ void Core::admin_create(const sluice::v1::CreateStream& request, PendingAdmin pe
     await(pending);
     settle();
   });
+}
+
+void Core::admin_attributes(Stream& stream, const sluice::v1::SetAttributes& request,
+                            PendingAdmin pending) {
+  pending.stream_id = stream.map.stream_id();
+  AttributeChange change{{request.set().begin(), request.set().end()},
+                         {request.remove().begin(), request.remove().end()},
+                         {request.expected().begin(), request.expected().end()}};
+  Edit edit;
+  edit.what = "set attributes";
+  edit.apply = [change](ShardMap& map) { return change_attributes(map, change); };
+  edit.done = [this, pending](const Status& status) { answer(pending, status); };
+  queue(stream, std::move(edit));
 }
 
 void Core::admin_delete(const sluice::v1::DeleteStream& request, PendingAdmin pending) {
@@ -191,6 +220,13 @@ bool Core::finished(const PendingAdmin& pending, Status& status, std::vector<int
     return late;
   }
   bool done = true;
+  if (pending.kind == PendingAdmin::kElect) {
+    const Shard* shard = find_shard_by_index(stream->map, pending.parent);
+    done = !shard || (shard->has_leader() && shard->leader() == shard->replicas(0).broker() &&
+                      is_serving(*stream, *shard));
+    if (!done && late) status = Status(Code::kTimeout, "leadership has not moved yet");
+    return done || late;
+  }
   if (pending.kind == PendingAdmin::kReshard) {
     const Shard* parent = find_shard_by_index(stream->map, pending.parent);
     if (parent) shards.assign(parent->children().begin(), parent->children().end());

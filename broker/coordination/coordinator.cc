@@ -54,6 +54,21 @@ void Coordinator::set_draining(int32_t broker, bool draining) {
 DrainProgress Coordinator::drain_progress(int32_t broker) const {
   return core_->drain_progress(broker);
 }
+std::string Coordinator::stop_risk(const std::set<int32_t>& brokers) {
+  return core_->stop_risk(brokers);
+}
+std::string Coordinator::removal_risk(const std::set<int32_t>& brokers) const {
+  return core_->removal_risk(brokers);
+}
+void Coordinator::set_moves_paused(bool paused) {
+  core_->set_moves_paused(paused);
+}
+int64_t Coordinator::bytes_to_move() const {
+  return core_->bytes_to_move();
+}
+bool Coordinator::stream_waits(const std::string& stream) const {
+  return core_->stream_waits(stream);
+}
 Status Coordinator::forget_broker(int32_t broker) {
   return core_->forget_broker(broker);
 }

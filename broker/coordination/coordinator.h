@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,7 @@ struct ExpectedBroker {
 struct DrainProgress {
   int replicas_left = 0;
   int leaders_left = 0;
+  int64_t bytes_left = 0;   // to be copied, as far as brokers have told
   std::string blocked;  // why it cannot go on; empty while it does
 };
 
@@ -83,6 +85,8 @@ struct BrokerView {
   bool registered = false;    // since the coordinator started
   int replicas = 0;
   int leaders = 0;
+  int64_t bytes = 0;  // of its replicas, as last told
+  int64_t disk_bytes = 0, disk_free_bytes = 0;
 };
 
 struct MoveView {
@@ -120,6 +124,14 @@ class Coordinator : public MetadataStore::Listener {
   void set_expected_brokers(const std::vector<ExpectedBroker>& brokers);
   void set_draining(int32_t broker, bool draining);
   DrainProgress drain_progress(int32_t broker) const;
+  // Why these brokers must not stop now, all at once: some shard would lose its majority, or the
+  // in-sync copies that its writes wait for, or nobody knows. Empty: they may. A shard that cannot
+  // do without any of its copies (it has one, say) is no reason, unless another one is away too.
+  std::string stop_risk(const std::set<int32_t>& brokers);
+  // Why these brokers cannot be drained: replication, or room. Empty: they can.
+  std::string removal_risk(const std::set<int32_t>& brokers) const;
+  // No move of a replica begins while it is set, those for a drain included; what is under way ends.
+  void set_moves_paused(bool paused);
   // Drops a broker that holds nothing; kConflict while it does or is connected.
   Status forget_broker(int32_t broker);
   // The same request that a broker's client makes; `done` runs when it is finished.
@@ -132,9 +144,12 @@ class Coordinator : public MetadataStore::Listener {
   const ShardMap* map_of(const std::string& stream) const;
   // Why a stream is not as declared, or which shard of it is lost; empty when all is well.
   std::string stream_problem(const std::string& stream) const;
+  // That problem goes by itself when brokers come.
+  bool stream_waits(const std::string& stream) const;
   std::vector<BrokerView> brokers() const;
   std::vector<MoveView> moves() const;
   int planned_moves() const;  // moves that the plan still wants, those in flight not counted
+  int64_t bytes_to_move() const;  // of both, as far as brokers have told
   int sessions() const;
   // Run after anything above may have changed; must not call back synchronously.
   void set_change_callback(std::function<void()> changed);

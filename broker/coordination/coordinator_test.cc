@@ -42,6 +42,55 @@ TEST(Coordinator, RefusesWhatCannotBe) {
   EXPECT_EQ(w.map("v"), nullptr);
 }
 
+TEST(Coordinator, KeepsAttributesOfStreams) {
+  World w(3);
+  w.run(100);
+  sluice::v1::AdminRequest request;
+  auto* create = request.mutable_create_stream();
+  create->set_name("s");
+  create->mutable_config()->set_mode(sluice::v1::STREAM_MODE_ELASTIC);
+  (*create->mutable_attributes())["limits"] = "aws";
+  EXPECT_EQ(w.ask(request).code(), "OK");
+  EXPECT_EQ(w.map("s")->attributes().at("limits"), "aws");
+  sluice::v1::AdminRequest change;
+  change.mutable_set_attributes()->set_stream("s");
+  (*change.mutable_set_attributes()->mutable_set())["limits"] = "none";
+  (*change.mutable_set_attributes()->mutable_expected())["limits"] = "aws";
+  EXPECT_EQ(w.ask(change).code(), "OK");
+  EXPECT_EQ(w.ask(change).code(), "CONFLICT");
+  w.crash_coordinator();
+  w.start_coordinator();
+  ASSERT_TRUE(w.run_until([&] { return w.all_led(); }));
+  EXPECT_EQ(w.map("s")->attributes().at("limits"), "none");
+  for (const auto& [id, broker] : w.brokers) {
+    EXPECT_EQ(broker.maps.at(w.map("s")->stream_id()).attributes().at("limits"), "none");
+  }
+  change.mutable_set_attributes()->set_stream("x");
+  EXPECT_EQ(w.ask(change).code(), "NOT_FOUND");
+}
+
+// The stream's resource comes back from Kubernetes without what only the creator said.
+TEST(Coordinator, ADeclarationThatComesBackKeepsTheAttributes) {
+  World w(3);
+  w.store.declares = true;
+  w.run(100);
+  w.kill(1);
+  w.kill(2);
+  w.run(3000);
+  sluice::v1::AdminRequest request;
+  auto* create = request.mutable_create_stream();
+  create->set_name("s");
+  create->mutable_config()->set_replication(3);
+  (*create->mutable_attributes())["a"] = "1";
+  w.coordinator->admin(request, [](const auto&) {});
+  w.run(100);
+  w.coordinator->stream_declared({"s", request.create_stream().config()});
+  w.revive(1);
+  w.revive(2);
+  ASSERT_TRUE(w.run_until([&] { return w.map("s") && w.all_led(); }));
+  EXPECT_EQ(w.map("s")->attributes().at("a"), "1");
+}
+
 // A test of the real cluster created a stream in the second after the operator's death, when one
 // broker had not dialled the new one yet, and was told that two brokers are not three.
 TEST(Coordinator, CreatesAStreamWhileABrokerIsAway) {

@@ -4,7 +4,9 @@
 //   sessions.cc   brokers' sessions, pushes              elections.cc  terms and winners
 //   leadership.cc transfers: stop, drain, balance        membership.cc moves of replicas
 //   reshard.cc    split and merge                        streams.cc    create, change, delete
+//   assignment.cc wished ensembles and leaders
 //   admin.cc      requests                               drain.cc      what the operator asks
+//   safety.cc     what stopping or removing a broker costs
 // Every input changes state, marks streams dirty and ends in settle(), which looks at what each
 // dirty map says and does the next step: nothing is remembered that a restart could not find again.
 #include <deque>
@@ -37,6 +39,8 @@ struct Peer {
   bool expected = false;
   bool draining = false;
   std::string zone;  // the operator's word; empty: as the broker says
+  std::map<std::pair<std::string, int32_t>, int64_t> shard_bytes;  // as last told
+  int64_t disk_bytes = 0, disk_free_bytes = 0;
 };
 
 // Changes a map, or refuses and leaves it alone. Applied again after a conflict, so it looks at
@@ -125,12 +129,12 @@ struct Wanted {
 };
 
 struct PendingAdmin {
-  enum Kind { kCreate, kUpdate, kDelete, kReshard };
+  enum Kind { kCreate, kUpdate, kDelete, kReshard, kElect };
   Kind kind = kCreate;
   uint64_t id = 0;
   std::string stream;     // name
   std::string stream_id;  // once known
-  int32_t parent = -1;    // kReshard
+  int32_t parent = -1;    // kReshard, kElect
   StreamConfig config;    // kUpdate: as it will be
   int64_t deadline_ms = 0;
   Coordinator::AdminDone done;
@@ -159,6 +163,10 @@ class Core {
   void set_draining(int32_t broker, bool draining);
   DrainProgress drain_progress(int32_t broker) const;
   Status forget_broker(int32_t broker);
+  std::string stop_risk(const std::set<int32_t>& brokers);
+  std::string removal_risk(const std::set<int32_t>& brokers) const;
+  void set_moves_paused(bool paused);
+  int64_t bytes_to_move() const { return bytes_in_flight() + planned_bytes_; }
   // Settled by the caller.
   void admin(const sluice::v1::AdminRequest& request, Coordinator::AdminDone done);
   void settle();
@@ -167,6 +175,7 @@ class Core {
   std::vector<const ShardMap*> maps() const;
   const ShardMap* map_of(const std::string& stream) const;
   std::string stream_problem(const std::string& stream) const;
+  bool stream_waits(const std::string& stream) const;
   std::vector<BrokerView> broker_views() const;
   std::vector<MoveView> move_views() const;
   int planned_moves() const;
@@ -259,18 +268,35 @@ class Core {
   int moves_in_flight() const;
   bool calm();
 
+  // safety.cc
+  bool may_come_back(const Shard& shard) const;
+  std::string cost_of_stop(const Stream& stream, const Shard& shard,
+                           const google::protobuf::RepeatedPtrField<Replica>& ensemble,
+                           const std::set<int32_t>& brokers);
+  void take_holdings(Peer& peer, const sluice::v1::Holdings& holdings);
+  int64_t bytes_on(int32_t broker, const std::string& stream_id, int32_t shard) const;
+  ShardSizes shard_sizes() const;
+  int64_t bytes_in_flight() const;
+  int64_t learner_bytes_left(const Stream& stream, const Shard& shard) const;
+
   // reshard.cc
   void step_sealing(Stream& stream, const Shard& shard);
   void queue_split(Stream& stream, const sluice::v1::SplitShard& request, PendingAdmin pending);
   void queue_reshard(Stream& stream, std::function<Status(ShardMap&)> intend, PendingAdmin pending);
   void queue_merge(Stream& stream, const sluice::v1::MergeShards& request, PendingAdmin pending);
 
+  // assignment.cc
+  void admin_reassign(Stream& stream, const sluice::v1::ReassignShard& request,
+                      PendingAdmin pending);
+  void admin_elect_preferred(Stream& stream, const sluice::v1::ElectPreferred& request,
+                             PendingAdmin pending);
+
   // streams.cc
   void reconcile_streams();
   void reconcile_stream(const StreamDeclaration& declaration);
   bool brokers_known() const;
   StreamConfig resolve(const StreamConfig& wanted, const ShardMap* existing) const;
-  Status create_map(const std::string& name, const StreamConfig& config);
+  Status create_map(const StreamDeclaration& declaration, const StreamConfig& config);
   Status change_map(Stream& stream, const StreamConfig& config);
   void step_deletion(Stream& stream);
   void remove_map(Stream& stream);
@@ -282,6 +308,8 @@ class Core {
   void admin_delete(const sluice::v1::DeleteStream& request, PendingAdmin pending);
   void admin_update(const sluice::v1::UpdateStream& request, PendingAdmin pending);
   void admin_producer_ids(const sluice::v1::AllocateProducerIds& request, PendingAdmin pending);
+  void admin_attributes(Stream& stream, const sluice::v1::SetAttributes& request,
+                        PendingAdmin pending);
   void answer(const PendingAdmin& pending, const Status& status,
               const std::vector<int32_t>& shards = {});
   void await(PendingAdmin pending);
@@ -315,7 +343,12 @@ class Core {
   std::map<int32_t, Peer> peers_;
   std::map<std::string, Stream> streams_;  // by id
   std::map<std::string, StreamDeclaration> declared_;
-  std::map<std::string, std::string> problems_;  // by stream name
+  struct Problem {
+    std::string text;
+    bool waits = false;  // it goes by itself when brokers come
+    bool operator==(const Problem&) const = default;
+  };
+  std::map<std::string, Problem> problems_;  // by stream name
   bool streams_dirty_ = false;
   bool store_declares_ = false;  // the store keeps declarations apart from maps
   std::map<SessionId, sluice::v1::NewTerms> new_terms_;
@@ -325,6 +358,9 @@ class Core {
   std::list<PendingAdmin> pending_;
   std::map<int32_t, std::string> drain_blocked_;
   int planned_moves_ = 0;
+  int64_t planned_bytes_ = 0;
+  bool moves_paused_ = false;
+  bool evens_bytes_ = false;  // disks are being evened out: until they are even, not just better
   bool something_changed_ = false;
   std::function<void()> changed_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

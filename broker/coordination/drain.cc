@@ -43,6 +43,11 @@ DrainProgress Core::drain_progress(int32_t broker) const {
       bool holds = find_replica(shard.learners(), broker) != nullptr;
       for (const auto& replica : voters_of(shard)) holds |= replica.broker() == broker;
       progress.replicas_left += holds ? 1 : 0;
+      if (holds) {
+        progress.bytes_left += shard.learners().empty()
+                                   ? bytes_on(broker, stream.map.stream_id(), shard.index())
+                                   : learner_bytes_left(stream, shard);
+      }
       progress.leaders_left += shard.has_leader() && shard.leader() == broker ? 1 : 0;
     }
   }
@@ -50,6 +55,7 @@ DrainProgress Core::drain_progress(int32_t broker) const {
   if (blocked != drain_blocked_.end() && progress.replicas_left > 0) {
     progress.blocked = blocked->second;
   }
+  if (moves_paused_ && progress.replicas_left > 0) progress.blocked = "moves are paused";
   return progress;
 }
 
@@ -74,18 +80,18 @@ Status Core::forget_broker(int32_t broker) {
   return {};
 }
 
+bool Core::stream_waits(const std::string& stream) const {
+  auto it = problems_.find(stream);
+  return it != problems_.end() && it->second.waits;
+}
+
 std::string Core::stream_problem(const std::string& stream) const {
   auto it = problems_.find(stream);
-  if (it != problems_.end()) return it->second;
+  if (it != problems_.end()) return it->second.text;
   const Stream* found = find_stream(stream);
   if (!found) return "";
   for (const auto& shard : found->map.shards()) {
-    bool may_come_back = has_majority(shard, [&](const Replica& replica) {
-      auto peer = peers_.find(replica.broker());
-      return peer == peers_.end() || !peer->second.registered ||
-             peer->second.info.directory() == replica.directory();
-    });
-    if (!may_come_back) {
+    if (!may_come_back(shard)) {
       return "shard " + std::to_string(shard.index()) +
              " has lost a majority of its copies: their brokers came back with other directories";
     }
@@ -103,7 +109,10 @@ std::vector<BrokerView> Core::broker_views() const {
   }
   std::vector<BrokerView> out;
   for (const auto& [id, peer] : peers_) {
-    out.push_back({broker_message(peer), peer.registered, replicas[id], leaders[id]});
+    int64_t bytes = 0;
+    for (const auto& [shard, size] : peer.shard_bytes) bytes += size;
+    out.push_back({broker_message(peer), peer.registered, replicas[id], leaders[id], bytes,
+                   peer.disk_bytes, peer.disk_free_bytes});
   }
   return out;
 }

@@ -19,7 +19,7 @@ bool lists(const google::protobuf::RepeatedField<int32_t>& brokers, int32_t brok
 bool Core::leaves_leadership(int32_t broker) {
   const Peer* peer = find_peer(broker);
   const Session* session = session_of(broker);
-  return (peer && peer->draining) || (session && session->stopping);
+  return (peer && peer->draining && !moves_paused_) || (session && session->stopping);
 }
 
 bool Core::can_be_transferred(const Shard& shard, const Live& live) {

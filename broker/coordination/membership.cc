@@ -167,11 +167,19 @@ bool Core::calm() {
 void Core::plan() {
   const int before = moves_in_flight();
   const int room = options_.moves_max - before;
-  const bool balance = options_.rebalance && room > 0 && calm();
-  MovePlan plan = plan_moves(maps(), broker_infos(), balance ? room : 0);
+  const bool balance = options_.rebalance && !moves_paused_ && room > 0 && calm();
+  const ShardSizes sizes = shard_sizes();
+  MovePlan plan = plan_moves(maps(), broker_infos(), balance ? room : 0, sizes, evens_bytes_);
+  if (balance && before == 0) evens_bytes_ = plan.evens_bytes;
   drain_blocked_ = std::move(plan.blocked);
   std::erase_if(plan.moves, [&](const Move& move) { return !can_move(move); });
   planned_moves_ = static_cast<int>(plan.moves.size());
+  planned_bytes_ = 0;
+  for (const auto& move : plan.moves) {
+    auto size = sizes.find({move.stream_id, move.shard});
+    if (move.add && size != sizes.end()) planned_bytes_ += size->second;
+  }
+  if (moves_paused_) return;
   int left = room;
   for (const auto& move : plan.moves) {
     if (left-- <= 0) break;

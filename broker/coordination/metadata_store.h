@@ -5,6 +5,7 @@
 // of one map are never concurrent: the coordinator waits for the answer of the last.
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@ struct StoredMap {
 struct StreamDeclaration {
   std::string name;
   sluice::v1::StreamConfig config;
+  // Of the stream's first map; said once, by whoever creates it.
+  std::map<std::string, std::string> attributes = {};
 };
 
 struct StoreContents {

@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <tuple>
 
+#include "broker/coordination/balance.h"
+
 namespace broker::coordination {
 namespace {
 
 const BrokerInfo* find_broker(const std::vector<BrokerInfo>& brokers, int32_t id) {
+  const auto guess = static_cast<size_t>(id);  // they mostly are all there and in order
+  if (guess < brokers.size() && brokers[guess].id == id) return &brokers[guess];
   for (const auto& broker : brokers) {
     if (broker.id == id) return &broker;
   }
@@ -88,6 +92,8 @@ std::string_view to_string(MoveReason reason) {
       return "lost_directory";
     case MoveReason::kDrain:
       return "drain";
+    case MoveReason::kReassign:
+      return "reassign";
     case MoveReason::kReplication:
       return "replication";
     case MoveReason::kZones:
@@ -161,13 +167,14 @@ namespace {
 class Planner {
  public:
   Planner(const std::vector<const ShardMap*>& maps, const std::vector<BrokerInfo>& brokers)
-      : brokers_(brokers), replicas_(count_replicas(maps)), leaders_(count_leaders(maps)) {
+      : maps_(maps),
+        brokers_(brokers),
+        replicas_(count_replicas(maps)),
+        leaders_(count_leaders(maps)) {
     for (const auto* map : maps) {
       if (map->deleting()) continue;
       for (const auto& shard : map->shards()) {
-        bool changing = is_joint(shard) || !shard.learners().empty() ||
-                        shard.state() == sluice::v1::SHARD_STATE_SEALING;
-        if (!changing) free_.push_back({map, &shard, false});
+        if (!in_change(shard)) free_.push_back({map, &shard, false});
       }
     }
   }
@@ -207,6 +214,36 @@ class Planner {
     }
   }
 
+  // A wish for a broker that drains is passed over.
+  void follow_wishes() {
+    for (auto& item : free_) {
+      const auto& wanted = item.shard->wanted_brokers();
+      if (item.taken || wanted.empty() || wanted.size() != item.map->config().replication() ||
+          std::any_of(wanted.begin(), wanted.end(), [&](int32_t id) {
+            const auto* broker = find_broker(brokers_, id);
+            return !broker || broker->draining;
+          })) {
+        continue;
+      }
+      const BrokerInfo* joiner = nullptr;
+      for (auto id = wanted.rbegin(); id != wanted.rend(); ++id) {
+        if (!find_replica(item.shard->replicas(), *id)) joiner = find_broker(brokers_, *id);
+      }
+      std::optional<Replica> leaving;
+      for (const auto& replica : item.shard->replicas()) {
+        bool stays = std::find(wanted.begin(), wanted.end(), replica.broker()) != wanted.end();
+        if (!stays && !leaving) leaving = replica;
+      }
+      if (joiner && usable(*joiner)) {
+        bool full = item.shard->replicas_size() >= wanted.size();
+        take(item, replica_on(*joiner), full ? leaving : std::nullopt, MoveReason::kReassign);
+      } else if (!joiner && leaving) {
+        take(item, std::nullopt, leaving, MoveReason::kReassign);
+      }
+      item.taken = true;
+    }
+  }
+
   void fit_replication() {
     for (auto& item : free_) {
       if (item.taken) continue;
@@ -227,17 +264,29 @@ class Planner {
       if (item.taken) continue;
       if (moves_max == 0) return;
       auto members = target_of(*item.shard);
-      int zones = distinct_zones(members, brokers_);
+      if (distinct_zones(members, brokers_) == static_cast<int>(members.size())) continue;
       const auto* joiner = best_joiner(members, brokers_, replicas_, leaders_);
       if (!joiner || zone_count(members, brokers_, joiner->zone) > 0) continue;
-      if (zones == static_cast<int>(members.size())) continue;
       take(item, replica_on(*joiner), most_dispensable(*item.shard, members), MoveReason::kZones);
       --moves_max;
     }
   }
 
-  void even_out(int moves_max) {
-    while (moves_max > 0 && even_out_once()) --moves_max;
+  void even_out(int moves_max, const ShardSizes& sizes, bool evens_bytes) {
+    if (moves_max <= 0) return;
+    Balance balance(brokers_, sizes);
+    for (const auto& item : free_) {
+      balance.add(*item.map, *item.shard, !item.taken, replicas_after(item));
+    }
+    for (const auto* map : maps_) {
+      if (map->deleting()) continue;
+      for (const auto& shard : map->shards()) {
+        if (in_change(shard)) balance.add(*map, shard, false, target_of(shard));
+      }
+    }
+    balance.even_out(moves_max, evens_bytes);
+    for (auto& move : balance.first_moves()) plan_.moves.push_back(std::move(move));
+    plan_.evens_bytes = balance.evens_bytes();
   }
 
   MovePlan finish() { return std::move(plan_); }
@@ -247,13 +296,27 @@ class Planner {
     const ShardMap* map;
     const Shard* shard;
     bool taken;
+    std::optional<Replica> add = {}, remove = {};  // by the move that took it
   };
+
+  static bool in_change(const Shard& shard) {
+    return is_joint(shard) || !shard.learners().empty() ||
+           shard.state() == sluice::v1::SHARD_STATE_SEALING;
+  }
+  static std::vector<Replica> replicas_after(const Item& item) {
+    auto members = target_of(*item.shard);
+    if (item.remove) members = without(members, *item.remove);
+    if (item.add) members.push_back(*item.add);
+    return members;
+  }
 
   void take(Item& item, std::optional<Replica> add, std::optional<Replica> remove,
             MoveReason reason, bool count = true) {
     item.taken = true;
     if (count && add) ++replicas_[add->broker()];
     if (count && remove) --replicas_[remove->broker()];
+    item.add = add;
+    item.remove = remove;
     plan_.moves.push_back({item.map->stream_id(), item.shard->index(), add, remove, reason});
   }
 
@@ -272,42 +335,7 @@ class Planner {
             replicas_[replica.broker()]};
   }
 
-  bool even_out_once() {
-    std::vector<const BrokerInfo*> order;
-    for (const auto& broker : brokers_) {
-      if (usable(broker)) order.push_back(&broker);
-    }
-    std::stable_sort(order.begin(), order.end(), [&](const BrokerInfo* a, const BrokerInfo* b) {
-      return replicas_[a->id] < replicas_[b->id];
-    });
-    for (const auto* to : order) {
-      for (auto from = order.rbegin(); from != order.rend(); ++from) {
-        if (replicas_[(*from)->id] - replicas_[to->id] < 2) break;
-        if (move_one(**from, *to)) return true;
-      }
-    }
-    return false;
-  }
-
-  bool move_one(const BrokerInfo& from, const BrokerInfo& to) {
-    // Followers before leaders: moving a leader costs a second election.
-    for (bool leaders : {false, true}) {
-      for (auto& item : free_) {
-        bool leads = item.shard->has_leader() && item.shard->leader() == from.id;
-        if (item.taken || leads != leaders) continue;
-        auto members = target_of(*item.shard);
-        const auto* leaving = find_replica(item.shard->replicas(), from.id);
-        if (!leaving || find_replica(item.shard->replicas(), to.id)) continue;
-        auto after = without(members, *leaving);
-        after.push_back(replica_on(to));
-        if (distinct_zones(after, brokers_) < distinct_zones(members, brokers_)) continue;
-        take(item, replica_on(to), *leaving, MoveReason::kBalance);
-        return true;
-      }
-    }
-    return false;
-  }
-
+  const std::vector<const ShardMap*>& maps_;
   const std::vector<BrokerInfo>& brokers_;
   std::map<int32_t, int> replicas_;
   std::map<int32_t, int> leaders_;
@@ -318,13 +346,15 @@ class Planner {
 }  // namespace
 
 MovePlan plan_moves(const std::vector<const ShardMap*>& maps,
-                    const std::vector<BrokerInfo>& brokers, int balance_moves_max) {
+                    const std::vector<BrokerInfo>& brokers, int balance_moves_max,
+                    const ShardSizes& sizes, bool evens_bytes) {
   Planner planner(maps, brokers);
   planner.replace_lost();
   planner.leave_draining();
+  planner.follow_wishes();
   planner.fit_replication();
   planner.spread_zones(balance_moves_max);
-  planner.even_out(balance_moves_max);
+  planner.even_out(balance_moves_max, sizes, evens_bytes);
   return planner.finish();
 }
 
@@ -337,6 +367,12 @@ std::optional<Replica> pick_leaving(const ShardMap& map, const Shard& shard, con
     if (broker && broker->draining) return replica;
   }
   if (shard.replicas_size() < map.config().replication()) return std::nullopt;
+  const auto& wanted = shard.wanted_brokers();
+  if (std::find(wanted.begin(), wanted.end(), learner.broker()) != wanted.end()) {
+    for (const auto& replica : shard.replicas()) {
+      if (std::find(wanted.begin(), wanted.end(), replica.broker()) == wanted.end()) return replica;
+    }
+  }
   // Balance: the zone spread must not suffer, the fullest broker gives.
   auto counts = count_replicas(maps);
   std::vector<Replica> members(shard.replicas().begin(), shard.replicas().end());

@@ -21,6 +21,9 @@ struct BrokerInfo {
   bool expected_back = false;  // not alive, but part of the cluster: a pod that restarts
 };
 
+// Bytes of a shard's log by stream id and index; absent: not known, taken as nothing.
+using ShardSizes = std::map<std::pair<std::string, int32_t>, int64_t>;
+
 // Replicas per broker, those to come (next_replicas, learners) instead of those to go.
 std::map<int32_t, int> count_replicas(const std::vector<const ShardMap*>& maps);
 // Open shards led, per broker.
@@ -36,7 +39,7 @@ Result<std::vector<std::vector<Replica>>> place_shards(const std::vector<const S
                                                        const std::vector<BrokerInfo>& brokers,
                                                        int shards, int replication);
 
-enum class MoveReason { kLostDirectory, kDrain, kReplication, kZones, kBalance };
+enum class MoveReason { kLostDirectory, kDrain, kReassign, kReplication, kZones, kBalance };
 std::string_view to_string(MoveReason reason);
 
 struct Move {
@@ -49,14 +52,17 @@ struct Move {
 
 struct MovePlan {
   std::vector<Move> moves;  // most urgent first, at most one per shard
+  bool evens_bytes = false;  // disks are uneven, and moves will help
   // Per draining broker: why some replica cannot leave it.
   std::map<int32_t, std::string> blocked;
 };
-// The fewest moves towards: no replica on lost directories or draining brokers, the replication
-// that each stream asks for, and, with at most `balance_moves_max` moves for them, zones spread and
-// counts even. Shards in change are left alone.
+// The fewest moves towards: no replica on lost directories or draining brokers, the ensembles that
+// administrators asked for (which nothing below moves), the replication of each stream, and, with at most `balance_moves_max` moves for them, zones spread and
+// counts and bytes even (balance.h). Shards in change are left alone. `evens_bytes`: goes on evening
+// disks out until they are even, rather than beginning only when one is much fuller.
 MovePlan plan_moves(const std::vector<const ShardMap*>& maps,
-                    const std::vector<BrokerInfo>& brokers, int balance_moves_max);
+                    const std::vector<BrokerInfo>& brokers, int balance_moves_max,
+                    const ShardSizes& sizes = {}, bool evens_bytes = false);
 
 // Who leaves when `learner` joins this shard, decided from the map alone (so that a restarted
 // coordinator decides the same): its lost incarnation, a draining broker's, else none while the

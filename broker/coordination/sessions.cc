@@ -176,6 +176,9 @@ void Core::on_heartbeat(Session& session, const sluice::v1::Heartbeat& message) 
   if (hears != session.hears || stops) mark_all_dirty();
   session.hears = std::move(hears);
   session.stopping = message.stopping();
+  if (message.has_holdings()) {
+    if (Peer* peer = find_peer(session.broker)) take_holdings(*peer, message.holdings());
+  }
   if (session.silent) {
     session.silent = false;
     Peer* peer = find_peer(session.broker);

@@ -150,6 +150,9 @@ Status update_config(ShardMap& map, const StreamConfig& config) {
     return bad("stream '" + map.stream() + "' has " + std::to_string(map.config().partitions()) +
                " partitions; their number can only grow");
   }
+  if (config.replication() != map.config().replication()) {
+    for (Shard& shard : *map.mutable_shards()) shard.clear_wanted_brokers();
+  }
   *map.mutable_config() = config;
   return {};
 }
@@ -159,6 +162,13 @@ Status merge_config(StreamConfig& into, const StreamConfig& from,
   const auto* descriptor = StreamConfig::descriptor();
   StreamConfig result = into;
   for (const auto& name : fields) {
+    if (name == "kafka") {
+      for (const auto& [key, value] : from.kafka()) {
+        value.empty() ? (void)result.mutable_kafka()->erase(key)
+                      : (void)((*result.mutable_kafka())[key] = value);
+      }
+      continue;
+    }
     const auto* field = descriptor->FindFieldByName(name);
     if (!field) return bad("'" + name + "' is no setting of a stream");
     const auto* reflection = from.GetReflection();
@@ -169,8 +179,35 @@ Status merge_config(StreamConfig& into, const StreamConfig& from,
     } else {
       return bad("'" + name + "' cannot be changed");
     }
+    auto& defaulted = *result.mutable_defaulted();
+    defaulted.erase(std::remove(defaulted.begin(), defaulted.end(), name), defaulted.end());
   }
   into = result;
+  return {};
+}
+
+Status change_attributes(ShardMap& map, const AttributeChange& change) {
+  auto attributes = map.attributes();
+  for (const auto& [name, value] : change.expected) {
+    auto it = attributes.find(name);
+    bool same = it == attributes.end() ? value.empty() : !value.empty() && it->second == value;
+    if (!same) return Status(Code::kConflict, "attribute '" + name + "' is not as expected");
+  }
+  for (const auto& name : change.remove) attributes.erase(name);
+  for (const auto& [name, value] : change.set) {
+    if (name.empty() || name.size() > kAttributeNameMax) {
+      return bad("an attribute's name has 1 to " + std::to_string(kAttributeNameMax) + " bytes");
+    }
+    attributes[name] = value;
+  }
+  size_t bytes = 0;
+  for (const auto& [name, value] : attributes) bytes += name.size() + value.size();
+  if (bytes > kAttributesBytesMax) {
+    return Status(Code::kTooLarge, "the attributes of stream '" + map.stream() + "' would take " +
+                                       std::to_string(bytes) + " bytes; " +
+                                       std::to_string(kAttributesBytesMax) + " are allowed");
+  }
+  *map.mutable_attributes() = std::move(attributes);
   return {};
 }
 

@@ -4,6 +4,7 @@
 // checks it against the version before and writes it by compare-and-swap.
 // Every transition checks first and leaves the map untouched when it refuses. Pure; any thread.
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,7 +22,8 @@ using sluice::v1::Shard;
 using sluice::v1::ShardMap;
 using sluice::v1::StreamConfig;
 
-inline constexpr int32_t kShardsMax = 10000;  // open shards of one stream
+// Open shards of one stream: its map is one object of Kubernetes, which takes 1.5 MB at most.
+inline constexpr int32_t kShardsMax = 2000;
 
 // ---- looking ----
 Shard* find_shard_by_index(ShardMap& map, int32_t index);
@@ -76,6 +78,17 @@ Status update_config(ShardMap& map, const StreamConfig& config);
 Status merge_config(StreamConfig& into, const StreamConfig& from,
                     const std::vector<std::string>& fields);
 
+// What the front doors keep with a stream. One change is made whole or not at all.
+struct AttributeChange {
+  std::map<std::string, std::string> set;
+  std::vector<std::string> remove;
+  std::map<std::string, std::string> expected;  // must be so now; empty: must be absent
+};
+// kConflict when something is not as expected, kTooLarge beyond kAttributesBytesMax.
+Status change_attributes(ShardMap& map, const AttributeChange& change);
+inline constexpr size_t kAttributesBytesMax = 256 << 10;  // of one stream: the map is one object
+inline constexpr size_t kAttributeNameMax = 512;
+
 // ---- terms and leaders ----
 // Reserves the next term: `from` is the term that the caller saw, `to` the new one (> from).
 Status raise_term(ShardMap& map, int32_t index, int32_t from, int32_t to);
@@ -91,6 +104,13 @@ Status begin_joint(ShardMap& map, int32_t index, int32_t from_term,
                    const std::optional<Replica>& add, const std::optional<Replica>& remove);
 // The new ensemble alone, in the same term, whose leader has reported a commit.
 Status finish_joint(ShardMap& map, int32_t index, int32_t term);
+
+// ---- an administrator's ensemble ----
+// Which brokers are to be the shard's ensemble, the preferred leader first; as many as it has
+// copies. None: whatever the cluster decides. Members that are there already take that order.
+Status want_brokers(ShardMap& map, int32_t index, const std::vector<int32_t>& brokers);
+// Replicas are still to be moved until the ensemble is the wanted one.
+bool is_reassigning(const Shard& shard);
 
 // ---- split and merge ----
 // Intent on the parent: its leader seals it.

@@ -1,5 +1,6 @@
 // Membership transitions: learner -> old and new ensemble together -> new ensemble.
 #include <algorithm>
+#include <set>
 
 #include "broker/coordination/shard_map.h"
 
@@ -16,7 +17,49 @@ void erase_replica(Replicas& replicas, const Replica& gone) {
   }
 }
 
+bool wants(const Shard& shard, int32_t broker) {
+  const auto& wanted = shard.wanted_brokers();
+  return std::find(wanted.begin(), wanted.end(), broker) != wanted.end();
+}
+
+// The order in which clients see them: the first is the preferred leader.
+void order_as_wanted(Shard& shard) {
+  const auto& wanted = shard.wanted_brokers();
+  auto rank = [&](const Replica& replica) {
+    return std::find(wanted.begin(), wanted.end(), replica.broker()) - wanted.begin();
+  };
+  auto& replicas = *shard.mutable_replicas();
+  std::stable_sort(replicas.begin(), replicas.end(),
+                   [&](const Replica& a, const Replica& b) { return rank(a) < rank(b); });
+}
+
 }  // namespace
+
+Status want_brokers(ShardMap& map, int32_t index, const std::vector<int32_t>& brokers) {
+  Shard* shard = find_shard_by_index(map, index);
+  if (!shard) return Status(Code::kNotFound, "no shard " + std::to_string(index));
+  const int copies = map.config().replication();
+  if (!brokers.empty() && static_cast<int>(brokers.size()) != copies) {
+    return Status(Code::kInvalidArgument,
+                  "stream '" + map.stream() + "' keeps " + std::to_string(copies) +
+                      " copies of each shard, not " + std::to_string(brokers.size()));
+  }
+  if (std::set<int32_t>(brokers.begin(), brokers.end()).size() != brokers.size()) {
+    return Status(Code::kInvalidArgument, "a broker is named twice");
+  }
+  shard->clear_wanted_brokers();
+  for (int32_t broker : brokers) shard->add_wanted_brokers(broker);
+  order_as_wanted(*shard);
+  return {};
+}
+
+bool is_reassigning(const Shard& shard) {
+  if (shard.wanted_brokers().empty()) return false;
+  const auto& replicas = shard.replicas();
+  return is_joint(shard) || replicas.size() != shard.wanted_brokers_size() ||
+         std::any_of(replicas.begin(), replicas.end(),
+                     [&](const Replica& r) { return !wants(shard, r.broker()); });
+}
 
 Status add_learner(ShardMap& map, int32_t index, const Replica& learner) {
   Shard* shard = find_shard_by_index(map, index);
@@ -69,6 +112,7 @@ Status finish_joint(ShardMap& map, int32_t index, int32_t term) {
   }
   *shard->mutable_replicas() = shard->next_replicas();
   shard->clear_next_replicas();
+  order_as_wanted(*shard);
   return {};
 }
 

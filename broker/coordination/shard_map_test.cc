@@ -239,9 +239,27 @@ TEST(ShardMap, PartitionsGrowAndSettingsChange) {
   EXPECT_FALSE(merge_config(into, from, {"mode"}).ok());
 }
 
+TEST(ShardMap, AttributesChangeTogetherOrNotAtAll) {
+  ShardMap map = make(STREAM_MODE_ELASTIC, 1);
+  ASSERT_TRUE(change_attributes(map, {{{"a", "1"}, {"b", ""}}, {}, {{"a", ""}}}).ok());
+  EXPECT_EQ(map.attributes_size(), 2);
+  EXPECT_EQ(change_attributes(map, {{{"a", "2"}}, {}, {{"a", ""}}}).code(), Code::kConflict);
+  EXPECT_EQ(change_attributes(map, {{{"a", "2"}}, {"b"}, {{"a", "0"}}}).code(), Code::kConflict);
+  EXPECT_EQ(map.attributes().at("a"), "1");
+  EXPECT_TRUE(map.attributes().contains("b"));
+  ASSERT_TRUE(change_attributes(map, {{{"a", "2"}}, {"b", "none"}, {{"a", "1"}}}).ok());
+  EXPECT_EQ(map.attributes().at("a"), "2");
+  EXPECT_FALSE(map.attributes().contains("b"));
+  const std::string big(kAttributesBytesMax, 'x');
+  EXPECT_EQ(change_attributes(map, {{{"c", big}}, {}, {}}).code(), Code::kTooLarge);
+  EXPECT_EQ(change_attributes(map, {{{"", "x"}}, {}, {}}).code(), Code::kInvalidArgument);
+  EXPECT_EQ(map.attributes_size(), 1);
+}
+
 TEST(ShardMap, JsonRoundTrip) {
   ShardMap map = make(STREAM_MODE_ELASTIC, 2);
   map.mutable_shards(0)->set_leader(0);
+  (*map.mutable_attributes())["kinesis.tag/a b"] = "\"c\"";
   auto json = shard_map_to_json(map);
   ASSERT_TRUE(json.ok());
   EXPECT_NE(json->find("\"hashRange\""), std::string::npos);

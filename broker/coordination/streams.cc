@@ -14,7 +14,11 @@ constexpr int64_t kDropMsMax = 10'000;  // brokers that are not drop them when t
 }  // namespace
 
 void Core::stream_declared(const StreamDeclaration& declaration) {
-  declared_[declaration.name] = declaration;
+  // A resource that a client had created comes back without the attributes that it was to get.
+  StreamDeclaration& entry = declared_[declaration.name];
+  auto attributes = std::move(entry.attributes);
+  entry = declaration;
+  if (entry.attributes.empty()) entry.attributes = std::move(attributes);
   streams_dirty_ = true;
   settle();
 }
@@ -50,10 +54,22 @@ StreamConfig Core::resolve(const StreamConfig& wanted, const ShardMap* existing)
     int wished = defaults_.replication > 0 ? defaults_.replication : std::clamp(brokers, 1, 3);
     out.set_replication(now ? now->replication() : wished);
   }
-  if (out.min_insync() == 0) out.set_min_insync(std::min(defaults_.min_insync, out.replication()));
-  if (out.retention_ms() == 0) out.set_retention_ms(defaults_.retention_ms);
-  if (out.retention_bytes() == 0) out.set_retention_bytes(-1);
-  if (out.record_bytes_max() == 0) out.set_record_bytes_max(defaults_.record_bytes_max);
+  // What nobody has set follows the defaults, and says so.
+  out.clear_defaulted();
+  auto unset = [&](const char* field, bool is_zero) {
+    const auto& names = wanted.defaulted();
+    if (!is_zero && std::find(names.begin(), names.end(), field) == names.end()) return false;
+    out.add_defaulted(field);
+    return true;
+  };
+  if (unset("min_insync", out.min_insync() == 0)) {
+    out.set_min_insync(std::min(defaults_.min_insync, out.replication()));
+  }
+  if (unset("retention_ms", out.retention_ms() == 0)) out.set_retention_ms(defaults_.retention_ms);
+  if (unset("retention_bytes", out.retention_bytes() == 0)) out.set_retention_bytes(-1);
+  if (unset("record_bytes_max", out.record_bytes_max() == 0)) {
+    out.set_record_bytes_max(defaults_.record_bytes_max);
+  }
   if (elastic) {
     if (out.shards_min() == 0) out.set_shards_min(1);
     if (out.shards_max() == 0) {
@@ -74,37 +90,42 @@ void Core::reconcile_streams() {
 
 void Core::reconcile_stream(const StreamDeclaration& declaration) {
   const std::string& name = declaration.name;
-  auto set_problem = [&](const std::string& problem) {
+  auto set_problem = [&](const std::string& text, bool waits = false) {
+    const Problem problem{text, waits && !text.empty()};
     auto it = problems_.find(name);
-    if ((it == problems_.end() ? "" : it->second) == problem) return;
-    if (problem.empty()) {
+    if ((it == problems_.end() ? Problem() : it->second) == problem) return;
+    if (text.empty()) {
       problems_.erase(it);
     } else {
       problems_[name] = problem;
     }
     something_changed_ = true;
   };
+  auto set_outcome = [&](const Status& status) {
+    set_problem(status.message(), status.code() == Code::kUnavailable);
+  };
   Stream* stream = find_stream(name);
   if (!stream) {
     for (const auto& [id, other] : streams_) {
       if (other.name != name) continue;
-      if (other.stored()) set_problem("the stream that had this name is still being deleted");
+      if (other.stored()) set_problem("the stream that had this name is still being deleted", true);
       return;  // or our creation is under way
     }
     if (declaration.config.replication() == 0 && !brokers_known()) {
-      return set_problem("waiting for brokers, whose number decides the replication");
+      return set_problem("waiting for brokers, whose number decides the replication", true);
     }
-    return set_problem(create_map(name, resolve(declaration.config, nullptr)).message());
+    return set_outcome(create_map(declaration, resolve(declaration.config, nullptr)));
   }
   StreamConfig config = resolve(declaration.config, &stream->map);
   if (google::protobuf::util::MessageDifferencer::Equals(config, stream->map.config())) {
     return set_problem("");
   }
   if (stream->writing || !stream->queued.empty()) return;
-  set_problem(change_map(*stream, config).message());
+  set_outcome(change_map(*stream, config));
 }
 
-Status Core::create_map(const std::string& name, const StreamConfig& config) {
+Status Core::create_map(const StreamDeclaration& declaration, const StreamConfig& config) {
+  const std::string& name = declaration.name;
   RETURN_IF_ERROR(check_stream_name(name));
   RETURN_IF_ERROR(check_config(config));
   ASSIGN_OR_RETURN(auto ensembles,
@@ -113,6 +134,7 @@ Status Core::create_map(const std::string& name, const StreamConfig& config) {
   const std::string id = Uuid::from_random(high, random_.next()).to_string();
   ASSIGN_OR_RETURN(ShardMap map,
                    make_map({id, name, options_.cluster, config, clock_.wall_ms()}, ensembles));
+  RETURN_IF_ERROR(change_attributes(map, {declaration.attributes, {}, {}}));
   Stream& stream = streams_[id];
   stream.name = name;
   disturbed();

@@ -55,10 +55,13 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
 TEST(Stream, DefaultsAndRetention) {
   auto stream = read_stream(stream_json({{"cluster", "c"}, {"mode", "Elastic"},
                                          {"retention", {{"hours", 2}}},
+                                         {"kafkaConfigs", {{{"name", "segment.ms"}, {"value", "9"}}}},
                                          {"autoscaling", {{"maxShards", 4}}}}));
   ASSERT_TRUE(stream.ok()) << stream.status().to_string();
   EXPECT_EQ(stream->spec.name, "orders");
   EXPECT_EQ(stream->spec.retention.ms, 7'200'000);
+  EXPECT_EQ(stream->spec.retention.bytes, 0);
+  EXPECT_EQ(stream->spec.kafka_configs.at("segment.ms"), "9");
   EXPECT_EQ(stream->spec.autoscaling->min_shards, 1);
   EXPECT_EQ(stream->spec.autoscaling->max_shards, 4);
   StreamClusterSpec cluster;

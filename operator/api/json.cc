@@ -232,6 +232,11 @@ void read_spec(const Fields& spec, StreamSpec& out) {
   retention.read("ms", out.retention.ms);
   retention.read("bytes", out.retention.bytes);
   spec.read("maxRecordBytes", out.max_record_bytes);
+  spec.each_object("kafkaConfigs", [&](const Fields& setting) {
+    std::string name;
+    setting.read("name", name);
+    setting.read("value", out.kafka_configs[name]);
+  });
   if (spec.has("autoscaling")) {
     Fields fields = spec.child("autoscaling");
     auto& scaling = out.autoscaling.emplace();
@@ -374,13 +379,17 @@ Json spec_to_json(const StreamSpec& spec, const std::string& metadata_name) {
   const bool elastic = spec.mode == StreamMode::kElastic;
   Json out = {{"cluster", spec.cluster},
               {"mode", elastic ? "Elastic" : "Partitioned"},
-              {"retention", {{"ms", spec.retention.ms}, {"bytes", spec.retention.bytes}}},
               {"deletionPolicy", word(spec.deletion_policy)}};
+  if (spec.retention.ms != 0) out["retention"]["ms"] = spec.retention.ms;
+  if (spec.retention.bytes != 0) out["retention"]["bytes"] = spec.retention.bytes;
   if (spec.name != metadata_name) out["name"] = spec.name;
   if (!elastic) out["partitions"] = spec.partitions;
   put(out, "replication", spec.replication);
   put(out, "minInsync", spec.min_insync);
   put(out, "maxRecordBytes", spec.max_record_bytes);
+  for (const auto& [name, value] : spec.kafka_configs) {
+    out["kafkaConfigs"].push_back({{"name", name}, {"value", value}});
+  }
   if (spec.autoscaling) {
     const auto& scaling = *spec.autoscaling;
     out["autoscaling"] = {

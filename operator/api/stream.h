@@ -14,10 +14,11 @@ struct StreamSpec {
   std::optional<int32_t> replication;
   std::optional<int32_t> min_insync;
   struct Retention {
-    int64_t ms = 7LL * 24 * 3600 * 1000;  // -1: for ever
-    int64_t bytes = -1;                   // of each shard; -1: no limit
+    int64_t ms = 0;     // 0: 7 days; -1: for ever
+    int64_t bytes = 0;  // of each shard; 0 and -1: no limit
   } retention;
   std::optional<int64_t> max_record_bytes;
+  std::map<std::string, std::string> kafka_configs;  // by Kafka's names; for its clients only
   struct Autoscaling {
     int32_t min_shards = 1;
     int32_t max_shards = 8;

@@ -1,5 +1,7 @@
 #include "operator/metadata/stream_objects.h"
 
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "broker/base/crc32c.h"
@@ -40,6 +42,7 @@ StreamDeclaration declaration_of(const api::Stream& stream) {
   config.set_retention_ms(spec.retention.ms);
   config.set_retention_bytes(spec.retention.bytes);
   config.set_record_bytes_max(static_cast<int32_t>(spec.max_record_bytes.value_or(0)));
+  for (const auto& [name, value] : spec.kafka_configs) (*config.mutable_kafka())[name] = value;
   if (elastic) {
     auto scaling = spec.autoscaling.value_or(api::StreamSpec::Autoscaling{});
     config.set_partitions(scaling.min_shards);
@@ -71,18 +74,40 @@ std::string resource_name_for(const std::string& cluster, const std::string& str
   return (name.empty() ? "stream" : name) + "-" + hash;
 }
 
+namespace {
+// A field that nobody has set stays out of the resource: null takes it out of an existing one.
+template <class T>
+Json or_absent(const v1::StreamConfig& config, std::string_view field, T value) {
+  const auto& names = config.defaulted();
+  bool absent = value == T{} || std::find(names.begin(), names.end(), field) != names.end();
+  return absent ? Json(nullptr) : Json(value);
+}
+
+void drop_nulls(Json& object) {
+  for (auto it = object.begin(); it != object.end();) {
+    if (it->is_object()) drop_nulls(*it);
+    it = it->is_null() || (it->is_object() && it->empty()) ? object.erase(it) : std::next(it);
+  }
+}
+}  // namespace
+
 Json spec_patch(const StreamDeclaration& declaration) {
   const auto& config = declaration.config;
   Json spec = Json::object();
   bool elastic = config.mode() == v1::STREAM_MODE_ELASTIC;
   if (!elastic && config.partitions() > 0) spec["partitions"] = config.partitions();
-  if (config.min_insync() > 0) spec["minInsync"] = config.min_insync();
-  if (config.record_bytes_max() > 0) spec["maxRecordBytes"] = config.record_bytes_max();
-  if (config.retention_ms() != 0) {
-    spec["retention"]["ms"] = config.retention_ms();
-    spec["retention"]["hours"] = nullptr;  // one or the other
+  spec["minInsync"] = or_absent(config, "min_insync", config.min_insync());
+  spec["maxRecordBytes"] = or_absent(config, "record_bytes_max", config.record_bytes_max());
+  spec["retention"]["ms"] = or_absent(config, "retention_ms", config.retention_ms());
+  spec["retention"]["hours"] = nullptr;  // one or the other
+  spec["retention"]["bytes"] = or_absent(config, "retention_bytes", config.retention_bytes());
+  // A list, because it is replaced as a whole: a setting that is gone is gone.
+  spec["kafkaConfigs"] = nullptr;
+  std::map<std::string, std::string> kafka(config.kafka().begin(), config.kafka().end());
+  for (const auto& [name, value] : kafka) {
+    if (spec["kafkaConfigs"].is_null()) spec["kafkaConfigs"] = Json::array();
+    spec["kafkaConfigs"].push_back({{"name", name}, {"value", value}});
   }
-  if (config.retention_bytes() != 0) spec["retention"]["bytes"] = config.retention_bytes();
   if (elastic && config.shards_min() > 0) spec["autoscaling"]["minShards"] = config.shards_min();
   if (elastic && config.shards_max() > 0) spec["autoscaling"]["maxShards"] = config.shards_max();
   return spec;
@@ -92,7 +117,7 @@ Json stream_object(const StreamDeclaration& declaration, const std::string& ns,
                    const std::string& cluster, const std::string& resource_name) {
   const auto& config = declaration.config;
   Json spec = spec_patch(declaration);
-  if (spec.contains("retention")) spec["retention"].erase("hours");
+  drop_nulls(spec);
   spec["cluster"] = cluster;
   if (resource_name != declaration.name) spec["name"] = declaration.name;
   bool elastic = config.mode() == v1::STREAM_MODE_ELASTIC;

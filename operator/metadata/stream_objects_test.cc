@@ -49,6 +49,24 @@ TEST(StreamObjects, AClientsStreamBecomesAResource) {
   EXPECT_EQ(object["spec"]["name"], "My.Topic");
   EXPECT_EQ(object["spec"]["partitions"], 4);
   EXPECT_EQ(object["spec"]["retention"], (kube::Json{{"ms", 1000}}));
+  EXPECT_FALSE(object["spec"].contains("minInsync"));
+  EXPECT_FALSE(object["spec"].contains("kafkaConfigs"));
+}
+
+// What follows the cluster's defaults is taken out of the resource, not frozen in it.
+TEST(StreamObjects, ASettingThatIsTakenBackLeavesTheResource) {
+  broker::coordination::StreamDeclaration declaration;
+  declaration.config.set_mode(v1::STREAM_MODE_PARTITIONED);
+  declaration.config.set_retention_ms(1000);
+  declaration.config.set_record_bytes_max(2048);
+  declaration.config.add_defaulted("retention_ms");
+  auto patch = spec_patch(declaration);
+  EXPECT_TRUE(patch["retention"]["ms"].is_null());
+  EXPECT_EQ(patch["maxRecordBytes"], 2048);
+  EXPECT_TRUE(patch["kafkaConfigs"].is_null());
+  (*declaration.config.mutable_kafka())["segment.bytes"] = "1048576";
+  EXPECT_EQ(spec_patch(declaration)["kafkaConfigs"],
+            (kube::Json{{{"name", "segment.bytes"}, {"value", "1048576"}}}));
 }
 
 }  // namespace

@@ -62,6 +62,7 @@ struct WorldBroker {
   std::vector<sluice::v1::CoordinatorMessage> inbox;
   std::vector<sluice::v1::AdminResponse> answers;
   std::string refused;
+  std::optional<sluice::v1::Holdings> holdings;  // told with every heartbeat
   int new_terms_messages = 0, full_updates = 0;
 };
 
@@ -298,6 +299,7 @@ class World : public Outbox {
     sluice::v1::BrokerMessage message;
     auto* beat = message.mutable_heartbeat();
     beat->set_stopping(broker.stopping);
+    if (broker.holdings) *beat->mutable_holdings() = *broker.holdings;
     for (const auto& [id, other] : brokers) {
       if (id != broker.id && linked(broker.id, id)) beat->add_hears(id);
     }
