@@ -207,6 +207,13 @@ void Broker::Parts::connect_coordinator() {
     partitions->on_welcomed();
   };
   handlers.peers_heard = [this] { return links->heard(); };
+  handlers.holdings = [this] {
+    cluster::v1::Holdings holdings;
+    partitions->add_holdings(holdings);
+    holdings.set_disk_bytes(static_cast<int64_t>(store->disk_bytes()));
+    holdings.set_disk_free_bytes(static_cast<int64_t>(fs.free_bytes(config.data).value_or(0)));
+    return holdings;
+  };
   handlers.stop_allowed = [this] { stop_doors(); };
   if (config.dev) {
     dev_coordinator = std::make_unique<DevCoordinator>(clock, executor, fs, *background_io, random,

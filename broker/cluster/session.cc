@@ -43,6 +43,7 @@ void Session::on_message(const v1::CoordinatorMessage& message) {
   switch (message.message_case()) {
     case M::kWelcome:
       welcomed_ = true;
+      holdings_told_ms_ = clock_.mono_ms() - kHoldingsMs;
       if (message.welcome().heartbeat_ms() > 0) heartbeat_ms_ = message.welcome().heartbeat_ms();
       log_info("session", "registered", {{"cluster_id", message.welcome().cluster_id()}});
       send_heartbeat();
@@ -83,6 +84,10 @@ void Session::send_heartbeat() {
   auto* heartbeat = message.mutable_heartbeat();
   for (BrokerId peer : handlers_.peers_heard()) heartbeat->add_hears(peer.value);
   heartbeat->set_stopping(stopping_);
+  if (handlers_.holdings && clock_.mono_ms() - holdings_told_ms_ >= kHoldingsMs) {
+    holdings_told_ms_ = clock_.mono_ms();
+    *heartbeat->mutable_holdings() = handlers_.holdings();
+  }
   link_->send(message);
 }
 

@@ -32,6 +32,8 @@ struct SessionHandlers {
   // A (re)connection was welcomed: everything a coordinator must know is to be reported again.
   std::function<void()> welcomed;
   std::function<std::vector<BrokerId>()> peers_heard;
+  // What this broker keeps; told with a heartbeat every kHoldingsMs. May be absent.
+  std::function<v1::Holdings()> holdings;
   std::function<void()> stop_allowed;
 };
 
@@ -75,6 +77,8 @@ class Session {
   SessionHandlers handlers_;
   bool connected_ = false, welcomed_ = false, stopping_ = false, flush_scheduled_ = false;
   int32_t heartbeat_ms_ = 200;
+  static constexpr int64_t kHoldingsMs = 2000;
+  int64_t holdings_told_ms_ = -kHoldingsMs;
   v1::LeaderReports reports_;
   v1::NewTermResults results_;
   uint64_t next_admin_id_ = 1;

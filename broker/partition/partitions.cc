@@ -50,6 +50,15 @@ void Partitions::for_each(const std::function<void(Partition&)>& visit) {
   for (auto& [id, partition] : partitions_) visit(*partition);
 }
 
+void Partitions::add_holdings(cluster::v1::Holdings& holdings) const {
+  for (const auto& [id, partition] : partitions_) {
+    auto* shard = holdings.add_shards();
+    shard->mutable_shard()->set_stream_id(id.stream.to_string());
+    shard->mutable_shard()->set_index(id.index);
+    shard->set_bytes(static_cast<int64_t>(partition->bytes()));
+  }
+}
+
 size_t Partitions::leader_count() const {
   size_t count = 0;
   for (const auto& [id, partition] : partitions_) count += partition->is_leader();

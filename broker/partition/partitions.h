@@ -42,6 +42,8 @@ class Partitions : private Surroundings {
   void for_each(const std::function<void(Partition&)>& visit);
   size_t count() const { return partitions_.size(); }
   size_t leader_count() const;
+  // The bytes of every shard that is here, for the coordinator.
+  void add_holdings(cluster::v1::Holdings& holdings) const;
 
   // From the session's handlers.
   void on_new_terms(const cluster::v1::NewTerms& terms);
