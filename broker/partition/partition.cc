@@ -140,6 +140,7 @@ Partition::Partition(Surroundings& around, storage::ShardLog& log,
   replica_ = std::make_unique<replication::Replica>(
       around_.self(), *host_, options,
       replication::ReplicaState{recovered.term, recovered.adopted_term}, log_.log_start());
+  follow_limits();
   rebuild_producers();
   if (log_.quarantined().ok() && log_.log_end() > log_.log_start()) {
     auto last = log_.read(log_.log_end() - 1, 1, log_.log_end());
@@ -201,12 +202,55 @@ void Partition::save_producers() {
 void Partition::append(Buffer bytes, Acks acks, AppendDone done) {
   auto header = parse_batch_header(bytes.view());
   Status status = header.ok() ? check_append(*header) : header.status();
+  if (status.ok() && limits_ &&
+      !limits_->admit(around_.mono_ms(), header->record_count, header->size)) {
+    status = throttled(header->record_count, header->size);
+  }
   if (!status.ok()) {
     done(status);
     return;
   }
   append_checked(std::move(bytes), *header, acks, std::move(done));
   settle();
+}
+
+void Partition::append_within_limits(Buffer bytes, Acks acks, AppendDone done) {
+  auto header = parse_batch_header(bytes.view());
+  Status status = header.ok() ? check_append(*header) : header.status();
+  if (!status.ok()) return done(status);
+  if (limits_) {
+    auto admitted = admit_records(*limits_, around_.mono_ms(), std::move(bytes));
+    if (!admitted.ok()) return done(admitted.status());
+    if (admitted->refused > 0) status = throttled(admitted->refused, admitted->refused_bytes);
+    if (admitted->records == 0) return done(status);
+    bytes = std::move(admitted->batch);
+    header = parse_batch_header(bytes.view());
+    CHECK(header.ok());
+  }
+  const int32_t records = header->record_count;
+  append_checked(std::move(bytes), *header, acks,
+                 [records, done = std::move(done)](Result<Appended> appended) {
+                   if (appended.ok()) appended->records = records;
+                   done(std::move(appended));
+                 });
+  settle();
+}
+
+Status Partition::throttled(int64_t records, int64_t bytes) {
+  load().throttled(records, bytes);
+  return Status(Code::kResourceExhausted, "the shard's limits are reached");
+}
+
+// A change of the limits begins a new count.
+void Partition::follow_limits() {
+  const auto& attributes = stream_->map.attributes();
+  auto it = attributes.find(kLimitsAttribute);
+  std::string word = it == attributes.end() ? "" : it->second;
+  if (word == limits_word_) return;
+  limits_word_ = word;
+  limits_.reset();
+  auto limits = parse_limits(word);
+  if (limits.ok() && limits->has_value()) limits_.emplace(**limits);
 }
 
 Status Partition::check_append(const BatchHeader& header) const {
@@ -391,6 +435,18 @@ Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica)
   return fetched;
 }
 
+Result<Fetched> Partition::read_within_limits(Offset from, int64_t records_max, size_t bytes_max) {
+  if (is_leader() && limits_ && !limits_->admit_read(around_.mono_ms())) {
+    return Status(Code::kResourceExhausted, "the shard's limits are reached");
+  }
+  ASSIGN_OR_RETURN(Fetched fetched, read(from, bytes_max));
+  if (!limits_) return fetched;
+  ASSIGN_OR_RETURN(Cut cut, cut_records(fetched.batches, from, records_max,
+                                        static_cast<int64_t>(bytes_max)));
+  limits_->note_read(around_.mono_ms(), cut.bytes);
+  return fetched;
+}
+
 // Made at first use: a follower that nobody reads from has no series.
 ShardMetrics& Partition::load() {
   if (!load_) {
@@ -460,6 +516,7 @@ Result<std::optional<BatchHeader>> Partition::find_max_timestamp() {
 void Partition::on_metadata(cluster::StreamPtr stream) {
   bool was_open = shard().state() == cluster::v1::SHARD_STATE_OPEN;
   stream_ = std::move(stream);
+  follow_limits();
   if (was_open && shard().state() != cluster::v1::SHARD_STATE_OPEN) changed_.role = true;
   replica_->on_assignment(to_assignment(shard(), stream_->map.config().min_insync()),
                           around_.mono_ms());

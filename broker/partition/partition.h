@@ -10,6 +10,7 @@
 
 #include "broker/cluster/metadata.h"
 #include "broker/partition/producers.h"
+#include "broker/partition/shard_limits.h"
 #include "broker/partition/shard_metrics.h"
 #include "broker/proto/coordination.pb.h"
 #include "broker/replication/core/replica.h"
@@ -28,6 +29,8 @@ struct Appended {
   Offset log_start;
   // The broker's time when the stream stamps records with it, else -1.
   int64_t log_append_time_ms = -1;
+  // append_within_limits: how many of the batch's records were taken; -1: all.
+  int32_t records = -1;
 };
 using AppendDone = std::function<void(Result<Appended>)>;
 
@@ -78,6 +81,9 @@ class Partition {
   // kNoSpace, kTooLarge, kResourceExhausted. There is no time limit here: that is the caller's, and
   // the append may still happen after it.
   void append(Buffer batch, Acks acks, AppendDone done);
+  // Takes the first records that the shard's limits admit; Appended::records says how many. For
+  // batches without producer ids. kResourceExhausted when it is none.
+  void append_within_limits(Buffer batch, Acks acks, AppendDone done);
 
   // Committed batches from the one that holds `from`; empty when `from` is the high watermark.
   // kNotLeader on a follower unless `any_replica`; kUnavailable on a new leader beyond what it knows
@@ -88,6 +94,9 @@ class Partition {
   // kNotLeader, kUnavailable (retriable), kOutOfRange, kNoSpace; kTimeout when leadership moves
   // before it is certain. There is no time limit here: without a majority it waits.
   void delete_records(Offset before, std::function<void(Result<Offset>)> done);
+  // The same, counted by the shard's limits as a read of at most `records_max` records and
+  // `bytes_max` bytes, which cut_records() finds. kResourceExhausted beyond the limits.
+  Result<Fetched> read_within_limits(Offset from, int64_t records_max, size_t bytes_max);
   // Runs `wake` once, when the high watermark passes `offset`, or leadership or the shard's state
   // changes. cancel_wait() forgets it (also after it ran).
   using WaitId = uint64_t;
@@ -100,6 +109,7 @@ class Partition {
   Offset log_start() const { return log_.log_start(); }
   Offset log_end() const { return log_.log_end(); }
   Offset high_watermark() const { return replica_->high_watermark(); }
+  const Producers& producers() const { return producers_; }
   uint64_t bytes() const { return log_.bytes(); }
   // Ok when high_watermark() may be answered as "latest".
   Status may_read_latest() const { return replica_->may_read_latest(); }
@@ -151,6 +161,8 @@ class Partition {
   void settle();
   void note_batch(const Batch& batch);
   ShardMetrics& load();
+  void follow_limits();
+  Status throttled(int64_t records, int64_t bytes);
 
   Surroundings& around_;
   storage::ShardLog& log_;
@@ -165,6 +177,8 @@ class Partition {
   std::map<WaitId, Offset> read_waits_;
   WaitId next_wait_ = 1;
   std::unique_ptr<ShardMetrics> load_;
+  std::string limits_word_;
+  std::optional<ShardLimits> limits_;
   std::optional<Offset> seal_end_;  // one past the seal in this log, committed or not
   uint64_t bytes_since_snapshot_ = 0;
   std::optional<replication::LeaderView> view_;

@@ -69,6 +69,13 @@ void Producers::expire(int64_t timestamp_ms) {
                 [&](const auto& entry) { return entry.second.last_timestamp_ms < timestamp_ms; });
 }
 
+void Producers::for_each(const std::function<void(const View&)>& visit) const {
+  for (const auto& [id, producer] : producers_) {
+    int32_t last = producer.batches.empty() ? -1 : producer.batches.back().last_sequence;
+    visit({id, producer.epoch, last, producer.last_timestamp_ms});
+  }
+}
+
 std::string Producers::encode() const {
   std::string blob;
   ByteWriter out(blob);

@@ -3,6 +3,7 @@
 // (KIP-98). Pure; owned by Partition. Every replica keeps it, so that a new leader knows it.
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -29,6 +30,13 @@ class Producers {
   // Forgets producers silent since before `timestamp_ms`.
   void expire(int64_t timestamp_ms);
   void clear() { producers_.clear(); }
+  struct View {
+    int64_t id;
+    int16_t epoch;
+    int32_t last_sequence;
+    int64_t last_timestamp_ms;
+  };
+  void for_each(const std::function<void(const View&)>& visit) const;
   size_t size() const { return producers_.size(); }
 
   std::string encode() const;

@@ -9,6 +9,8 @@ constexpr const char* kBytesIn = "sluice_shard_bytes_in_total";
 constexpr const char* kRecordsIn = "sluice_shard_records_in_total";
 constexpr const char* kBytesOut = "sluice_shard_bytes_out_total";
 constexpr const char* kRecordsOut = "sluice_shard_records_out_total";
+constexpr const char* kRecordsThrottled = "sluice_shard_throttled_records_total";
+constexpr const char* kBytesThrottled = "sluice_shard_throttled_bytes_total";
 constexpr const char* kHeat = "sluice_shard_heat_bytes_total";
 constexpr size_t kDecompressedMax = 16 << 20;
 
@@ -28,7 +30,12 @@ ShardMetrics::ShardMetrics(Metrics& metrics, const std::string& stream, int32_t 
       bytes_out_(metrics.counter(kBytesOut, "Bytes of record batches read.",
                                  labels(stream, shard))),
       records_out_(metrics.counter(kRecordsOut, "Records in batches read.",
-                                   labels(stream, shard))) {
+                                   labels(stream, shard))),
+      records_throttled_(metrics.counter(kRecordsThrottled,
+                                         "Records that the shard's limits refused.",
+                                         labels(stream, shard))),
+      bytes_throttled_(metrics.counter(kBytesThrottled, "Bytes that the shard's limits refused.",
+                                       labels(stream, shard))) {
   if (!range_) return;
   for (size_t part = 0; part < kHeatParts; part++) {
     auto with_part = labels(stream, shard);
@@ -43,6 +50,8 @@ ShardMetrics::~ShardMetrics() {
   metrics_.remove_counter(kRecordsIn, records_in_);
   metrics_.remove_counter(kBytesOut, bytes_out_);
   metrics_.remove_counter(kRecordsOut, records_out_);
+  metrics_.remove_counter(kRecordsThrottled, records_throttled_);
+  metrics_.remove_counter(kBytesThrottled, bytes_throttled_);
   for (auto* counter : heat_) {
     if (counter) metrics_.remove_counter(kHeat, *counter);
   }
@@ -57,6 +66,11 @@ void ShardMetrics::appended(const Batch& batch) {
 void ShardMetrics::read(size_t bytes, int64_t records) {
   bytes_out_.Increment(static_cast<double>(bytes));
   records_out_.Increment(static_cast<double>(records));
+}
+
+void ShardMetrics::throttled(int64_t records, int64_t bytes) {
+  records_throttled_.Increment(static_cast<double>(records));
+  bytes_throttled_.Increment(static_cast<double>(bytes));
 }
 
 // By the records' keys: those published with an explicit hash key count where their key would be.

@@ -24,6 +24,8 @@ class ShardMetrics {
 
   void appended(const Batch& batch);
   void read(size_t bytes, int64_t records);
+  // What the shard's limits refused.
+  void throttled(int64_t records, int64_t bytes);
 
  private:
   void heat(const Batch& batch);
@@ -34,6 +36,8 @@ class ShardMetrics {
   prometheus::Counter& records_in_;
   prometheus::Counter& bytes_out_;
   prometheus::Counter& records_out_;
+  prometheus::Counter& records_throttled_;
+  prometheus::Counter& bytes_throttled_;
   std::array<prometheus::Counter*, kHeatParts> heat_{};
 };
 

@@ -6,7 +6,14 @@ namespace broker::routing {
 namespace {
 
 // Request: u8 kind | stream uuid | i32 shard | body. Reply: u8 code | body, or the error's text.
-enum class Kind : uint8_t { kAppend = 1, kRead = 2, kOffsets = 3, kOffsetAt = 4 };
+enum class Kind : uint8_t {
+  kAppend = 1,
+  kRead = 2,
+  kOffsets = 3,
+  kOffsetAt = 4,
+  kAppendWithinLimits = 5,
+  kReadWithinLimits = 6,
+};
 constexpr int64_t kRetryMs = 50;
 constexpr int64_t kAnswerMs = 2000;  // offsets and look-ups
 
@@ -43,6 +50,7 @@ Result<partition::Appended> decode_appended(const Result<Buffer>& reply) {
   partition::Appended appended;
   appended.base_offset = Offset{in.i64()};
   appended.log_start = Offset{in.i64()};
+  appended.records = in.i32();
   if (!in.ok()) return Status(Code::kCorruption, "short reply from a broker");
   return appended;
 }
@@ -64,6 +72,18 @@ Result<partition::Fetched> decode_fetched(const Result<Buffer>& reply) {
   }
   if (!in.ok()) return Status(Code::kCorruption, "short reply from a broker");
   return fetched;
+}
+
+void reply_fetched(const Result<partition::Fetched>& result,
+                   const std::function<void(std::string, std::vector<Buffer>)>& reply) {
+  if (!result.ok()) return reply(error_reply(result.status()), {});
+  std::string body(1, '\0');
+  ByteWriter out(body);
+  out.i64(result->high_watermark.value);
+  out.i64(result->log_start.value);
+  std::vector<Buffer> payload;
+  for (auto& batch : result->batches) payload.push_back(batch.bytes);
+  reply(std::move(body), std::move(payload));
 }
 
 bool not_stored_yet(Code code) { return code == Code::kNotLeader || code == Code::kUnavailable; }
@@ -107,35 +127,81 @@ void Router::retrying(int64_t deadline_ms, std::function<void(std::function<void
 void Router::append(const ShardId& shard, Buffer batch, partition::Acks acks, int64_t timeout_ms,
                     partition::AppendDone done) {
   auto once = [this, shard, batch, acks](partition::AppendDone answer) {
-    const auto* entry = metadata_.find_shard(shard);
-    if (entry && entry->state() != cluster::v1::SHARD_STATE_OPEN) {
-      // Final: the caller chooses among the children.
-      answer(Status(Code::kPolicyViolation, "the shard is closed; its children take over"));
-      return;
-    }
-    auto leader = leader_of(shard);
-    if (!leader) {
-      answer(Status(Code::kUnavailable, "the shard has no leader at the moment"));
-    } else if (*leader == self_) {
-      append_here(shard, batch, acks, std::move(answer));
-    } else {
-      std::string head = request_head(Kind::kAppend, shard);
-      head.push_back(static_cast<char>(acks));
-      transport_.request(*leader, std::move(head), {batch},
-                         [answer](Result<Buffer> reply) { answer(decode_appended(reply)); });
-    }
+    append_at_leader(shard, batch, acks, false, std::move(answer));
   };
   retrying<partition::Appended>(clock_.mono_ms() + timeout_ms, once, std::move(done));
 }
 
+void Router::append_within_limits(const ShardId& shard, Buffer batch, int64_t timeout_ms,
+                                  partition::AppendDone done) {
+  auto once = [this, shard, batch](partition::AppendDone answer) {
+    append_at_leader(shard, batch, partition::Acks::kAll, true, std::move(answer));
+  };
+  retrying<partition::Appended>(clock_.mono_ms() + timeout_ms, once, std::move(done));
+}
+
+void Router::append_at_leader(const ShardId& shard, const Buffer& batch, partition::Acks acks,
+                              bool within_limits, partition::AppendDone answer) {
+  const auto* entry = metadata_.find_shard(shard);
+  if (entry && entry->state() != cluster::v1::SHARD_STATE_OPEN) {
+    // Final: the caller chooses among the children.
+    answer(Status(Code::kPolicyViolation, "the shard is closed; its children take over"));
+    return;
+  }
+  auto leader = leader_of(shard);
+  if (!leader) {
+    answer(Status(Code::kUnavailable, "the shard has no leader at the moment"));
+  } else if (*leader == self_) {
+    append_here(shard, batch, acks, within_limits, std::move(answer));
+  } else {
+    std::string head =
+        request_head(within_limits ? Kind::kAppendWithinLimits : Kind::kAppend, shard);
+    head.push_back(static_cast<char>(acks));
+    transport_.request(*leader, std::move(head), {batch},
+                       [answer](Result<Buffer> reply) { answer(decode_appended(reply)); });
+  }
+}
+
 void Router::append_here(const ShardId& shard, const Buffer& batch, partition::Acks acks,
-                         partition::AppendDone done) {
+                         bool within_limits, partition::AppendDone done) {
   auto* partition = partitions_.find(shard);
   if (!partition) {
     done(Status(Code::kNotLeader, "this broker has no replica of the shard"));
-    return;
+  } else if (within_limits) {
+    partition->append_within_limits(batch, acks, std::move(done));
+  } else {
+    partition->append(batch, acks, std::move(done));
   }
-  partition->append(batch, acks, std::move(done));
+}
+
+void Router::read_within_limits(const ShardId& shard, Offset from, int64_t records_max,
+                                size_t bytes_max,
+                                std::function<void(Result<partition::Fetched>)> done) {
+  auto once = [this, shard, from, records_max,
+               bytes_max](std::function<void(Result<partition::Fetched>)> answer) {
+    auto leader = leader_of(shard);
+    if (!leader) {
+      answer(Status(Code::kUnavailable, "the shard has no leader at the moment"));
+    } else if (*leader == self_) {
+      answer(limited_read_here(shard, from, records_max, bytes_max));
+    } else {
+      std::string head = request_head(Kind::kReadWithinLimits, shard);
+      ByteWriter out(head);
+      out.i64(from.value);
+      out.i64(records_max);
+      out.u32(static_cast<uint32_t>(std::min<size_t>(bytes_max, 32u << 20)));
+      transport_.request(*leader, std::move(head), {},
+                         [answer](Result<Buffer> reply) { answer(decode_fetched(reply)); });
+    }
+  };
+  retrying<partition::Fetched>(clock_.mono_ms() + kAnswerMs, once, std::move(done));
+}
+
+Result<partition::Fetched> Router::limited_read_here(const ShardId& shard, Offset from,
+                                                     int64_t records_max, size_t bytes_max) {
+  auto* partition = partitions_.find(shard);
+  if (!partition) return Status(Code::kNotLeader, "this broker has no replica of the shard");
+  return partition->read_within_limits(from, records_max, bytes_max);
 }
 
 void Router::read(const ShardId& shard, Offset from, size_t bytes_max, int64_t wait_ms,
@@ -257,18 +323,20 @@ void Router::on_request(const Buffer& request,
   shard.index = in.i32();
   auto refuse = [&](Status status) { reply(error_reply(status), {}); };
   switch (kind) {
-    case Kind::kAppend: {
+    case Kind::kAppend:
+    case Kind::kAppendWithinLimits: {
       uint8_t acks = in.u8();
       if (!in.ok() || acks > 2) break;
       // The frame's bytes are shared with whatever came beside it: the batch, alone, is patched.
       Buffer batch = request.slice(request.size() - in.remaining(), in.remaining());
       append_here(shard, batch, static_cast<partition::Acks>(acks),
-                  [reply](Result<partition::Appended> result) {
+                  kind == Kind::kAppendWithinLimits, [reply](Result<partition::Appended> result) {
                     if (!result.ok()) return reply(error_reply(result.status()), {});
                     std::string body(1, '\0');
                     ByteWriter out(body);
                     out.i64(result->base_offset.value);
                     out.i64(result->log_start.value);
+                    out.i32(result->records);
                     reply(std::move(body), {});
                   });
       return;
@@ -279,17 +347,15 @@ void Router::on_request(const Buffer& request,
       int64_t wait_ms = in.u32();
       if (!in.ok()) break;
       read_here(shard, from, bytes_max, clock_.mono_ms() + wait_ms,
-                [reply](Result<partition::Fetched> result) {
-                  if (!result.ok()) return reply(error_reply(result.status()), {});
-                  std::string body(1, '\0');
-                  ByteWriter out(body);
-                  out.i64(result->high_watermark.value);
-                  out.i64(result->log_start.value);
-                  std::vector<Buffer> payload;
-                  for (auto& batch : result->batches) payload.push_back(batch.bytes);
-                  reply(std::move(body), std::move(payload));
-                });
+                [reply](Result<partition::Fetched> result) { reply_fetched(result, reply); });
       return;
+    }
+    case Kind::kReadWithinLimits: {
+      Offset from{in.i64()};
+      int64_t records_max = in.i64();
+      size_t bytes_max = in.u32();
+      if (!in.ok()) break;
+      return reply_fetched(limited_read_here(shard, from, records_max, bytes_max), reply);
     }
     case Kind::kOffsets: {
       auto offsets = offsets_here(shard);

@@ -36,6 +36,12 @@ class Router {
   // Committed batches from `from`; waits up to `wait_ms` for the first byte.
   void read(const ShardId& shard, Offset from, size_t bytes_max, int64_t wait_ms,
             std::function<void(Result<partition::Fetched>)> done);
+  // The same two, counted by the shard's limits (partition/shard_limits.h): an append of the first
+  // records that they admit, a read without waiting.
+  void append_within_limits(const ShardId& shard, Buffer batch, int64_t timeout_ms,
+                            partition::AppendDone done);
+  void read_within_limits(const ShardId& shard, Offset from, int64_t records_max, size_t bytes_max,
+                          std::function<void(Result<partition::Fetched>)> done);
   void offsets(const ShardId& shard, std::function<void(Result<ShardOffsets>)> done);
   // First offset at or after a timestamp; the high watermark when there is none.
   void offset_at(const ShardId& shard, int64_t timestamp_ms,
@@ -49,8 +55,12 @@ class Router {
   template <class T>
   void retrying(int64_t deadline_ms, std::function<void(std::function<void(Result<T>)>)> once,
                 std::function<void(Result<T>)> done);
+  void append_at_leader(const ShardId& shard, const Buffer& batch, partition::Acks acks,
+                        bool within_limits, partition::AppendDone done);
   void append_here(const ShardId& shard, const Buffer& batch, partition::Acks acks,
-                   partition::AppendDone done);
+                   bool within_limits, partition::AppendDone done);
+  Result<partition::Fetched> limited_read_here(const ShardId& shard, Offset from,
+                                               int64_t records_max, size_t bytes_max);
   void read_here(const ShardId& shard, Offset from, size_t bytes_max, int64_t deadline_ms,
                  std::function<void(Result<partition::Fetched>)> done);
   Result<ShardOffsets> offsets_here(const ShardId& shard);

@@ -1,0 +1,116 @@
+#include "broker/model/sequence_number.h"
+
+#include <algorithm>
+#include <array>
+
+#include "broker/base/check.h"
+#include "broker/base/crc32c.h"
+
+namespace broker {
+namespace {
+
+// 192 bits, the highest first: 1 at bit 185, which is bit 57 of the first word.
+using Words = std::array<uint64_t, 3>;
+constexpr uint64_t kTop = uint64_t{1} << 57;
+constexpr uint64_t kGenerationMax = (uint64_t{1} << 56) - 1;
+constexpr uint32_t kHashBits = 28;
+constexpr uint64_t kLayout = 2;
+constexpr uint64_t kTenTo19 = 10'000'000'000'000'000'000u;
+constexpr size_t kDigits = 56;
+constexpr size_t kDigitsPerPart = 19;
+
+// words[0]: top, generation; words[1]: shard, high half of the place; words[2]: the rest.
+Words pack(const SequenceNumber& n) {
+  CHECK(n.generation <= kGenerationMax);
+  return {kTop | n.generation,
+          static_cast<uint64_t>(static_cast<uint32_t>(n.shard)) << 32 | n.place >> 32,
+          n.place << 32 | static_cast<uint64_t>(n.stream_hash) << 4 | kLayout};
+}
+
+uint64_t divide(Words& words, uint64_t by) {
+  unsigned __int128 rest = 0;
+  for (uint64_t& word : words) {
+    unsigned __int128 value = rest << 64 | word;
+    word = static_cast<uint64_t>(value / by);
+    rest = value % by;
+  }
+  return static_cast<uint64_t>(rest);
+}
+
+// words * by + add; false on overflow.
+bool multiply_add(Words& words, uint64_t by, uint64_t add) {
+  unsigned __int128 carry = add;
+  for (auto it = words.rbegin(); it != words.rend(); ++it) {
+    unsigned __int128 value = static_cast<unsigned __int128>(*it) * by + carry;
+    *it = static_cast<uint64_t>(value);
+    carry = value >> 64;
+  }
+  return carry == 0;
+}
+
+}  // namespace
+
+uint32_t sequence_stream_hash(const Uuid& stream) {
+  return crc32c(std::string_view(reinterpret_cast<const char*>(stream.bytes.data()), 16)) &
+         ((1u << kHashBits) - 1);
+}
+
+SequenceNumber sequence_number_of(const Uuid& stream, int32_t shard, int64_t opened_generation,
+                                  Offset offset) {
+  return {static_cast<uint64_t>(opened_generation), shard, static_cast<uint64_t>(offset.value) + 1,
+          sequence_stream_hash(stream)};
+}
+
+std::string format_sequence_number(const SequenceNumber& number) {
+  Words words = pack(number);
+  std::string digits(kDigits + 1, '0');  // three parts of 19
+  for (size_t part = 3; part-- > 0;) {
+    uint64_t value = divide(words, kTenTo19);
+    for (size_t i = kDigitsPerPart; i-- > 0; value /= 10) {
+      digits[part * kDigitsPerPart + i] = static_cast<char>('0' + value % 10);
+    }
+  }
+  return digits.substr(1);  // 2^185 and 2^186 have 56 digits
+}
+
+std::optional<SequenceNumber> parse_sequence_number(std::string_view decimal) {
+  if (decimal.size() != kDigits || decimal[0] == '0') return std::nullopt;
+  Words words{};
+  for (char c : decimal) {
+    if (c < '0' || c > '9') return std::nullopt;
+    if (!multiply_add(words, 10, static_cast<uint64_t>(c - '0'))) return std::nullopt;
+  }
+  if ((words[0] & ~kGenerationMax) != kTop || (words[2] & 15) != kLayout) return std::nullopt;
+  SequenceNumber number;
+  number.generation = words[0] & kGenerationMax;
+  const auto shard = static_cast<uint32_t>(words[1] >> 32);
+  if (shard > INT32_MAX) return std::nullopt;
+  number.shard = static_cast<int32_t>(shard);
+  number.place = words[1] << 32 | words[2] >> 32;
+  if (number.place > INT64_MAX) return std::nullopt;
+  number.stream_hash = static_cast<uint32_t>(words[2] >> 4) & ((1u << kHashBits) - 1);
+  return number;
+}
+
+std::string format_shard_id(int32_t index) {
+  std::string digits = std::to_string(index);
+  return "shardId-" + std::string(digits.size() < 12 ? 12 - digits.size() : 0, '0') + digits;
+}
+
+std::optional<int32_t> parse_shard_id(std::string_view text) {
+  constexpr std::string_view kPrefix = "shardId-";
+  if (text.starts_with(kPrefix)) {
+    text.remove_prefix(kPrefix.size());
+    if (text.size() < 12) return std::nullopt;
+  }
+  if (text.empty() || text.size() > 20) return std::nullopt;
+  int64_t index = 0;
+  for (char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    index = std::min<int64_t>(index * 10 + (c - '0'), int64_t{1} << 40);
+  }
+  if (index > INT32_MAX) return std::nullopt;
+  return static_cast<int32_t>(index);
+}
+
+}  // namespace broker
