@@ -104,15 +104,23 @@ std::string text_line(LogLevel level, std::string_view component, std::string_vi
 
 }  // namespace
 
-bool configure_log(std::string_view level, std::string_view format) {
-  if (format != "text" && format != "json") return false;
-  json_format = format == "json";
+bool set_log_level(std::string_view level) {
+  if (level == "off") {
+    logger().set_level(spdlog::level::off);
+    return true;
+  }
   for (auto candidate : {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError}) {
     if (level != level_name(candidate)) continue;
     logger().set_level(to_spdlog(candidate));
     return true;
   }
   return false;
+}
+
+bool configure_log(std::string_view level, std::string_view format) {
+  if (format != "text" && format != "json") return false;
+  json_format = format == "json";
+  return set_log_level(level);
 }
 
 bool log_enabled(LogLevel level) { return logger().should_log(to_spdlog(level)); }

@@ -25,8 +25,10 @@ using LogFields = std::initializer_list<LogField>;
 
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
-// level: debug|info|warn|error, format: text|json. False when a word is unknown.
+// level: debug|info|warn|error|off, format: text|json. False when a word is unknown.
 bool configure_log(std::string_view level, std::string_view format);
+// From now on; false when the word is unknown.
+bool set_log_level(std::string_view level);
 void log_line(LogLevel level, std::string_view component, std::string_view message, LogFields fields);
 bool log_enabled(LogLevel level);
 

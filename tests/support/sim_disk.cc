@@ -214,6 +214,7 @@ void SimDisk::crash(bool lose_all) {
 }
 
 void SimDisk::flip_bit(const std::string& path, uint64_t position, int bit) {
+  rotten_ = true;
   Inode& inode = *names_.at(path);
   auto mask = static_cast<char>(1 << bit);
   inode.data.at(position) ^= mask;

@@ -1,0 +1,265 @@
+#include "tests/sim/nemesis.h"
+
+namespace broker::sim {
+namespace {
+
+constexpr int kStreamsMax = 6, kShardsMax = 24;
+
+const char* name_of(Fault fault) {
+  static const char* names[] = {"kill", "power", "power-all", "pause", "isolate", "one-way",
+                                "break", "disk-error", "disk-full", "wipe", "rot",
+                                "coordinator-crash", "coordinator-pause", "store-down",
+                                "wall-jump", "stop", "drain", "delete-records", "create",
+                                "delete", "grow", "split", "merge"};
+  return names[static_cast<int>(fault)];
+}
+
+}  // namespace
+
+NemesisSettings NemesisSettings::draw(SimRandom& random, Cluster& cluster) {
+  NemesisSettings s;
+  for (int f = 0; f < static_cast<int>(Fault::kCount); f++) {
+    if (random.below(5) < 2) s.enabled.insert(static_cast<Fault>(f));
+  }
+  s.pause_max_ms = random.one_in(3) ? 300 : 1'500;
+  s.lasts_max_ms = random.one_in(3) ? 800 : 4'000;
+  s.unlucky = static_cast<int>(random.below(static_cast<uint64_t>(cluster.size())));
+  auto& weather = cluster.network.weather;
+  if (random.one_in(3)) weather.latency_max_us = 20'000;
+  if (random.one_in(3)) weather.spike_one_in = 20 + random.below(500);
+  if (random.one_in(4)) weather.duplicate_one_in = 5 + random.below(200);
+  auto& faults = cluster.stored.faults;
+  if (random.one_in(2)) faults.one_in = 2 + random.below(20);
+  if (random.one_in(3)) faults.slow_one_in = 2 + random.below(20);
+  if (random.one_in(3)) faults.crash_one_in = 2 + random.below(15);
+  return s;
+}
+
+Nemesis::Nemesis(Cluster& cluster, Clients& clients, NemesisSettings settings)
+    : cluster_(cluster), clients_(clients), settings_(std::move(settings)) {}
+
+int64_t Nemesis::pause_ms() {
+  return cluster_.world.random().between(settings_.pause_min_ms, settings_.pause_max_ms);
+}
+
+int64_t Nemesis::lasts_ms() {
+  return cluster_.world.random().between(10, settings_.lasts_max_ms);
+}
+
+int Nemesis::victim() {
+  return static_cast<int>(cluster_.world.random().below(static_cast<uint64_t>(cluster_.size())));
+}
+
+void Nemesis::later(int64_t ms, std::function<void()> undo) {
+  cluster_.world.schedule(ms * 1000, std::move(undo));
+}
+
+void Nemesis::step() {
+  if (settings_.enabled.empty()) return;
+  auto it = settings_.enabled.begin();
+  std::advance(it, static_cast<long>(cluster_.world.random().below(settings_.enabled.size())));
+  cluster_.trace.note(cluster_.world.now_us(), std::string("fault: ") + name_of(*it));
+  inject(*it);
+}
+
+void Nemesis::inject(Fault fault) {
+  SimRandom& random = cluster_.world.random();
+  const int id = victim();
+  switch (fault) {
+    case Fault::kKill: return cluster_.kill(id, false, lasts_ms());
+    case Fault::kPower: return cluster_.kill(id, true, lasts_ms());
+    case Fault::kPowerAll:
+      if (random.one_in(4)) cluster_.kill_all(lasts_ms());
+      return;
+    case Fault::kPause: return cluster_.pause(id, lasts_ms());
+    case Fault::kIsolate:
+      cluster_.isolate(id, true, true);
+      return later(lasts_ms(), [this] {
+        cluster_.network.unblock_all();
+        cluster_.coordinator.unblock_all();
+      });
+    case Fault::kOneWay: {
+      const int other = victim();
+      if (random.one_in(2)) cluster_.network.block(id, other, true);
+      else cluster_.isolate(id, random.one_in(2), random.one_in(2));
+      return later(lasts_ms(), [this] {
+        cluster_.network.unblock_all();
+        cluster_.coordinator.unblock_all();
+      });
+    }
+    case Fault::kBreak: return cluster_.network.break_connections(id, victim());
+    case Fault::kDiskError: return disk_error(id);
+    case Fault::kDiskFull: return disk_full(id);
+    case Fault::kWipe: return wipe();
+    case Fault::kRot:
+      if (random.one_in(3)) cluster_.rot(settings_.unlucky);
+      return;
+    case Fault::kCoordinatorCrash: return cluster_.crash_coordinator(lasts_ms());
+    case Fault::kCoordinatorPause:
+      if (!cluster_.coordinator.running()) return;
+      cluster_.coordinator.pause();
+      return later(lasts_ms(), [this] {
+        if (cluster_.coordinator.running()) cluster_.coordinator.resume();
+      });
+    case Fault::kStoreDown:
+      cluster_.stored.faults.down = true;
+      return later(lasts_ms(), [this] { cluster_.stored.faults.down = false; });
+    case Fault::kWallJump:
+      return cluster_.broker(id).clock().shift_wall(random.between(-3'600'000, 3'600'000));
+    case Fault::kStop:
+      if (!cluster_.broker(id).running() || cluster_.broker(id).paused()) return;
+      cluster_.broker(id).stop_cleanly();
+      // Comes back however long the stop takes.
+      return later(lasts_ms() + 1'000, [this, id] { cluster_.kill(id, false, 500); });
+    case Fault::kDrain:
+      cluster_.coordinator.draining = {id};
+      cluster_.coordinator.say_wishes();
+      return later(5 * lasts_ms(), [this] {
+        cluster_.coordinator.draining.clear();
+        cluster_.coordinator.say_wishes();
+      });
+    case Fault::kDeleteRecords: return delete_records();
+    case Fault::kCreate: return create_stream();
+    case Fault::kDelete: return delete_stream();
+    case Fault::kGrow: return grow();
+    case Fault::kSplit: return split();
+    case Fault::kMerge: return merge();
+    case Fault::kCount: return;
+  }
+}
+
+// Reads fail now and then, or a write or fsync does, which ends the process.
+void Nemesis::disk_error(int id) {
+  SimRandom& random = cluster_.world.random();
+  SimDisk& disk = cluster_.broker(id).disk();
+  const bool reads = random.one_in(2);
+  disk.set_fault([&random, reads](DiskOp op, const std::string& path) -> Status {
+    bool hit = reads ? op == DiskOp::kRead && random.one_in(10)
+                     : (op == DiskOp::kSync || op == DiskOp::kWrite) && random.one_in(20);
+    if (!hit) return {};
+    return Status(Code::kIoError, path + ": simulated");
+  });
+  later(lasts_ms(), [this, id] { cluster_.broker(id).disk().set_fault(nullptr); });
+}
+
+void Nemesis::disk_full(int id) {
+  SimDisk& disk = cluster_.broker(id).disk();
+  disk.set_capacity(disk.used_bytes() + cluster_.world.random().below(200'000));
+  later(2 * lasts_ms(), [this, id] {
+    cluster_.broker(id).disk().set_capacity(uint64_t{1} << 40);
+  });
+}
+
+void Nemesis::wipe() {
+  if (cluster_.world.random().below(3) != 0) return;
+  int id = settings_.unlucky;
+  // Somebody else's, where none has rotten records that nobody has looked at.
+  if (!settings_.enabled.contains(Fault::kRot) && cluster_.fully_replicated()) id = victim();
+  cluster_.wipe(id, lasts_ms());
+}
+
+const cluster::v1::ShardMap* Nemesis::any_stream(bool elastic) {
+  std::vector<const cluster::v1::ShardMap*> found;
+  for (const auto& name : streams) {
+    const auto* map = cluster_.map(name);
+    bool is_elastic = map && map->config().mode() == cluster::v1::STREAM_MODE_ELASTIC;
+    if (map && is_elastic == elastic) found.push_back(map);
+  }
+  if (found.empty()) return nullptr;
+  return found[cluster_.world.random().below(found.size())];
+}
+
+void Nemesis::delete_records() {
+  SimRandom& random = cluster_.world.random();
+  const auto* map = any_stream(random.one_in(2));
+  if (!map || map->shards_size() == 0) return;
+  const auto& entry = map->shards(static_cast<int>(random.below(
+      static_cast<uint64_t>(map->shards_size()))));
+  const ShardId shard{*Uuid::parse(map->stream_id()), entry.index()};
+  auto* leader = cluster_.leader(shard);
+  if (!leader) return;
+  int64_t span = leader->high_watermark() - leader->log_start();
+  if (span <= 0) return;
+  Offset before = leader->log_start() + static_cast<int64_t>(random.below(
+                      static_cast<uint64_t>(span) + 1));
+  cluster_.oracle.deletion_asked(shard, before);
+  BrokerProcess& broker = cluster_.broker(leader->leader()->value);
+  broker.executor().post([this, &broker, shard, before] {
+    auto* partition = broker.partitions().find(shard);
+    if (!partition) return;
+    partition->delete_records(before, [this, shard](Result<Offset> log_start) {
+      if (log_start.ok()) cluster_.oracle.deletion_done(shard, *log_start);
+    });
+  });
+}
+
+void Nemesis::create_stream() {
+  SimRandom& random = cluster_.world.random();
+  if (static_cast<int>(streams.size()) >= kStreamsMax) return;
+  bool elastic = random.one_in(2);
+  std::string name = (elastic ? "e" : "p") + std::to_string(++created_) + "x";
+  streams.push_back(name);
+  bool lossy = settings_.enabled.contains(Fault::kWipe) || settings_.enabled.contains(Fault::kRot);
+  int replication = lossy ? 3 : 1 + static_cast<int>(random.below(3));
+  cluster_.create_stream(name,
+                         elastic ? cluster::v1::STREAM_MODE_ELASTIC
+                                 : cluster::v1::STREAM_MODE_PARTITIONED,
+                         1 + static_cast<int>(random.below(3)), replication);
+  clients_.add_publisher(name);
+  if (!elastic) clients_.add_producer(name, true);
+  clients_.add_reader(name);
+}
+
+void Nemesis::delete_stream() {
+  SimRandom& random = cluster_.world.random();
+  if (streams.size() <= 2 || !random.one_in(2)) return;
+  auto name = streams.begin() + static_cast<long>(random.below(streams.size()));
+  const auto* map = cluster_.map(*name);
+  if (!map) return;
+  cluster_.oracle.stream_deleted(*Uuid::parse(map->stream_id()));
+  cluster::v1::AdminRequest request;
+  request.mutable_delete_stream()->set_name(*name);
+  cluster_.admin(std::move(request), [](Status) {});
+  streams.erase(name);
+}
+
+void Nemesis::grow() {
+  const auto* map = any_stream(false);
+  if (!map || map->config().partitions() >= 8) return;
+  cluster::v1::AdminRequest request;
+  auto* update = request.mutable_update_stream();
+  update->set_name(map->stream());
+  update->mutable_config()->set_partitions(map->config().partitions() + 1);
+  update->add_fields("partitions");
+  cluster_.admin(std::move(request), [](Status) {});
+}
+
+void Nemesis::split() {
+  const auto* map = any_stream(true);
+  if (!map || map->shards_size() >= kShardsMax) return;
+  SimRandom& random = cluster_.world.random();
+  const auto& shard = map->shards(static_cast<int>(random.below(
+      static_cast<uint64_t>(map->shards_size()))));
+  cluster::v1::AdminRequest request;
+  request.mutable_split_shard()->set_stream(map->stream());
+  request.mutable_split_shard()->set_index(shard.index());
+  request.mutable_split_shard()->set_into(2 + static_cast<int>(random.below(2)));
+  cluster_.admin(std::move(request), [](Status) {});
+}
+
+void Nemesis::merge() {
+  const auto* map = any_stream(true);
+  if (!map || map->shards_size() < 2 || map->shards_size() >= kShardsMax) return;
+  SimRandom& random = cluster_.world.random();
+  auto any = [&] {
+    return map->shards(static_cast<int>(random.below(
+                           static_cast<uint64_t>(map->shards_size())))).index();
+  };
+  cluster::v1::AdminRequest request;
+  request.mutable_merge_shards()->set_stream(map->stream());
+  request.mutable_merge_shards()->set_index(any());
+  request.mutable_merge_shards()->set_adjacent(any());
+  cluster_.admin(std::move(request), [](Status) {});
+}
+
+}  // namespace broker::sim

@@ -1,0 +1,93 @@
+#pragma once
+// What must be true, checked against what every replica and every client sees. It keeps the one
+// true log of each shard, as the first to expose a batch showed it; whoever shows another, loses
+// one, repeats one or goes back breaks a promise. The first broken promise ends the run.
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "broker/model/records.h"
+#include "broker/partition/partition.h"
+#include "tests/sim/trace.h"
+
+namespace broker::sim {
+
+// Names one record: who sent it, with which key, and its number among those of that key.
+struct RecordName {
+  uint64_t id = 0;
+  std::string key;
+  uint64_t number = 0;
+};
+std::string encode_record_value(const RecordName& name, size_t padding);
+std::optional<RecordName> decode_record(const Record& record);
+
+class Oracle {
+ public:
+  explicit Oracle(Trace& trace) : trace_(trace) {}
+
+  bool broken() const { return !violation_.empty(); }
+  const std::string& violation() const { return violation_; }
+  void fail(const std::string& what) {
+    if (violation_.empty()) violation_ = what;
+  }
+
+  // ---- what is seen ----
+  // A replica, at any moment. `process`: names this run of the broker.
+  void observe(int broker, uint64_t process, partition::Partition& partition);
+  // A batch that a reader was given as committed.
+  void read(const ShardId& shard, const Batch& batch, const std::string& who);
+  void acknowledged(const ShardId& shard, Offset base, const std::vector<uint64_t>& ids);
+  void deletion_asked(const ShardId& shard, Offset before);
+  void deletion_done(const ShardId& shard, Offset log_start);
+  void stream_deleted(const Uuid& stream) { deleted_streams_.insert(stream); }
+  bool deleted(const Uuid& stream) const { return deleted_streams_.contains(stream); }
+
+  // ---- at rest: everything healed, everybody caught up ----
+  // `leader` holds all that was acknowledged, and nothing else.
+  void check_complete(partition::Partition& leader);
+  // Keys keep their order from parents to children. `shards`: a stream's, in order of index.
+  void check_order(const ShardId& any, const std::vector<int32_t>& shards);
+
+  Offset committed_end(const ShardId& shard) { return histories_[shard].end; }
+  uint64_t records() const { return where_.size(); }
+  uint64_t acknowledged_records() const { return acknowledged_records_; }
+
+ private:
+  struct Entry {
+    Offset base, end;
+    Term term;
+    uint64_t hash;
+    bool control;
+    std::vector<RecordName> records;
+  };
+  struct Leader {
+    int broker;
+    uint64_t process;
+  };
+  struct History {
+    std::vector<Entry> entries;  // ascending, without holes but below `first`
+    std::optional<Offset> first;
+    Offset end{0};
+    std::map<Term, Leader> leaders;
+    std::map<Term, Offset> latest;  // highest that a leader of the term answered as "latest"
+    std::map<Offset, std::vector<uint64_t>> acknowledged;
+    Offset deletion_asked{0}, deletion_done{0};
+  };
+  void commit(const ShardId& shard, History& history, const Batch& batch, const std::string& who);
+  const Entry* entry_at(const History& history, Offset base) const;
+  void check_acknowledged(const ShardId& shard, const History& history, Offset base,
+                          const std::vector<uint64_t>& ids);
+  void check_leader(int broker, uint64_t process, partition::Partition& partition, History& history);
+
+  Trace& trace_;
+  std::string violation_;
+  std::map<ShardId, History> histories_;
+  std::map<std::tuple<int, uint64_t, ShardId>, Offset> seen_;  // by replica: checked up to there
+  std::map<uint64_t, std::pair<ShardId, Offset>> where_;       // every committed record
+  std::set<Uuid> deleted_streams_;
+  uint64_t acknowledged_records_ = 0;
+};
+
+}  // namespace broker::sim

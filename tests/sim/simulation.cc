@@ -1,0 +1,142 @@
+#include "tests/sim/simulation.h"
+
+#include "broker/model/records.h"
+
+namespace broker::sim {
+namespace {
+
+constexpr int64_t kRestMs = 180'000;     // to be well again after the last fault
+constexpr int64_t kProduceMs = 3'000;    // of load after that
+constexpr int64_t kAppendMs = 10'000;
+
+class Run {
+ public:
+  explicit Run(const RunOptions& options)
+      : options_(options),
+        draw_(options.seed ^ 0x9e3779b97f4a7c15ULL),
+        cluster_(options.seed, 3 + static_cast<int>(draw_.below(3)), draw_settings(),
+                 options.verbose),
+        clients_(cluster_, {}) {}
+
+  RunResult run() {
+    set_up();
+    Nemesis nemesis(cluster_, clients_, NemesisSettings::draw(draw_, cluster_));
+    nemesis.streams = {"part", "elastic"};
+    for (int step = 0; step < options_.steps && !cluster_.oracle.broken(); step++) {
+      nemesis.step();
+      cluster_.run_for_ms(nemesis.pause_ms());
+    }
+    heal();
+    prove_progress();
+    compare();
+    if (!cluster_.oracle.broken()) {
+      cluster_.kill_all(200);
+      come_to_rest("after the power of all brokers failed");
+      compare();
+    }
+    return result();
+  }
+
+ private:
+  BrokerSettings draw_settings() {
+    BrokerSettings settings;
+    if (draw_.one_in(3)) settings.log_file_bytes = 48 << 10;
+    if (draw_.one_in(3)) settings.tail_cache_bytes = 4 << 10;
+    if (draw_.one_in(3)) settings.disk_max_us = 8'000;
+    if (draw_.one_in(4)) settings.replication.append_bytes_max = 2 << 10;
+    if (draw_.one_in(4)) settings.replication.inflight_bytes_max = 8 << 10;
+    return settings;
+  }
+
+  void set_up() {
+    using namespace cluster::v1;
+    Status made = cluster_.create_stream_now("part", STREAM_MODE_PARTITIONED, 3, 3);
+    if (made.ok()) made = cluster_.create_stream_now("elastic", STREAM_MODE_ELASTIC, 2, 3);
+    if (!made.ok()) cluster_.oracle.fail("at the beginning: " + made.to_string());
+    clients_.add_producer("part", true);
+    clients_.add_producer("part", true);
+    clients_.add_producer("part", false);
+    for (const char* stream : {"part", "elastic"}) {
+      clients_.add_publisher(stream);
+      clients_.add_publisher(stream);
+      clients_.add_reader(stream);
+      clients_.add_reader(stream);
+    }
+    cluster_.run_for_ms(500);
+  }
+
+  void come_to_rest(const std::string& when) {
+    // Clients make progress stand still at times: rest is when nobody produces.
+    std::string why = "nothing was looked at";
+    bool rested = cluster_.run_until(
+        [&] { return cluster_.at_rest(&why) && clients_.idle(&why); }, kRestMs);
+    if (!rested) cluster_.oracle.fail(when + ", no progress in " + std::to_string(kRestMs / 1000) +
+                                      " s: " + why);
+  }
+
+  void heal() {
+    cluster_.heal();
+    const uint64_t before = clients_.acknowledged;
+    bool served = cluster_.run_until([&] { return clients_.acknowledged > before; }, kRestMs);
+    if (!served) cluster_.oracle.fail("after healing, nothing is acknowledged");
+    cluster_.run_for_ms(kProduceMs);
+    clients_.stop_producing();
+    come_to_rest("after healing");
+  }
+
+  // Every open shard takes a record.
+  void prove_progress() {
+    std::vector<ShardId> open;
+    for (const auto& [id, map] : cluster_.stored.maps) {
+      for (const auto& shard : map.map.shards()) {
+        if (shard.state() != cluster::v1::SHARD_STATE_OPEN) continue;
+        open.push_back({*Uuid::parse(map.map.stream_id()), shard.index()});
+      }
+    }
+    for (const ShardId& shard : open) {
+      if (cluster_.oracle.broken()) return;
+      RecordName name{clients_.next_id(), "last", 0};
+      name.key += std::to_string(name.id);
+      RecordBatchBuilder builder;
+      builder.add(0, name.key, encode_record_value(name, 10));
+      auto appended = cluster_.append_now(shard, *builder.build(), kAppendMs);
+      if (!appended.ok()) {
+        cluster_.oracle.fail("after healing, shard " + shard.to_string() +
+                             " takes no record: " + appended.status().to_string());
+        return;
+      }
+      cluster_.oracle.acknowledged(shard, appended->base_offset, {name.id});
+    }
+    come_to_rest("after the last records");
+  }
+
+  void compare() {
+    if (!cluster_.oracle.broken()) cluster_.check_everything();
+  }
+
+  RunResult result() {
+    RunResult r;
+    r.violation = cluster_.oracle.violation();
+    cluster_.trace.mix(cluster_.world.events_run());
+    r.hash = cluster_.trace.hash();
+    r.virtual_us = cluster_.world.now_us();
+    r.events = cluster_.world.events_run();
+    r.records = cluster_.oracle.records();
+    r.acknowledged = clients_.acknowledged;
+    r.unknown = clients_.unknown;
+    r.read = clients_.batches_read;
+    r.metadata_writes = cluster_.stored.writes;
+    return r;
+  }
+
+  const RunOptions options_;
+  SimRandom draw_;  // the seed's choices, apart from the run's own chance
+  Cluster cluster_;
+  Clients clients_;
+};
+
+}  // namespace
+
+RunResult run_simulation(const RunOptions& options) { return Run(options).run(); }
+
+}  // namespace broker::sim

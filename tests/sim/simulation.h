@@ -1,0 +1,27 @@
+#pragma once
+// One run: a cluster, its clients and its nemesis drawn from a seed; faults for a while; then all
+// is healed and progress is demanded, everything is compared, the power of all machines fails, and
+// everything is compared again. The same seed and steps give the same run.
+#include <string>
+
+#include "tests/sim/nemesis.h"
+
+namespace broker::sim {
+
+struct RunOptions {
+  uint64_t seed = 1;
+  int steps = 60;  // faults
+  bool verbose = false;
+};
+
+struct RunResult {
+  std::string violation;  // empty: every promise was kept
+  uint64_t hash = 0;      // of everything that happened
+  int64_t virtual_us = 0;
+  uint64_t events = 0, records = 0, acknowledged = 0, unknown = 0, read = 0, metadata_writes = 0;
+  bool ok() const { return violation.empty(); }
+};
+
+RunResult run_simulation(const RunOptions& options);
+
+}  // namespace broker::sim
