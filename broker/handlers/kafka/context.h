@@ -13,6 +13,8 @@
 #include "broker/proto/coordination.pb.h"
 #include "broker/protocol/kafka/errors.h"
 #include "broker/protocol/kafka/frames.h"
+#include "broker/security/authorizer.h"
+#include "broker/security/scram.h"
 
 namespace broker::partition {
 class Partition;
@@ -34,6 +36,9 @@ struct Options {
   int32_t fetch_wait_ms_max = 300'000;
   int64_t idle_close_ms = 600'000;
   size_t fetch_sessions_max = 1000;
+  bool auto_create_topics = true;  // asking Metadata for a topic creates it, as Kafka does
+  int64_t producer_id_expiration_ms = 86'400'000;
+  std::string data_dir;  // as DescribeLogDirs names it
 };
 
 using AdminDone = std::function<void(Result<v1::AdminResponse>)>;
@@ -51,7 +56,28 @@ struct Services {
   // cluster::Session::admin.
   std::function<void(v1::AdminRequest, int64_t timeout_ms, AdminDone)> admin;
   Options options = {};
+  // Who may do what; null: everybody everything.
+  const security::Authorizer* authorizer = nullptr;
+  // Free bytes of the file system below the data directory.
+  std::function<Result<uint64_t>()> disk_free = {};
 };
+
+// What the requests of one connection share. Made by the server.
+struct Client {
+  std::string listener;  // its name; empty: the broker's first
+  security::Principal principal;
+  bool tls = false;
+  bool authenticated = true;  // false: only the APIs that authenticate are served
+  std::string sasl_mechanism;  // chosen by SaslHandshake
+  bool raw_tokens = false;     // SaslHandshake version 0: tokens come without Kafka's header
+  bool failed = false;  // an authentication failed: nothing more is served
+  std::unique_ptr<security::ScramServer> scram;
+};
+// Of requests that no connection brought (tests): anonymous, let in.
+inline const std::shared_ptr<Client>& anonymous_client() {
+  static const auto client = std::make_shared<Client>();
+  return client;
+}
 
 // One request in flight. The server's `reply` takes the frame to send; no pieces: the request has
 // no response. `close` ends the connection instead. Exactly one of them is called, once.
@@ -62,6 +88,7 @@ struct Exchange {
   std::function<void()> close;
   int64_t started_us = 0;
   Error error = Error::kNone;  // the last one in the response, for the metrics
+  std::shared_ptr<Client> client = anonymous_client();
 
   int16_t version() const { return header.api_version; }
   // Notes an error and gives its number on the wire.

@@ -53,17 +53,19 @@ Refusal check_counts(const Services& services, const Request::Topic& asked) {
 // The stream that a topic asks for.
 Refusal to_stream(const Request::Topic& asked, v1::CreateStream& stream) {
   stream.set_name(asked.name);
-  v1::StreamConfig& config = *stream.mutable_config();
+  ConfigChange change;
+  v1::StreamConfig& config = change.config;
   config.set_mode(v1::STREAM_MODE_PARTITIONED);
   if (asked.num_partitions > 0) config.set_partitions(asked.num_partitions);
   if (asked.replication_factor > 0) config.set_replication(asked.replication_factor);
   for (const auto& setting : asked.configs) {
-    Status status = set_topic_config(setting.name, setting.value, config);
+    Status status = set_topic_config(setting.name, setting.value, change);
     if (!status.ok()) return {Error::kInvalidConfig, status.message()};
   }
   if (config.replication() > 0 && config.min_insync() > config.replication()) {
     return {Error::kInvalidConfig, "min.insync.replicas is above the replication factor"};
   }
+  *stream.mutable_config() = std::move(config);
   return {};
 }
 

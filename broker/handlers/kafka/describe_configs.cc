@@ -1,6 +1,9 @@
-// DescribeConfigs of topics and of this broker: the values in force.
+// DescribeConfigs of topics, of this broker and of its log: the values in force, where they come
+// from and what they mean.
 #include <algorithm>
 
+#include "broker/base/log.h"
+#include "broker/handlers/kafka/config_resources.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topic_configs.h"
 #include "broker/handlers/kafka/topics.h"
@@ -10,7 +13,6 @@ namespace {
 
 using Request = wire::DescribeConfigsRequest;
 using Entry = wire::DescribeConfigsResponse::Result;
-constexpr int8_t kTopic = 2, kBroker = 4;
 
 void add(const ConfigValue& value, const Request& request, Entry& result) {
   auto& config = result.configs.emplace_back();
@@ -20,11 +22,9 @@ void add(const ConfigValue& value, const Request& request, Entry& result) {
   config.config_source = static_cast<int8_t>(value.source);
   config.config_type = static_cast<int8_t>(value.type);
   if (request.include_documentation) config.documentation = std::string(value.documentation);
-  if (request.include_synonyms) {
-    auto& synonym = config.synonyms.emplace_back();
-    synonym.name = value.name;
-    synonym.value = value.value;
-    synonym.source = static_cast<int8_t>(value.source);
+  if (!request.include_synonyms) return;
+  for (const auto& s : value.synonyms) {
+    config.synonyms.push_back({s.name, s.value, static_cast<int8_t>(s.source), {}});
   }
 }
 
@@ -38,21 +38,37 @@ void describe(const Services& services, Exchange& exchange, const Request& reque
   result.resource_type = asked.resource_type;
   result.resource_name = asked.resource_name;
   std::vector<ConfigValue> values;
-  if (asked.resource_type == kTopic) {
-    TopicRef topic = find_topic(services.metadata, asked.resource_name, {}, false);
-    if (!topic.stream) return fail(exchange, result, topic.error, "no such topic");
-    values = topic_configs(topic.stream->map.config(), services.options);
-  } else if (asked.resource_type == kBroker) {
-    if (!asked.resource_name.empty() &&
-        asked.resource_name != std::to_string(services.self.value)) {
-      return fail(exchange, result, Error::kInvalidRequest,
-                  "this is broker " + std::to_string(services.self.value) + "; ask broker " +
-                      asked.resource_name + " itself");
+  switch (static_cast<ConfigResource>(asked.resource_type)) {
+    case ConfigResource::kTopic: {
+      TopicRef topic = find_topic(services.metadata, asked.resource_name, {}, false);
+      if (!topic.stream) {
+        return fail(exchange, result, topic.error,
+                    topic.error == Error::kInvalidTopicException ? "no legal topic name"
+                                                                 : "no such topic");
+      }
+      values = topic_configs(topic.stream->map.config(), services.options);
+      break;
     }
-    values = broker_configs(services.options);
-  } else {
-    return fail(exchange, result, Error::kInvalidRequest,
-                "configurations exist of topics (2) and brokers (4)");
+    case ConfigResource::kBroker: {
+      // Without a name: what all brokers share; nothing is set that way.
+      if (asked.resource_name.empty()) return;
+      if (auto refusal = check_broker_resource(services, asked.resource_name)) {
+        return fail(exchange, result, Error::kInvalidRequest, *refusal);
+      }
+      values = broker_configs(services);
+      break;
+    }
+    case ConfigResource::kBrokerLogger: {
+      if (auto refusal = check_broker_resource(services, asked.resource_name)) {
+        return fail(exchange, result, Error::kInvalidRequest, *refusal);
+      }
+      values.push_back({"root", log_level_name(), ConfigType::kString, ConfigSource::kBrokerLogger,
+                        "The least level of lines in the log.", false, {}});
+      break;
+    }
+    default:
+      return fail(exchange, result, Error::kInvalidRequest,
+                  "configurations exist of topics (2), brokers (4) and their logs (8)");
   }
   for (const ConfigValue& value : values) {
     const auto& keys = asked.configuration_keys;

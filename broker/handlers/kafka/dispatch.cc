@@ -4,6 +4,7 @@
 #include "broker/handlers/kafka/fetch_sessions.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/producer_ids.h"
+#include "broker/handlers/kafka/sasl.h"
 
 namespace broker::handlers::kafka {
 namespace {
@@ -28,6 +29,12 @@ const Handler* find_handler(ApiKey key) {
     if (handler.key == key) return &handler;
   }
   return nullptr;
+}
+
+// What a client may ask before it has authenticated.
+bool opens_a_connection(ApiKey key) {
+  return key == ApiKey::kApiVersions || key == ApiKey::kSaslHandshake ||
+         key == ApiKey::kSaslAuthenticate;
 }
 
 const std::vector<double> kLatencyBuckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
@@ -89,7 +96,18 @@ void Dispatcher::count(Exchange& exchange, const wire::ApiInfo& api) {
   };
 }
 
+// A bare token, as clients send them after SaslHandshake version 0.
+void Dispatcher::take_raw_token(Exchange& exchange) {
+  auto answer = take_sasl_token(context_.services, *exchange.client, exchange.frame.view());
+  if (!answer.ok()) return refuse(exchange, answer.status().message());
+  std::string length(4, '\0');
+  store_be<int32_t>(length.data(), static_cast<int32_t>(answer->size()));
+  exchange.reply({Buffer::from_string(length + *answer)});
+}
+
 void Dispatcher::dispatch(ExchangePtr exchange) {
+  if (exchange->client->failed) return refuse(*exchange, "authentication has failed");
+  if (exchange->client->raw_tokens) return take_raw_token(*exchange);
   wire::Reader in(exchange->frame);
   wire::RequestHeader& header = exchange->header;
   if (!wire::decode_header(in, header)) return refuse(*exchange, "malformed header");
@@ -102,6 +120,9 @@ void Dispatcher::dispatch(ExchangePtr exchange) {
     count(*exchange, *api);
     header.api_version = -1;
     return handle(context_, exchange, wire::ApiVersionsRequest{});
+  }
+  if (!exchange->client->authenticated && !opens_a_connection(api->key)) {
+    return refuse(*exchange, "not authenticated");
   }
   count(*exchange, *api);
   if (!handler->run(context_, exchange, in)) refuse(*exchange, "malformed body");

@@ -33,6 +33,7 @@ class Dispatcher {
     prometheus::Histogram& seconds;
   };
   void count(Exchange& exchange, const wire::ApiInfo& api);
+  void take_raw_token(Exchange& exchange);
   void refuse(Exchange& exchange, std::string_view why);
 
   Context context_;

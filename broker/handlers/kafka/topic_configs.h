@@ -1,11 +1,13 @@
 #pragma once
-// Kafka's topic configurations against our StreamConfig: those that can be set, and those that have
-// one value here, which may be asked for and may be "set" to just that value. Everything else is
-// refused by name. Used by CreateTopics and DescribeConfigs.
+// Kafka's topic settings against our StreamConfig. Each is one of: a field of StreamConfig; kept by
+// name and acted on; kept by name without effect here (Kafka's storage engine, compaction); or
+// fixed: readable, and may be "set" to just its value. Unknown names are refused. Used by the
+// topic and configuration handlers.
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "broker/base/status.h"
 #include "broker/handlers/kafka/context.h"
@@ -22,11 +24,24 @@ enum class ConfigType : int8_t {
   kDouble = 6,
   kList = 7,
 };
-enum class ConfigSource : int8_t { kTopic = 1, kStaticBroker = 4, kDefault = 5 };
+enum class ConfigSource : int8_t { kTopic = 1, kStaticBroker = 4, kDefault = 5, kBrokerLogger = 6 };
 
-// Sets one configuration; kInvalidArgument says what is wrong with it. No value is refused.
+// What UpdateStream is to change.
+struct ConfigChange {
+  v1::StreamConfig config;
+  std::vector<std::string> fields;
+};
+// Sets one setting; kInvalidArgument says what is wrong. No value is refused.
 Status set_topic_config(std::string_view name, const std::optional<std::string>& value,
-                        v1::StreamConfig& config);
+                        ConfigChange& change);
+// Back to the default.
+Status reset_topic_config(std::string_view name, ConfigChange& change);
+// Adds to, or takes from, a setting that is a list (`adds`: else takes).
+Status edit_topic_config(std::string_view name, const std::optional<std::string>& value, bool adds,
+                         ConfigChange& change);
+// Resets everything that `now` has set and `named` does not name.
+void reset_other_topic_configs(const v1::StreamConfig& now, std::span<const std::string> named,
+                               ConfigChange& change);
 
 struct ConfigValue {
   std::string name;
@@ -35,10 +50,24 @@ struct ConfigValue {
   ConfigSource source;
   std::string_view documentation;
   bool read_only = false;
+  // The names and values behind it, in order of precedence.
+  struct Synonym {
+    std::string name, value;
+    ConfigSource source;
+  };
+  std::vector<Synonym> synonyms;
 };
-// All configurations of a topic with the values in force.
+// All settings of a topic with the values in force, by name.
 std::vector<ConfigValue> topic_configs(const v1::StreamConfig& config, const Options& options);
 // The broker's own, none of which can be changed by clients.
-std::vector<ConfigValue> broker_configs(const Options& options);
+std::vector<ConfigValue> broker_configs(const Services& services);
+
+// How a topic's records are stamped.
+struct TimestampRules {
+  bool log_append_time = false;
+  int64_t before_max_ms = INT64_MAX;  // how far behind the broker's clock a record may be
+  int64_t after_max_ms = 3'600'000;   // and before it; Kafka's default
+};
+TimestampRules timestamp_rules(const v1::StreamConfig& config);
 
 }  // namespace broker::handlers::kafka

@@ -14,6 +14,11 @@ bool is_legal_topic_name(std::string_view name) {
   });
 }
 
+bool is_internal_topic(std::string_view name) {
+  return name == "__consumer_offsets" || name == "__transaction_state" ||
+         name == "__share_group_state" || name == "__cluster_metadata";
+}
+
 Uuid parse_uuid(std::string_view text) {
   return Uuid::parse(text).value_or(Uuid{});
 }

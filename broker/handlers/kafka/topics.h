@@ -13,6 +13,8 @@ namespace broker::handlers::kafka {
 
 // Kafka's rule: 1 to 249 of [a-zA-Z0-9._-], not "." or "..".
 bool is_legal_topic_name(std::string_view name);
+// Topics that the brokers keep for themselves, by Kafka's names; clients do not create them.
+bool is_internal_topic(std::string_view name);
 Uuid parse_uuid(std::string_view text);  // zero when it is none
 
 // Versions with topic ids carry no names: one of the two is set.

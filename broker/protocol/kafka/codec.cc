@@ -55,6 +55,19 @@ void Reader::string(bool flexible, bool nullable, std::optional<std::string>& ou
   }
 }
 
+void Reader::bytes(bool flexible, std::string& out) {
+  int64_t size = length(flexible, false);
+  if (!ok() || size < 0) return fail();
+  out.assign(in_.bytes(static_cast<size_t>(size)));
+}
+
+void Reader::bytes(bool flexible, bool nullable, std::optional<std::string>& out) {
+  int64_t size = length(flexible, false);
+  if (!ok() || size < -1 || (size == -1 && !nullable)) return fail();
+  if (size == -1) return out.reset();
+  out.emplace(in_.bytes(static_cast<size_t>(size)));
+}
+
 void Reader::records(bool flexible, bool nullable, std::optional<Records>& out) {
   int64_t size = length(flexible, false);
   if (!ok() || size < -1 || (size == -1 && !nullable)) return fail();
@@ -136,6 +149,16 @@ void Writer::string(bool flexible, bool nullable, const std::optional<std::strin
   } else {
     out_.i16(-1);
   }
+}
+
+void Writer::bytes(bool flexible, std::string_view v) {
+  array(flexible, v.size());
+  out_.bytes(v);
+}
+
+void Writer::bytes(bool flexible, bool nullable, const std::optional<std::string>& v) {
+  if (!v) return null_array(flexible, nullable);
+  bytes(flexible, std::string_view(*v));
 }
 
 void Writer::records(bool flexible, bool nullable, const std::optional<Records>& v) {

@@ -3,6 +3,7 @@
 // every count by the bytes that are left and by a memory budget before anything is allocated, and
 // stays failed after the first error. The writer keeps records out of its buffer: they are spliced
 // into the frame without a copy. No thread owns these; one message at a time.
+#include <bit>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -52,11 +53,16 @@ class Reader {
   int16_t i16() { return in_.i16(); }
   int32_t i32() { return in_.i32(); }
   int64_t i64() { return in_.i64(); }
+  uint16_t u16() { return in_.u16(); }
+  double f64() { return std::bit_cast<double>(in_.u64()); }
   Uuid uuid() { return in_.uuid(); }
   // `flexible` chooses the compact form (length + 1 as a varint). A null fails where it is not
   // allowed.
   void string(bool flexible, std::string& out);
   void string(bool flexible, bool nullable, std::optional<std::string>& out);
+  // Bytes that are copied out of the frame; not bounded like strings.
+  void bytes(bool flexible, std::string& out);
+  void bytes(bool flexible, bool nullable, std::optional<std::string>& out);
   void records(bool flexible, bool nullable, std::optional<Records>& out);
   // The number of elements that follow; -1 is null. Fails, and answers 0, when `count` elements of
   // `wire_size_min` bytes cannot be there or `memory_size` each would burst the budget.
@@ -100,12 +106,16 @@ class Writer {
   void i16(int16_t v) { out_.i16(v); }
   void i32(int32_t v) { out_.i32(v); }
   void i64(int64_t v) { out_.i64(v); }
+  void u16(uint16_t v) { out_.i16(static_cast<int16_t>(v)); }
+  void f64(double v) { out_.i64(std::bit_cast<int64_t>(v)); }
   void uuid(const Uuid& v) { out_.uuid(v); }
   void uvarint(uint32_t v) { out_.uvarint32(v); }
   void raw(std::string_view v) { out_.bytes(v); }
   void string(bool flexible, std::string_view v);
   // A null in a version that has none is written as empty.
   void string(bool flexible, bool nullable, const std::optional<std::string>& v);
+  void bytes(bool flexible, std::string_view v);
+  void bytes(bool flexible, bool nullable, const std::optional<std::string>& v);
   void records(bool flexible, bool nullable, const std::optional<Records>& v);
   void array(bool flexible, size_t count);
   void null_array(bool flexible, bool nullable);

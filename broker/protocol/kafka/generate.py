@@ -4,12 +4,12 @@
 usage: generate.py OUT_DIR SCHEMA...      writes messages/NAME.{h,cc}, messages/all.h, api_table.h
                                           and test/NAME_randomize.cc below OUT_DIR
 
-A schema is one API: `api NAME KEY`, `versions A-B`, `flexible V`, then the fields of `request` and
+A schema is one API: `api NAME KEY`, `versions A-B`, `flexible V` (left out: never), then the fields of `request` and
 `response`, nested by two spaces:
 
     field: TYPE [VERSIONS] [null [VERSIONS]] [tag N] [= DEFAULT]
 
-TYPE is bool, int8, int16, int32, int64, uuid, string, records, a struct's name (its fields follow,
+TYPE is bool, int8, int16, int32, int64, uint16, float64, uuid, string, bytes, records, a struct's name (its fields follow,
 deeper) or []TYPE. VERSIONS is `3`, `3+` or `3-12`. A file is written only when it changes, so that
 a build that changes nothing compiles nothing.
 """
@@ -23,6 +23,8 @@ SCALARS = {  # type: (C++ type, reader/writer method, bytes)
     "int16": ("int16_t", "i16", 2),
     "int32": ("int32_t", "i32", 4),
     "int64": ("int64_t", "i64", 8),
+    "uint16": ("uint16_t", "u16", 2),
+    "float64": ("double", "f64", 8),
     "uuid": ("Uuid", "uuid", 16),
 }
 FIELD = re.compile(
@@ -51,7 +53,7 @@ class Field:
         self.tag = int(match["tag"]) if match["tag"] else None
         self.default = match["default"]
         self.struct = None
-        if self.type not in SCALARS and self.type not in ("string", "records"):
+        if self.type not in SCALARS and self.type not in ("string", "bytes", "records"):
             self.struct = Struct(self.type)
 
 
@@ -96,6 +98,7 @@ class Api:
         elif words[0] == "versions":
             low, _, high = words[1].partition("-")
             self.first, self.last = int(low), int(high or low)
+            self.flexible = self.last + 1  # never, unless it is said
         elif words[0] == "flexible":
             self.flexible = int(words[1])
         elif words[0] in ("request", "response"):
@@ -136,7 +139,7 @@ class Api:
 def element_type(field):
     if field.struct:
         return field.struct.name
-    return {"string": "std::string", "records": "Records"}.get(field.type) or SCALARS[field.type][0]
+    return {"string": "std::string", "bytes": "std::string", "records": "Records"}.get(field.type) or SCALARS[field.type][0]
 
 
 def cpp_type(field):
@@ -174,7 +177,7 @@ def wire_min(api, struct, version):
     for field in struct.fields:
         if field.tag is not None or not field.versions[0] <= version <= field.versions[1]:
             continue
-        if field.is_array or field.type == "records":
+        if field.is_array or field.type in ("bytes", "records"):
             total += 1 if flexible else 4
         elif field.type == "string":
             total += 1 if flexible else 2
@@ -260,9 +263,9 @@ def decode_lines(api, field):
             return [f"if (in.present()) decode_fields(in, version, {target}.emplace());",
                     f"else {target}.reset();"]
         return [f"decode_fields(in, version, {target});"]
-    if field.type == "string":
+    if field.type in ("string", "bytes"):
         extra = f", {null}" if field.nulls else ""
-        return [f"in.string(flexible{extra}, {target});"]
+        return [f"in.{field.type}(flexible{extra}, {target});"]
     if field.type == "records":
         return [f"in.records(flexible, {null}, {target});"]
     return [f"{target} = in.{SCALARS[field.type][1]}();"]
@@ -290,9 +293,9 @@ def encode_lines(api, field):
             return [f"out.present({source}.has_value());",
                     f"if ({source}) encode_fields(out, version, *{source});"]
         return [f"encode_fields(out, version, {source});"]
-    if field.type == "string":
+    if field.type in ("string", "bytes"):
         extra = f", {null}" if field.nulls else ""
-        return [f"out.string(flexible{extra}, {source});"]
+        return [f"out.{field.type}(flexible{extra}, {source});"]
     if field.type == "records":
         return [f"out.records(flexible, {null}, {source});"]
     return [f"out.{SCALARS[field.type][1]}({source});"]

@@ -17,6 +17,8 @@ class Randomizer {
   void value(int16_t& v) { v = static_cast<int16_t>(engine_()); }
   void value(int32_t& v) { v = static_cast<int32_t>(engine_()); }
   void value(int64_t& v) { v = static_cast<int64_t>(engine_()); }
+  void value(uint16_t& v) { v = static_cast<uint16_t>(engine_()); }
+  void value(double& v) { v = static_cast<double>(static_cast<int64_t>(engine_())) / 8; }
   void value(Uuid& v) { v = Uuid::from_random(engine_(), engine_()); }
   void value(std::string& v) { v = bytes(chance(16) ? 300 : 12); }
   void value(Records& v) {
