@@ -11,6 +11,7 @@
 #include "broker/env/posix/posix.h"
 #include "broker/link/links.h"
 #include "broker/routing/router.h"
+#include "broker/security/users_file.h"
 #include "broker/server/grpc/server.h"
 #include "broker/server/http/pages.h"
 #include "broker/server/kafka/listener.h"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr int64_t kHandOverMs = 20'000;    // to move leadership away before a stop
 constexpr int64_t kDrainMs = 5'000;        // to answer what is in flight
+constexpr int64_t kCertificatesLookMs = 10'000;
 constexpr int64_t kMetadataSaveMs = 200;   // changes of metadata are saved together
 
 cluster::v1::Endpoint endpoint(const std::string& host, uint16_t port) {
@@ -61,7 +63,11 @@ struct Broker::Parts {
   explicit Parts(Config c) : config(std::move(c)) {}
 
   Status open_storage();
+  Status open_users();
   Status open_doors();
+  Status open_kafka(const KafkaListener& listener);
+  cluster::v1::Endpoint advertised(const KafkaListener& listener, uint16_t port) const;
+  void watch_certificates();
   void wire();
   cluster::v1::Register registration();
   void connect_coordinator();
@@ -81,12 +87,13 @@ struct Broker::Parts {
   std::unique_ptr<env::ThreadIoQueue> wal_io, background_io;
   std::unique_ptr<storage::Store> store;
   cluster::Metadata metadata;
+  security::Authorizer authorizer;
   std::unique_ptr<cluster::Session> session;
   std::unique_ptr<link::Links> links;
   std::unique_ptr<partition::Partitions> partitions;
   std::unique_ptr<routing::Router> router;
   std::unique_ptr<handlers::kafka::Dispatcher> kafka_dispatcher;
-  std::unique_ptr<server::kafka::Listener> kafka;
+  std::vector<std::unique_ptr<server::kafka::Listener>> kafka;  // the first, then the named ones
   std::unique_ptr<handlers::grpc::Shards> shards;
   std::unique_ptr<handlers::grpc::Handlers> grpc_handlers;
   std::unique_ptr<server::grpc::Server> grpc;
@@ -131,10 +138,71 @@ cluster::v1::Register Broker::Parts::registration() {
   broker->set_zone(config.zone);
   broker->set_alive(true);
   broker->set_version(SLUICE_VERSION);
-  *broker->mutable_kafka() = endpoint(config.advertise, kafka->port());
+  *broker->mutable_kafka() = advertised(config.kafka, kafka.front()->port());
+  for (size_t i = 0; i < config.kafka_listeners.size(); ++i) {
+    auto* listener = broker->add_listeners();
+    listener->set_name(config.kafka_listeners[i].name);
+    *listener->mutable_endpoint() = advertised(config.kafka_listeners[i], kafka[i + 1]->port());
+  }
   *broker->mutable_grpc() = endpoint(config.advertise, grpc->port());
   *broker->mutable_replication() = endpoint(config.advertise, links->port());
   return self;
+}
+
+cluster::v1::Endpoint Broker::Parts::advertised(const KafkaListener& listener,
+                                                uint16_t port) const {
+  if (listener.advertise) return endpoint(listener.advertise->host, listener.advertise->port);
+  return endpoint(config.advertise, port);
+}
+
+Status Broker::Parts::open_kafka(const KafkaListener& listener) {
+  server::kafka::ListenerOptions options;
+  options.name = listener.name;
+  options.host = listener.address.host;
+  options.port = listener.address.port;
+  switch (listener.authentication) {
+    case ClientAuthentication::kNone:
+      break;
+    case ClientAuthentication::kSasl:
+      options.authentication = server::kafka::Authentication::kSasl;
+      break;
+    case ClientAuthentication::kClientCertificate:
+      options.authentication = server::kafka::Authentication::kClientCertificate;
+      break;
+  }
+  if (listener.tls) {
+    security::TlsFiles files{config.client_tls_cert, config.client_tls_key, ""};
+    if (listener.authentication == ClientAuthentication::kClientCertificate) {
+      files.client_ca = config.client_tls_ca;
+    }
+    ASSIGN_OR_RETURN(options.tls, security::TlsContext::load(files));
+  }
+  kafka.push_back(std::make_unique<server::kafka::Listener>(executor, clock, metrics,
+                                                            *kafka_dispatcher, options));
+  return kafka.back()->start();
+}
+
+// A renewed certificate is taken without a restart.
+void Broker::Parts::watch_certificates() {
+  executor.schedule_after(kCertificatesLookMs, [this] {
+    for (const auto& listener : kafka) listener->reload_certificate();
+    watch_certificates();
+  });
+}
+
+Status Broker::Parts::open_users() {
+  metadata.add_listener([this](const cluster::Metadata::Change& change) {
+    if (change.security) authorizer.update(metadata.security());
+  });
+  authorizer.update(metadata.security());
+  if (config.users.empty()) return {};
+  ASSIGN_OR_RETURN(std::string yaml, env::read_file(fs, config.users, 16 << 20));
+  auto users = security::parse_users(yaml);
+  if (!users.ok()) return users.status().with_context("--users " + config.users);
+  cluster::v1::MetadataUpdate update;
+  *update.mutable_security() = *users;
+  metadata.apply(update);
+  return {};
 }
 
 // Opens every listener, so that registration() knows the ports. Nothing is let in before all is
@@ -153,15 +221,15 @@ Status Broker::Parts::open_doors() {
                       cluster::Session::AdminDone done) {
     session->admin(std::move(request), timeout_ms, std::move(done));
   };
-  server::kafka::ListenerOptions kafka_options;
-  kafka_options.host = config.kafka.host;
-  kafka_options.port = config.kafka.port;
+  handlers::kafka::Options kafka_options;
+  kafka_options.auto_create_topics = config.auto_create_topics;
+  kafka_options.data_dir = config.data;
   kafka_dispatcher = std::make_unique<handlers::kafka::Dispatcher>(handlers::kafka::Services{
       executor, clock, random, metrics, metadata, config.broker,
-      [this](const ShardId& id) { return partitions->find(id); }, admin});
-  kafka = std::make_unique<server::kafka::Listener>(executor, clock, metrics, *kafka_dispatcher,
-                                                    kafka_options);
-  RETURN_IF_ERROR(kafka->start());
+      [this](const ShardId& id) { return partitions->find(id); }, admin, kafka_options,
+      &authorizer, [this] { return fs.free_bytes(config.data); }});
+  RETURN_IF_ERROR(open_kafka(config.kafka));
+  for (const auto& listener : config.kafka_listeners) RETURN_IF_ERROR(open_kafka(listener));
 
   shards = std::make_unique<LateShards>(router);
   grpc_handlers = std::make_unique<handlers::grpc::Handlers>(
@@ -211,7 +279,8 @@ void Broker::Parts::connect_coordinator() {
     cluster::v1::Holdings holdings;
     partitions->add_holdings(holdings);
     holdings.set_disk_bytes(static_cast<int64_t>(store->disk_bytes()));
-    holdings.set_disk_free_bytes(static_cast<int64_t>(fs.free_bytes(config.data).value_or(0)));
+    auto free = fs.free_bytes(config.data);
+    if (free.ok()) holdings.set_disk_free_bytes(static_cast<int64_t>(*free));
     return holdings;
   };
   handlers.stop_allowed = [this] { stop_doors(); };
@@ -275,11 +344,11 @@ void Broker::Parts::stop_doors() {
   if (!stopping || doors_closed) return;
   doors_closed = true;
   log_info("broker", "closing the front doors", {{"leaders", partitions->leader_count()}});
-  auto left = std::make_shared<int>(2);
+  auto left = std::make_shared<size_t>(kafka.size() + 1);
   auto one_less = [this, left] {
     if (--*left == 0) close_log();
   };
-  kafka->drain(kDrainMs, one_less);
+  for (const auto& listener : kafka) listener->drain(kDrainMs, one_less);
   grpc->stop(*background_io, kDrainMs, one_less);
 }
 
@@ -304,6 +373,7 @@ Broker::~Broker() {
 
 Status Broker::start() {
   RETURN_IF_ERROR(parts_->open_storage());
+  RETURN_IF_ERROR(parts_->open_users());
   RETURN_IF_ERROR(parts_->open_doors());
   parts_->wire();
   return {};
@@ -319,10 +389,11 @@ int Broker::run() {
     p.signals->async_wait(on_signal);
   };
   p.signals->async_wait(on_signal);
+  p.watch_certificates();
   p.connect_coordinator();
   p.executor.post([&] {
     std::printf("sluice-broker ready kafka=%s:%u grpc=%s:%u metrics=%s:%u data=%s\n",
-                p.config.kafka.host.c_str(), p.kafka->port(), p.config.grpc.host.c_str(),
+                p.config.kafka.address.host.c_str(), p.kafka.front()->port(), p.config.grpc.host.c_str(),
                 p.grpc->port(), p.config.metrics.host.c_str(), p.pages->port(),
                 p.config.data.c_str());
     std::fflush(stdout);

@@ -2,6 +2,7 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 
@@ -23,13 +24,19 @@ constexpr Setting kSettings[] = {
     {"coordinator", "H:P", "where the coordinator listens (required unless --dev)"},
     {"advertise", "HOST", "name or address that clients and brokers reach this broker by"},
     {"zone", "ZONE", "failure domain; in Kubernetes the operator knows it"},
-    {"kafka", "H:P", "Kafka listener, default port 9092"},
+    {"kafka", "H:P", "Kafka listener, default port 9092; H:P;tls;sasl or ;mtls asks clients for that"},
+    {"kafka-listeners", "LIST", "more of them: NAME=H:P[;tls][;sasl|;mtls][;advertise=H:P],NAME=..."},
     {"grpc", "H:P", "gRPC listener, default port 9090"},
     {"replication", "H:P", "listener for other brokers, default port 9095"},
     {"metrics", "H:P", "HTTP listener for /metrics, /livez, /readyz, default port 9644"},
     {"tls-ca", "FILE", "CA for the coordinator and other brokers (PEM); with --tls-cert, --tls-key"},
     {"tls-cert", "FILE", "this broker's certificate (PEM)"},
     {"tls-key", "FILE", "its key (PEM)"},
+    {"client-tls-cert", "FILE", "certificate shown to clients (PEM), default --tls-cert"},
+    {"client-tls-key", "FILE", "its key (PEM), default --tls-key"},
+    {"client-tls-ca", "FILE", "CA of clients' certificates (PEM), default --tls-ca"},
+    {"users", "FILE", "with --dev: users, passwords and rights (YAML); a cluster's come from its coordinator"},
+    {"auto-create-topics", nullptr, "Kafka clients that ask for a missing topic create it; default true"},
     {"log-level", "LEVEL", "debug, info, warn or error; default info"},
     {"log-format", "FORMAT", "text or json; default text"},
     {"help", nullptr, "this text"},
@@ -105,6 +112,39 @@ Status take_address(const Values& values, const char* name, bool dev, uint16_t p
   return {};
 }
 
+Status take_listeners(const Values& values, Config& config) {
+  if (auto it = values.find("kafka"); it != values.end()) {
+    ASSIGN_OR_RETURN(config.kafka, parse_kafka_listener(it->second, "--kafka"));
+  } else {
+    config.kafka.address = {config.dev ? "127.0.0.1" : "0.0.0.0", 9092};
+  }
+  auto it = values.find("kafka-listeners");
+  std::string_view left = it == values.end() ? std::string_view() : it->second;
+  while (!left.empty()) {
+    std::string_view one = left.substr(0, left.find(','));
+    left.remove_prefix(std::min(left.size(), one.size() + 1));
+    size_t equals = one.find('=');
+    std::string name(one.substr(0, std::min(equals, one.size())));
+    if (equals == one.npos || name.empty()) {
+      return bad("--kafka-listeners '" + std::string(one) + "': expected NAME=HOST:PORT");
+    }
+    ASSIGN_OR_RETURN(auto listener,
+                     parse_kafka_listener(one.substr(equals + 1), "--kafka-listeners " + name));
+    listener.name = name;
+    for (const auto& other : config.kafka_listeners) {
+      if (other.name == name) return bad("--kafka-listeners: '" + name + "' is there twice");
+    }
+    config.kafka_listeners.push_back(std::move(listener));
+  }
+  auto needs_tls = [](const KafkaListener& l) { return l.tls; };
+  bool tls = needs_tls(config.kafka) || std::any_of(config.kafka_listeners.begin(),
+                                                    config.kafka_listeners.end(), needs_tls);
+  if (tls && (config.client_tls_cert.empty() || config.client_tls_key.empty())) {
+    return bad("a listener with tls needs --client-tls-cert and --client-tls-key");
+  }
+  return {};
+}
+
 Status take_tls(const Values& values, Config& config) {
   auto get = [&](const char* name) {
     auto it = values.find(name);
@@ -117,10 +157,47 @@ Status take_tls(const Values& values, Config& config) {
   if (given != 0 && given != 3) {
     return bad("--tls-ca, --tls-cert and --tls-key go together: give all three or none");
   }
+  config.client_tls_ca = get("client-tls-ca");
+  config.client_tls_cert = get("client-tls-cert");
+  config.client_tls_key = get("client-tls-key");
+  if (config.client_tls_cert.empty() != config.client_tls_key.empty()) {
+    return bad("--client-tls-cert and --client-tls-key go together");
+  }
+  if (config.client_tls_cert.empty()) {
+    config.client_tls_cert = config.tls_cert;
+    config.client_tls_key = config.tls_key;
+  }
+  if (config.client_tls_ca.empty()) config.client_tls_ca = config.tls_ca;
   return {};
 }
 
 }  // namespace
+
+Result<KafkaListener> parse_kafka_listener(std::string_view text, std::string_view what) {
+  KafkaListener out;
+  std::string_view address = text.substr(0, text.find(';'));
+  ASSIGN_OR_RETURN(out.address, parse_address(address, what));
+  std::string_view left = text.substr(address.size());
+  while (!left.empty()) {
+    left.remove_prefix(1);
+    std::string_view word = left.substr(0, left.find(';'));
+    left.remove_prefix(word.size());
+    if (word == "tls") {
+      out.tls = true;
+    } else if (word == "sasl") {
+      out.authentication = ClientAuthentication::kSasl;
+    } else if (word == "mtls") {
+      out.tls = true;
+      out.authentication = ClientAuthentication::kClientCertificate;
+    } else if (word.starts_with("advertise=")) {
+      ASSIGN_OR_RETURN(out.advertise, parse_address(word.substr(10), what));
+    } else {
+      return bad(std::string(what) + ": unknown word '" + std::string(word) +
+                 "'; there are tls, sasl, mtls and advertise=H:P");
+    }
+  }
+  return out;
+}
 
 Result<Address> parse_address(std::string_view text, std::string_view what) {
   auto colon = text.rfind(':');
@@ -159,6 +236,13 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
   take("coordinator", config.coordinator);
   take("advertise", config.advertise);
   take("zone", config.zone);
+  take("users", config.users);
+  if (auto it = values.find("auto-create-topics"); it != values.end()) {
+    if (it->second != "true" && it->second != "false") {
+      return bad("auto-create-topics is true or false, not '" + it->second + "'");
+    }
+    config.auto_create_topics = it->second == "true";
+  }
   take("log-level", config.log_level);
   take("log-format", config.log_format);
   if (config.data.empty()) return bad("--data DIR is required: where the records are kept");
@@ -174,18 +258,21 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
   if (config.dev && !config.coordinator.empty()) {
     return bad("--dev runs without a coordinator: leave out one of --dev and --coordinator");
   }
+  if (!config.dev && !config.users.empty()) {
+    return bad("--users is for --dev: the users of a cluster come from its coordinator");
+  }
   if (!config.dev && config.coordinator.empty()) {
     return bad("--coordinator H:P is required (or --dev for one broker alone)");
   }
   if (!config.dev && !values.contains("cluster")) return bad("--cluster NAME is required");
   RETURN_IF_ERROR(take_tls(values, config));
-  RETURN_IF_ERROR(take_address(values, "kafka", config.dev, 9092, config.kafka));
+  RETURN_IF_ERROR(take_listeners(values, config));
   RETURN_IF_ERROR(take_address(values, "grpc", config.dev, 9090, config.grpc));
   RETURN_IF_ERROR(take_address(values, "replication", config.dev, config.dev ? 0 : 9095,
                                config.replication));
   RETURN_IF_ERROR(take_address(values, "metrics", config.dev, 9644, config.metrics));
   if (config.advertise.empty()) {
-    config.advertise = config.kafka.host == "0.0.0.0" ? "localhost" : config.kafka.host;
+    config.advertise = config.kafka.address.host == "0.0.0.0" ? "localhost" : config.kafka.address.host;
   }
   return config;
 }

@@ -2,6 +2,7 @@
 // The broker's settings: command line over configuration file over defaults. Pure but for reading
 // the file; used by main.
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,19 @@ struct Address {
 // "H:P", ":P" (every interface). `what` names the setting in errors.
 Result<Address> parse_address(std::string_view text, std::string_view what);
 
+enum class ClientAuthentication { kNone, kSasl, kClientCertificate };
+
+// Where Kafka clients connect, and what is asked of them.
+struct KafkaListener {
+  std::string name;  // empty: the first
+  Address address;
+  bool tls = false;
+  ClientAuthentication authentication = ClientAuthentication::kNone;
+  std::optional<Address> advertise;  // else the broker's host and this listener's port
+};
+// "H:P[;tls][;sasl|;mtls][;advertise=H:P]"
+Result<KafkaListener> parse_kafka_listener(std::string_view text, std::string_view what);
+
 struct Config {
   bool dev = false;
   bool help = false, version = false;
@@ -27,8 +41,13 @@ struct Config {
   std::string coordinator;  // H:P; H may be a DNS name with several addresses
   std::string advertise;    // host that clients and brokers reach this one by
   std::string zone;
-  Address kafka, grpc, replication, metrics;
+  KafkaListener kafka;
+  std::vector<KafkaListener> kafka_listeners;  // beside the first, each with its name
+  Address grpc, replication, metrics;
   std::string tls_ca, tls_cert, tls_key;
+  std::string client_tls_ca, client_tls_cert, client_tls_key;  // default: the ones above
+  std::string users;  // --dev: who may do what
+  bool auto_create_topics = true;
   std::string log_level = "info", log_format = "text";
 };
 

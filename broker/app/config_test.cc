@@ -12,7 +12,7 @@ namespace {
 TEST(Config, DevNeedsOnlyAFolder) {
   auto config = parse_command_line({"--dev", "--data", "/tmp/x", "--kafka", "127.0.0.1:0"});
   ASSERT_TRUE(config.ok()) << config.status().to_string();
-  EXPECT_EQ(config->kafka.port, 0);
+  EXPECT_EQ(config->kafka.address.port, 0);
   EXPECT_EQ(config->grpc.to_string(), "127.0.0.1:9090");
   EXPECT_EQ(config->advertise, "127.0.0.1");
 }
@@ -30,6 +30,27 @@ TEST(Config, ErrorsNameTheSettingAndTheFix) {
             std::string::npos);
   EXPECT_NE(message({"--dev", "--data", "d", "--broker-id", "-3"}).find("--broker-id"),
             std::string::npos);
+}
+
+TEST(Config, ListenersAskForTlsAndUsers) {
+  auto config = parse_command_line({"--dev", "--data", "d", "--kafka", "127.0.0.1:0;sasl",
+                                    "--client-tls-cert", "c", "--client-tls-key", "k",
+                                    "--kafka-listeners",
+                                    "external=:9094;tls;sasl;advertise=b0.example.com:443,"
+                                    "certs=:9095;mtls"});
+  ASSERT_TRUE(config.ok()) << config.status().to_string();
+  EXPECT_EQ(config->kafka.authentication, ClientAuthentication::kSasl);
+  ASSERT_EQ(config->kafka_listeners.size(), 2u);
+  EXPECT_EQ(config->kafka_listeners[0].advertise->to_string(), "b0.example.com:443");
+  EXPECT_TRUE(config->kafka_listeners[1].tls);
+  EXPECT_EQ(config->kafka_listeners[1].authentication, ClientAuthentication::kClientCertificate);
+  auto message = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--dev", "--data", "d"});
+    return parse_command_line(more).status().message();
+  };
+  EXPECT_NE(message({"--kafka", ":1;tls"}).find("--client-tls-cert"), std::string::npos);
+  EXPECT_NE(message({"--kafka", ":1;ssl"}).find("unknown word 'ssl'"), std::string::npos);
+  EXPECT_NE(message({"--kafka-listeners", ":1"}).find("NAME=HOST:PORT"), std::string::npos);
 }
 
 TEST(Config, TheCommandLineWinsOverTheFile) {

@@ -4,6 +4,8 @@
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
+#include <cstring>
+#include <span>
 
 #include "broker/base/log.h"
 #include "broker/server/kafka/listener.h"
@@ -14,6 +16,7 @@ namespace {
 constexpr int kReadsPerTurn = 4;  // then other connections have theirs
 constexpr int kWritesPerTurn = 16;
 constexpr size_t kPiecesPerWrite = 64;
+constexpr size_t kTlsRecordBytes = 16 << 10;  // the most that one record holds
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
@@ -30,7 +33,18 @@ Connection::Connection(Listener& listener, tcp::socket socket)
       socket_(std::move(socket)),
       frames_(listener.options_.frame_bytes_max),
       opened_ms_(listener.clock_.mono_ms()),
-      active_ms_(opened_ms_) {}
+      active_ms_(opened_ms_) {
+  const ListenerOptions& options = listener.options_;
+  client_ = std::make_shared<handlers::kafka::Client>();
+  client_->listener = options.name;
+  client_->tls = options.tls != nullptr;
+  client_->authenticated = options.authentication != Authentication::kSasl;
+  boost::system::error_code ignored;
+  client_->principal.host = socket_.remote_endpoint(ignored).address().to_string();
+  if (options.tls) {
+    tls_ = std::make_unique<security::TlsSession>(*options.tls, socket_.native_handle());
+  }
+}
 
 void Connection::start() {
   boost::system::error_code error;
@@ -38,7 +52,102 @@ void Connection::start() {
   if (!error) socket_.set_option(tcp::no_delay(true), error);
   if (!error) socket_.set_option(asio::socket_base::keep_alive(true), error);
   if (error) return close("error");
+  if (tls_) return handshake();
   read_soon();
+}
+
+void Connection::wait(tcp::socket::wait_type what, void (Connection::*then)()) {
+  socket_.async_wait(what, [self = shared_from_this(), then](boost::system::error_code error) {
+    if (self->closed_) return;
+    if (error) return self->close("error");
+    (self.get()->*then)();
+  });
+}
+
+void Connection::handshake() {
+  using Io = security::TlsSession::Io;
+  switch (tls_->handshake()) {
+    case Io::kWantRead:
+      return wait(tcp::socket::wait_read, &Connection::handshake);
+    case Io::kWantWrite:
+      return wait(tcp::socket::wait_write, &Connection::handshake);
+    case Io::kClosed:
+    case Io::kFailed:
+      log_warn("kafka", "TLS handshake failed",
+               {{"client", client_->principal.host}, {"why", tls_->error()}});
+      return close("tls");
+    case Io::kDone:
+      break;
+  }
+  if (listener_.options_.authentication == Authentication::kClientCertificate) {
+    client_->principal.user = tls_->client_name();
+    if (client_->principal.user.empty()) {
+      log_warn("kafka", "a client's certificate has no common name",
+               {{"client", client_->principal.host}});
+      return close("tls");
+    }
+  }
+  read();
+}
+
+size_t Connection::read_some(const std::array<asio::mutable_buffer, 2>& into,
+                             boost::system::error_code& error) {
+  if (!tls_) return socket_.read_some(into, error);
+  const asio::mutable_buffer& buffer = into[0].size() > 0 ? into[0] : into[1];
+  size_t bytes = 0;
+  switch (tls_->read(static_cast<char*>(buffer.data()), buffer.size(), bytes)) {
+    case security::TlsSession::Io::kDone:
+      break;
+    case security::TlsSession::Io::kWantRead:
+    case security::TlsSession::Io::kWantWrite:
+      error = asio::error::would_block;
+      break;
+    case security::TlsSession::Io::kClosed:
+      error = asio::error::eof;
+      break;
+    case security::TlsSession::Io::kFailed:
+      error = asio::error::connection_reset;
+      break;
+  }
+  return bytes;
+}
+
+size_t Connection::write_some(boost::system::error_code& error) {
+  if (!tls_) {
+    std::array<asio::const_buffer, kPiecesPerWrite> pieces;
+    size_t count = std::min(out_.size(), kPiecesPerWrite);
+    for (size_t i = 0; i < count; ++i) {
+      pieces[i] = asio::const_buffer(out_[i].data(), out_[i].size());
+    }
+    return socket_.write_some(std::span(pieces.data(), count), error);
+  }
+  // A TLS record for each small piece would cost more than the copy that joins them.
+  std::string_view chunk = out_.front().view();
+  if (chunk.size() < kTlsRecordBytes && out_.size() > 1) {
+    char* joined = listener_.read_buffer_.get();
+    size_t size = 0;
+    for (const Buffer& piece : out_) {
+      size_t part = std::min(piece.size(), kTlsRecordBytes - size);
+      std::memcpy(joined + size, piece.data(), part);
+      size += part;
+      if (size == kTlsRecordBytes) break;
+    }
+    chunk = {joined, size};
+  }
+  size_t bytes = 0;
+  switch (tls_->write(chunk.data(), chunk.size(), bytes)) {
+    case security::TlsSession::Io::kDone:
+      break;
+    case security::TlsSession::Io::kWantRead:
+    case security::TlsSession::Io::kWantWrite:
+      error = asio::error::would_block;
+      break;
+    case security::TlsSession::Io::kClosed:
+    case security::TlsSession::Io::kFailed:
+      error = asio::error::connection_reset;
+      break;
+  }
+  return bytes;
 }
 
 bool Connection::may_read() const {
@@ -55,6 +164,14 @@ void Connection::resume() {
 void Connection::read_soon() {
   if (reading_ || !may_read()) return;
   reading_ = true;
+  if (tls_ && tls_->has_pending()) {
+    // Decrypted already: the socket would not announce it.
+    asio::post(listener_.executor_.context(), [self = shared_from_this()] {
+      self->reading_ = false;
+      if (!self->closed_) self->read();
+    });
+    return;
+  }
   socket_.async_wait(tcp::socket::wait_read,
                      [self = shared_from_this()](boost::system::error_code error) {
                        self->reading_ = false;
@@ -71,14 +188,15 @@ void Connection::read() {
         asio::mutable_buffer(space.data, space.size),
         asio::mutable_buffer(scratch, Listener::kReadBufferBytes)};
     boost::system::error_code error;
-    size_t bytes = socket_.read_some(into, error);
+    size_t bytes = read_some(into, error);
     if (would_block(error)) break;
     if (error) return close(error == asio::error::eof ? "client" : "error");
     listener_.bytes_in_.Increment(static_cast<double>(bytes));
     size_t direct = std::min(bytes, space.size);
     frames_.filled(direct);
     if (!take_frames({scratch, bytes - direct})) return;
-    if (bytes < space.size + Listener::kReadBufferBytes) break;  // the socket is empty
+    // The socket is empty; of TLS's records only their end tells.
+    if (!tls_ && bytes < space.size + Listener::kReadBufferBytes) break;
   }
   read_soon();
 }
@@ -112,6 +230,7 @@ void Connection::dispatch(Buffer frame) {
   slots_.push_back(slot);
   auto exchange = std::make_shared<handlers::kafka::Exchange>();
   exchange->frame = std::move(frame);
+  exchange->client = client_;
   exchange->reply = [self = shared_from_this(), slot](std::vector<Buffer> pieces) {
     self->answer(slot, std::move(pieces), false);
   };
@@ -154,12 +273,8 @@ void Connection::write_soon() {
 
 void Connection::write() {
   for (int writes = 0; writes < kWritesPerTurn && !out_.empty(); ++writes) {
-    std::vector<asio::const_buffer> pieces;
-    for (size_t i = 0; i < std::min(out_.size(), kPiecesPerWrite); ++i) {
-      pieces.emplace_back(out_[i].data(), out_[i].size());
-    }
     boost::system::error_code error;
-    size_t bytes = socket_.write_some(pieces, error);
+    size_t bytes = write_some(error);
     if (would_block(error)) break;
     if (error) return close("error");
     on_written(bytes);

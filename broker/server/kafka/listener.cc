@@ -14,6 +14,10 @@ constexpr int64_t kAcceptBackoffMs = 100;
 constexpr int64_t kSweepMsMax = 1000, kSweepMsMin = 10;
 using boost::asio::ip::tcp;
 
+Metrics::Labels labels_of(const ListenerOptions& options) {
+  return {{"listener", options.name.empty() ? "default" : options.name}};
+}
+
 }  // namespace
 
 Listener::Listener(env::AsioExecutor& executor, env::Clock& clock, Metrics& metrics,
@@ -24,17 +28,20 @@ Listener::Listener(env::AsioExecutor& executor, env::Clock& clock, Metrics& metr
       options_(std::move(options)),
       acceptor_(executor.context()),
       read_buffer_(std::make_unique_for_overwrite<char[]>(kReadBufferBytes)),
-      open_connections_(metrics.gauge("sluice_kafka_connections", "Open Kafka connections")),
-      accepted_(
-          metrics.counter("sluice_kafka_connections_accepted_total", "Kafka connections accepted")),
-      bytes_in_(
-          metrics.counter("sluice_kafka_received_bytes_total", "Bytes read from Kafka clients")),
-      bytes_out_(
-          metrics.counter("sluice_kafka_sent_bytes_total", "Bytes written to Kafka clients")) {
+      open_connections_(metrics.gauge("sluice_kafka_connections", "Open Kafka connections",
+                                      labels_of(options_))),
+      accepted_(metrics.counter("sluice_kafka_connections_accepted_total",
+                                "Kafka connections accepted", labels_of(options_))),
+      bytes_in_(metrics.counter("sluice_kafka_received_bytes_total",
+                                "Bytes read from Kafka clients", labels_of(options_))),
+      bytes_out_(metrics.counter("sluice_kafka_sent_bytes_total", "Bytes written to Kafka clients",
+                                 labels_of(options_))) {
   for (const char* reason :
-       {"client", "error", "bad_frame", "broker", "idle", "no_request", "too_many"}) {
+       {"client", "error", "bad_frame", "broker", "idle", "no_request", "too_many", "tls"}) {
+    Metrics::Labels labels = labels_of(options_);
+    labels["reason"] = reason;
     closed_[reason] = &metrics.counter("sluice_kafka_connections_closed_total",
-                                       "Kafka connections closed, by reason", {{"reason", reason}});
+                                       "Kafka connections closed, by reason", labels);
   }
 }
 
@@ -93,6 +100,15 @@ void Listener::on_accept(boost::system::error_code error, tcp::socket socket) {
     connection->start();
   }
   accept();
+}
+
+void Listener::reload_certificate() {
+  if (!options_.tls) return;
+  Status status = options_.tls->reload_if_changed();
+  if (!status.ok()) {
+    log_error("kafka", "the new certificate cannot be used; the old one stays",
+              {{"listener", options_.name}, {"error", status.message()}});
+  }
 }
 
 void Listener::sweep() {

@@ -13,12 +13,22 @@
 #include "broker/env/env.h"
 #include "broker/env/posix/asio_executor.h"
 #include "broker/handlers/kafka/dispatch.h"
+#include "broker/security/tls.h"
 
 namespace broker::server::kafka {
 
 class Connection;
 
+enum class Authentication {
+  kNone,
+  kSasl,               // SCRAM, and PLAIN under TLS
+  kClientCertificate,  // the name in a certificate that the TLS context's client CA has signed
+};
+
 struct ListenerOptions {
+  std::string name;  // as brokers register it; empty: the first
+  std::shared_ptr<security::TlsContext> tls;  // null: plain
+  Authentication authentication = Authentication::kNone;
   std::string host = "0.0.0.0";
   uint16_t port = 9092;  // 0: any free one, see port()
   size_t frame_bytes_max = 100 << 20;
@@ -44,6 +54,8 @@ class Listener {
   // A clean stop: accepts and reads nothing more, answers what is in flight, closes each connection
   // after that, then calls `done`. Whatever is left after `timeout_ms` is closed anyway.
   void drain(int64_t timeout_ms, std::function<void()> done);
+  // Looks whether the certificate's files have changed; called now and then.
+  void reload_certificate();
   // Ends everything at once.
   void stop();
 

@@ -1,0 +1,48 @@
+// The users' file: what it gives, and that errors name the user and the field.
+#include "broker/security/users_file.h"
+
+#include <gtest/gtest.h>
+
+#include "broker/security/authorizer.h"
+#include "broker/security/scram.h"
+
+namespace broker::security {
+namespace {
+
+TEST(UsersFile, GivesVerifiersAndRights) {
+  auto security = parse_users(
+      "superUsers: [admin]\n"
+      "users:\n"
+      "  - name: alice\n"
+      "    password: secret\n"
+      "    acls:\n"
+      "      - {resource: Topic, name: orders-, prefix: true, operations: [Read, Write]}\n"
+      "      - {resource: Cluster, operations: [Describe]}\n");
+  ASSERT_TRUE(security.ok()) << security.status().to_string();
+  Authorizer authorizer;
+  authorizer.update(*security);
+  EXPECT_TRUE(authorizer.enforcing());
+  EXPECT_TRUE(authorizer.allowed({"alice", ""}, Operation::kWrite, Resource::kTopic, "orders-1"));
+  EXPECT_FALSE(authorizer.allowed({"alice", ""}, Operation::kDelete, Resource::kTopic, "orders-1"));
+  EXPECT_TRUE(
+      authorizer.allowed({"alice", ""}, Operation::kDescribe, Resource::kCluster, kClusterName));
+  EXPECT_TRUE(is_password(*authorizer.credential("alice", kScramSha512), "secret"));
+  EXPECT_EQ(security->SerializeAsString().find("secret"), std::string::npos);
+}
+
+TEST(UsersFile, ErrorsNameTheField) {
+  auto message = [](const std::string& yaml) { return parse_users(yaml).status().message(); };
+  EXPECT_NE(message("users: [{name: a, acls: [{resource: Topik, name: t, operations: [Read]}]}]")
+                .find("users[0].acls[0].resource"),
+            std::string::npos);
+  EXPECT_NE(message("users: [{name: a, acls: [{resource: Topic, name: t, operations: [Reed]}]}]")
+                .find("'Reed'"),
+            std::string::npos);
+  EXPECT_NE(message("users: [{nme: a}]").find("'nme'"), std::string::npos);
+  EXPECT_NE(message("users: [{name: a}, {name: a}]").find("twice"), std::string::npos);
+  EXPECT_NE(message("- x").find("expected a map"), std::string::npos);
+  EXPECT_NE(message("users: [").find("users file"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace broker::security
