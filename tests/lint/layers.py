@@ -31,6 +31,8 @@ BROKER = {
     "protocol/kinesis": [],
     "handlers/kafka": ["security", "groups", "protocol/kafka", "partition", "cluster", "model", "env", "proto"],
     "handlers/grpc": ["routing", "partition", "cluster", "model", "env", "proto", "coordination"],
+    "handlers/kinesis": ["protocol/kinesis", "routing", "partition", "cluster", "model", "env",
+                         "proto", "coordination"],
     "server/kafka": ["security", "handlers/kafka", "protocol/kafka", "env", "env/posix"],
     "server/kinesis": ["protocol/kinesis", "env", "env/posix"],
     "server/grpc": ["handlers/grpc", "cluster", "proto", "env"],

@@ -1,0 +1,66 @@
+#pragma once
+// How requests name what they are about: the members that operations share, read alike. For this
+// folder's files only.
+#include <string>
+
+#include "broker/handlers/kinesis/handlers.h"
+
+namespace broker::handlers::kinesis {
+
+struct Names {
+  std::string name, arn, id;
+};
+
+inline std::string text_of(const std::string& member) {
+  return member;
+}
+inline std::string text_of(const std::optional<std::string>& member) {
+  return member.value_or("");
+}
+
+template <class Request>
+Names names_of(const Request& request) {
+  Names names;
+  if constexpr (requires { request.stream_name; }) names.name = text_of(request.stream_name);
+  if constexpr (requires { request.stream_arn; }) names.arn = text_of(request.stream_arn);
+  if constexpr (requires { request.stream_id; }) names.id = text_of(request.stream_id);
+  return names;
+}
+
+// Runs `then` with the stream that the request names, or fails the call.
+template <class Request, class Response>
+void Handlers::with_stream(const Request& request, const Done<Response>& done,
+                           std::function<void(const StreamPtr&)> then) {
+  Names names = names_of(request);
+  find_stream(done.caller(), names.name, names.arn, names.id,
+              [done, then = std::move(then)](OrError<StreamPtr> found) {
+                if (auto* error = std::get_if<wire::Error>(&found)) return done(*error);
+                then(std::get<StreamPtr>(found));
+              });
+}
+
+template <class Response>
+void Handlers::with_resource(const std::string& arn, const Done<Response>& done,
+                             std::function<void(const Resource&)> then) {
+  auto parts = parse_arn(arn);
+  if (!parts) return done(wire::invalid_argument("ARN " + arn + " names no stream or consumer."));
+  find_stream(done.caller(), "", arn, "",
+              [this, arn, parts = *parts, done, then = std::move(then)](OrError<StreamPtr> found) {
+                if (auto* error = std::get_if<wire::Error>(&found)) return done(*error);
+                Resource resource{std::get<StreamPtr>(found), parts.consumer};
+                if (auto error = check_consumer(resource, arn, parts.consumer_created_s)) {
+                  return done(*error);
+                }
+                then(resource);
+              });
+}
+
+// Answers a call with `response` when a change is made, else with why it is not.
+template <class Response>
+Handlers::Changed Handlers::respond_or_fail(const Done<Response>& done, Response response) {
+  return [done, response = std::move(response)](const std::optional<wire::Error>& error) {
+    error ? done(*error) : done(response);
+  };
+}
+
+}  // namespace broker::handlers::kinesis
