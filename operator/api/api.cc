@@ -43,6 +43,12 @@ std::string rfc3339(int64_t wall_ms) {
   return text;
 }
 
+int64_t rfc3339_ms(const std::string& text) {
+  std::tm utc{};
+  const char* end = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return end && *end == 0 ? static_cast<int64_t>(timegm(&utc)) * 1000 : -1;
+}
+
 std::string to_string(const std::vector<FieldError>& errors) {
   std::string text;
   for (const auto& error : errors) {

@@ -33,14 +33,18 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
   spec.brokers = 5;
   spec.image = "registry/sluice:1";
   spec.limits_of_pod = {{"memory", "1Gi"}};
-  spec.storage = {"20Gi", "fast", DeletionPolicy::kDelete};
+  spec.storage = {"20Gi", "fast", DeletionPolicy::kDelete, 60};
+  spec.drain = {1, 3};
+  spec.rebalancing.paused = true;
   spec.replication = {3, 2};
   spec.autoscaling = {"http://prometheus:9090", 2};
   StreamClusterStatus status;
   status.observed_generation = 7;
   status.conditions = {{"Ready", "True", "AllReady", "5 of 5", "2026-01-01T00:00:00Z", 7}};
-  status.broker_states = {{0, "c-0", "node", "z1", true, 4, 2, "Running"}};
-  status.rebalance = {"Running", "BrokerAdded", "moving", 4, 1, "2026-01-01T00:00:00Z", ""};
+  status.image = "registry/sluice:1";
+  status.broker_states = {{0, "c-0", "node", "z1", true, 4, 2, "Running", "dir", 5, true}};
+  status.rebalance = {"Running", "BrokerAdded", "moving", 4, 1, 10, 3, 60, "2026-01-01T00:00:00Z",
+                      ""};
   status.last_decision = Decision{"2026-01-01T00:00:00Z", "Split", {1}, "Hot", "m", {{"x", "1"}}};
   Json object = {{"metadata", {{"name", "c"}, {"annotations", {{"sluice.dev/paused", "true"}}}}},
                  {"spec", spec_to_json(spec)},

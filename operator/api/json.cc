@@ -173,6 +173,9 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
   storage.read("size", out.storage.size);
   storage.read("storageClassName", out.storage.storage_class);
   storage.read_word("deletionPolicy", out.storage.deletion_policy, kDeletionPolicies);
+  storage.read("deletionDelaySeconds", out.storage.deletion_delay_seconds);
+  spec.read("drain", out.drain);
+  spec.child("rebalancing").read("paused", out.rebalancing.paused);
   spec.child("zones").read("topologyKey", out.zone_key);
   spec.child("replication").read("factor", out.replication.factor);
   spec.child("replication").read("minInsync", out.replication.min_insync);
@@ -192,6 +195,7 @@ void read_status(const Fields& status, StreamClusterStatus& out) {
   status.read("updatedBrokers", out.updated_brokers);
   status.read("selector", out.selector);
   status.read("version", out.version);
+  status.read("image", out.image);
   status.each_object("brokerStates", [&](const Fields& fields) {
     BrokerState state;
     fields.read("id", state.id);
@@ -202,6 +206,9 @@ void read_status(const Fields& status, StreamClusterStatus& out) {
     fields.read("shards", state.shards);
     fields.read("leaders", state.leaders);
     fields.read("state", state.state);
+    fields.read("directory", state.directory);
+    fields.read("bytes", state.bytes);
+    fields.read("updated", state.updated);
     out.broker_states.push_back(std::move(state));
   });
   Fields rebalance = status.child("rebalance");
@@ -210,6 +217,9 @@ void read_status(const Fields& status, StreamClusterStatus& out) {
   rebalance.read("message", out.rebalance.message);
   rebalance.read("movesTotal", out.rebalance.moves_total);
   rebalance.read("movesDone", out.rebalance.moves_done);
+  rebalance.read("bytesTotal", out.rebalance.bytes_total);
+  rebalance.read("bytesDone", out.rebalance.bytes_done);
+  rebalance.read("secondsLeft", out.rebalance.seconds_left);
   rebalance.read("startedAt", out.rebalance.started_at);
   rebalance.read("finishedAt", out.rebalance.finished_at);
   if (status.has("lastDecision")) out.last_decision = read_decision(status.child("lastDecision"));
@@ -308,7 +318,9 @@ Json to_json(const Decision& decision) {
 
 Json to_json(const BrokerState& state) {
   Json out = {{"id", state.id},         {"ready", state.ready},     {"shards", state.shards},
-              {"leaders", state.leaders}, {"state", state.state}};
+              {"leaders", state.leaders}, {"state", state.state}, {"bytes", state.bytes},
+              {"updated", state.updated}};
+  put(out, "directory", state.directory);
   put(out, "pod", state.pod);
   put(out, "node", state.node);
   put(out, "zone", state.zone);
@@ -318,7 +330,10 @@ Json to_json(const BrokerState& state) {
 Json to_json(const RebalanceStatus& rebalance) {
   Json out = {{"state", rebalance.state},
               {"movesTotal", rebalance.moves_total},
-              {"movesDone", rebalance.moves_done}};
+              {"movesDone", rebalance.moves_done},
+              {"bytesTotal", rebalance.bytes_total},
+              {"bytesDone", rebalance.bytes_done}};
+  if (rebalance.seconds_left >= 0) out["secondsLeft"] = rebalance.seconds_left;
   put(out, "reason", rebalance.reason);
   put(out, "message", rebalance.message);
   put(out, "startedAt", rebalance.started_at);
@@ -355,7 +370,10 @@ Json spec_to_json(const StreamClusterSpec& spec) {
               {"imagePullPolicy", spec.image_pull_policy},
               {"resources", Json::object()},
               {"storage",
-               {{"size", spec.storage.size}, {"deletionPolicy", word(spec.storage.deletion_policy)}}},
+               {{"size", spec.storage.size},
+                {"deletionPolicy", word(spec.storage.deletion_policy)},
+                {"deletionDelaySeconds", spec.storage.deletion_delay_seconds}}},
+              {"rebalancing", {{"paused", spec.rebalancing.paused}}},
               {"zones", {{"topologyKey", spec.zone_key}}},
               {"replication", Json::object()},
               {"limits",
@@ -364,6 +382,7 @@ Json spec_to_json(const StreamClusterSpec& spec) {
                 {"maxRecordBytes", spec.limits.max_record_bytes}}},
               {"autoscaling", {{"intervalSeconds", spec.autoscaling.interval_seconds}}}};
   put(out, "image", spec.image);
+  put(out, "drain", spec.drain);
   put(out["resources"], "requests", spec.requests);
   put(out["resources"], "limits", spec.limits_of_pod);
   put(out["storage"], "storageClassName", spec.storage.storage_class);
@@ -411,6 +430,7 @@ Json status_to_json(const StreamClusterStatus& status) {
               {"brokerStates", Json::array()}};
   put(out, "selector", status.selector);
   put(out, "version", status.version);
+  put(out, "image", status.image);
   for (const auto& state : status.broker_states) out["brokerStates"].push_back(to_json(state));
   if (!status.rebalance.state.empty()) out["rebalance"] = to_json(status.rebalance);
   if (status.last_decision) out["lastDecision"] = to_json(*status.last_decision);

@@ -47,6 +47,8 @@ const Condition* find_condition(const std::vector<Condition>& conditions, const 
 
 // RFC 3339 with whole seconds.
 std::string rfc3339(int64_t wall_ms);
+// Unix time; -1 when it is no such time.
+int64_t rfc3339_ms(const std::string& text);
 
 // What is wrong with a resource and which field of it, as in {"spec.replication", "..."}.
 struct FieldError {

@@ -26,7 +26,7 @@ struct StreamSpec {
     int32_t scale_up_stabilization_seconds = 30;
     int32_t scale_down_stabilization_seconds = 600;
   };
-  std::optional<Autoscaling> autoscaling;  // kElastic only; absent: never by itself
+  std::optional<Autoscaling> autoscaling;  // kElastic only; absent: these defaults
   DeletionPolicy deletion_policy = DeletionPolicy::kRetain;
 };
 

@@ -19,8 +19,13 @@ struct StreamClusterSpec {
     std::string size = "10Gi";
     std::string storage_class;  // empty: the default class
     DeletionPolicy deletion_policy = DeletionPolicy::kRetain;
+    int64_t deletion_delay_seconds = 86400;  // of volumes whose broker was removed
   } storage;
   std::string zone_key = "topology.kubernetes.io/zone";
+  std::vector<int32_t> drain;  // ids of brokers that keep nothing
+  struct Rebalancing {
+    bool paused = false;
+  } rebalancing;
   struct Replication {
     std::optional<int32_t> factor;
     std::optional<int32_t> min_insync;
@@ -43,6 +48,9 @@ struct BrokerState {
   int32_t shards = 0;
   int32_t leaders = 0;
   std::string state;  // Running | Draining | Drained | Down
+  std::string directory;   // UUID of its data directory
+  int64_t bytes = 0;       // of its shards, as last told
+  bool updated = false;    // runs with the settings of spec
   bool operator==(const BrokerState&) const = default;
 };
 
@@ -51,6 +59,9 @@ struct RebalanceStatus {
   std::string reason, message;
   int32_t moves_total = 0;
   int32_t moves_done = 0;
+  int64_t bytes_total = 0;
+  int64_t bytes_done = 0;
+  int64_t seconds_left = -1;  // -1: not known
   std::string started_at, finished_at;
   bool operator==(const RebalanceStatus&) const = default;
 };
@@ -72,6 +83,7 @@ struct StreamClusterStatus {
   int32_t updated_brokers = 0;
   std::string selector;
   std::string version;
+  std::string image;  // of the brokers' pod template
   std::vector<BrokerState> broker_states;
   RebalanceStatus rebalance;
   std::optional<Decision> last_decision;

@@ -1,12 +1,11 @@
 #include "operator/apply/apply.h"
 
 #include <cmath>
-#include <cstdlib>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "broker/base/log.h"
+#include "operator/api/quantity.h"
 
 namespace sluice_operator::apply {
 
@@ -31,22 +30,9 @@ bool holds_list(const Json& wanted, const Json& live) {
   return true;
 }
 
-// A Kubernetes quantity ("500m", "1Gi", 2) as a number; nothing when it is none.
 std::optional<double> quantity(const Json& value) {
   if (value.is_number()) return value.get<double>();
-  if (!value.is_string()) return std::nullopt;
-  const std::string& text = value.get_ref<const std::string&>();
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  if (end == text.c_str()) return std::nullopt;
-  static const std::map<std::string, double> kSuffixes = {
-      {"", 1},        {"n", 1e-9},    {"u", 1e-6},   {"m", 1e-3},   {"k", 1e3},
-      {"M", 1e6},     {"G", 1e9},     {"T", 1e12},   {"P", 1e15},   {"E", 1e18},
-      {"Ki", 0x1p10}, {"Mi", 0x1p20}, {"Gi", 0x1p30}, {"Ti", 0x1p40}, {"Pi", 0x1p50},
-      {"Ei", 0x1p60}};
-  auto suffix = kSuffixes.find(end);
-  if (suffix == kSuffixes.end()) return std::nullopt;
-  return number * suffix->second;
+  return value.is_string() ? api::quantity(value.get<std::string>()) : std::nullopt;
 }
 
 // The server writes quantities in its own way: 0.5 as 500m, 1024Mi as 1Gi.
@@ -86,15 +72,38 @@ bool holds(const Json& wanted, const Json& live) {
   return true;
 }
 
+Json merge_difference(const Json& before, const Json& after) {
+  Json patch = Json::object();
+  for (const auto& [name, value] : before.items()) {
+    if (!after.contains(name)) patch[name] = nullptr;
+  }
+  for (const auto& [name, value] : after.items()) {
+    auto old = before.find(name);
+    if (old == before.end()) {
+      patch[name] = value;
+    } else if (value.is_object() && old->is_object()) {
+      Json inner = merge_difference(*old, value);
+      if (!inner.empty()) patch[name] = std::move(inner);
+    } else if (value != *old) {
+      patch[name] = value;
+    }
+  }
+  return patch;
+}
+
 broker::Result<bool> apply_object(kube::Client& client, const kube::ResourceType& type,
                                   const Json& wanted, const kube::JsonPtr& live) {
   if (live && holds(wanted, *live)) return false;
-  auto written = client.apply(type, wanted);
+  bool created = false;
+  kube::ApplyOptions options;
+  options.created = &created;
+  auto written = client.apply(type, wanted, options);
   if (!written.ok()) return written.status().with_context(type.kind);
-  bool changed = !live || kube::metadata_text(*written, "resourceVersion") !=
-                              kube::metadata_text(*live, "resourceVersion");
+  // A cache that has not seen our own creation yet makes us apply once more, which changes nothing.
+  bool changed = created || (live && kube::metadata_text(*written, "resourceVersion") !=
+                                         kube::metadata_text(*live, "resourceVersion"));
   if (changed) {
-    broker::log_info("apply", live ? "changed" : "created",
+    broker::log_info("apply", created ? "created" : "changed",
                      {{"kind", type.kind}, {"object", kube::key_of(wanted).to_string()}});
   }
   return changed;

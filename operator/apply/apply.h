@@ -13,4 +13,7 @@ bool holds(const kube::Json& wanted, const kube::Json& live);
 broker::Result<bool> apply_object(kube::Client& client, const kube::ResourceType& type,
                                   const kube::Json& wanted, const kube::JsonPtr& live);
 
+// The merge patch that makes `after` of `before`: fields that are gone become null.
+kube::Json merge_difference(const kube::Json& before, const kube::Json& after);
+
 }  // namespace sluice_operator::apply

@@ -39,5 +39,17 @@ TEST(Holds, QuantitiesAreComparedByTheirValue) {
   EXPECT_FALSE(holds(Json{{"args", {"1.0"}}}, Json{{"args", {"1"}}}));
 }
 
+// A status whose message had become empty was written at every pass: a merge patch keeps what it
+// does not name.
+TEST(MergeDifference, NamesWhatIsGone) {
+  Json before = Json::parse(R"({"a":1,"gone":"x","o":{"m":"text","n":2},"l":[1,2]})");
+  Json after = Json::parse(R"({"a":1,"o":{"n":3},"l":[1],"new":{"x":1}})");
+  Json patch = merge_difference(before, after);
+  EXPECT_EQ(patch, Json::parse(R"({"gone":null,"o":{"m":null,"n":3},"l":[1],"new":{"x":1}})"));
+  before.merge_patch(patch);
+  EXPECT_EQ(before, after);
+  EXPECT_TRUE(merge_difference(after, after).empty());
+}
+
 }  // namespace
 }  // namespace sluice_operator::apply

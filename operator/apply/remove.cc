@@ -25,6 +25,30 @@ Status set_finalizer(kube::Client& client, const kube::ResourceType& type,
   return client.merge_patch(type, {metadata.ns, metadata.name}, patch).status();
 }
 
+Status patch_claim(kube::Client& client, const kube::ObjectKey& claim, const std::string& size,
+                   const std::map<std::string, std::string>& annotations) {
+  Json patch = Json::object();
+  for (const auto& [name, value] : annotations) {
+    patch["metadata"]["annotations"][name] = value.empty() ? Json(nullptr) : Json(value);
+  }
+  if (!size.empty()) patch["spec"]["resources"]["requests"]["storage"] = size;
+  Status status = client.merge_patch(kube::persistent_volume_claims(), claim, patch).status();
+  if (status.code() == Code::kNotFound) return {};
+  if (!status.ok()) return status.with_context("volume claim " + claim.name);
+  broker::log_info("apply", "volume claim changed",
+                   {{"claim", claim.to_string()}, {"patch", patch.dump()}});
+  return {};
+}
+
+Status remove_claim(kube::Client& client, const kube::ObjectKey& claim, const std::string& uid,
+                    const std::string& resource_version) {
+  Status status = client.remove(kube::persistent_volume_claims(), claim,
+                                {.uid = uid, .resource_version = resource_version});
+  if (!status.ok() && status.code() != Code::kNotFound) return status;
+  broker::log_info("apply", "volume claim deleted", {{"claim", claim.to_string()}});
+  return {};
+}
+
 // "data-NAME-" and a number: labels alone can be put on anything.
 static bool is_broker_claim(const std::string& claim, const std::string& cluster) {
   const std::string prefix = "data-" + cluster + "-";
@@ -42,6 +66,11 @@ Result<int> remove_volume_claims(kube::Client& client, const api::Metadata& clus
     auto key = kube::key_of(claim);
     if (!is_broker_claim(key.name, cluster.name)) continue;
     if (!kube::metadata_text(claim, "deletionTimestamp").empty()) continue;
+    const auto notes = claim.value("/metadata/annotations"_json_pointer, Json::object());
+    // One without a note never had a broker register from it; one of an earlier cluster that this
+    // cluster's brokers took over carries this cluster's.
+    if (notes.value("sluice.dev/cluster-uid", cluster.uid) != cluster.uid) continue;
+    if (notes.value("sluice.dev/keep", std::string()) == "true") continue;
     Status status = client.remove(kube::persistent_volume_claims(), key,
                                   {.uid = kube::metadata_text(claim, "uid")});
     if (!status.ok() && status.code() != Code::kNotFound) return status;

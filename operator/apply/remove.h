@@ -1,6 +1,9 @@
 #pragma once
 // The steps that cannot be undone, and what guards them: finalizers, and the removal of a deleted
 // cluster's volumes. Called by reconcile.
+#include <map>
+#include <string>
+
 #include "operator/api/stream_cluster.h"
 #include "operator/kube/client/client.h"
 
@@ -11,9 +14,19 @@ namespace sluice_operator::apply {
 broker::Status set_finalizer(kube::Client& client, const kube::ResourceType& type,
                              const api::Metadata& metadata, bool present);
 
+// Makes a claim larger (empty: leaves it) and sets annotations on it (empty text: takes them away).
+broker::Status patch_claim(kube::Client& client, const kube::ObjectKey& claim,
+                           const std::string& size,
+                           const std::map<std::string, std::string>& annotations);
+
+// Deletes a claim if it is still the very object that was looked at; kNotFound is success.
+broker::Status remove_claim(kube::Client& client, const kube::ObjectKey& claim,
+                            const std::string& uid, const std::string& resource_version);
+
 // For a StreamCluster that is being deleted with deletionPolicy Delete: deletes the claims of its
-// brokers ("data-NAME-N" with `selector`'s labels), each by its uid. Returns how many; deleting
-// again is harmless. The volumes go once no pod uses them.
+// brokers ("data-NAME-N" with `selector`'s labels), each by its uid, but none that was noted to be
+// another cluster's or to be kept. Returns how many; deleting again is harmless. The volumes go once
+// no pod uses them.
 broker::Result<int> remove_volume_claims(kube::Client& client, const api::Metadata& cluster,
                                          const std::string& selector);
 

@@ -35,17 +35,19 @@ Json child(const api::StreamCluster& cluster, const std::string& api_version,
 }
 
 void seal(Json& object) {
-  object["metadata"]["annotations"][kHashAnnotation] = text_hash(object.dump());
+  std::string hash = text_hash(object.dump());
+  object["metadata"]["annotations"][kHashAnnotation] = std::move(hash);
 }
 
-// Flat settings, as sluice-broker --config reads them. Everything in it needs a restart: the pods
-// carry its hash. What changes at run time comes over the coordinator's session.
+// Flat settings, as sluice-broker --config reads them, at its start. What the user can change of
+// them is in PodSettings too, so that brokers are restarted for it; what changes at run time comes
+// over the coordinator's session.
 std::string broker_config(const PlanInput& input) {
   const std::string tls = "/etc/sluice/tls/";
   const std::pair<const char*, std::string> settings[] = {
       // One operator coordinates many clusters: this is the name of the session.
       {"cluster", input.cluster.metadata.ns + "/" + input.cluster.metadata.name},
-      {"coordinator", input.coordinator_address},
+      {"coordinator", input.settings.coordinator_address},
       {"data", "/var/lib/sluice"},
       {"tls-ca", tls + "ca.crt"},
       {"tls-cert", tls + "tls.crt"},

@@ -1,5 +1,6 @@
-// The brokers' StatefulSet. Its template changes only with the cluster's spec, the image and the
-// configuration: an upgrade of the operator alone restarts no broker.
+// The brokers' StatefulSet. Its controller only starts pods (OnDelete); which broker is restarted
+// when, roll.h decides by the hash of PodSettings. Whatever else a newer operator writes into the
+// template waits for a pod's next start.
 #include <nlohmann/json.hpp>
 
 #include "operator/plan/objects.h"
@@ -33,11 +34,11 @@ Json spread(const std::string& key, const std::string& cluster) {
 }
 
 Json container(const PlanInput& input) {
-  const auto& spec = input.cluster.spec;
+  const auto& settings = input.settings;
   Json out = {
       {"name", "broker"},
-      {"image", spec.image.empty() ? input.default_image : spec.image},
-      {"imagePullPolicy", spec.image_pull_policy},
+      {"image", settings.image},
+      {"imagePullPolicy", settings.image_pull_policy},
       {"command", {"/usr/local/bin/sluice-broker"}},
       {"args",
        {"--config=/etc/sluice/broker.yaml", "--broker-id=$(BROKER_ID)",
@@ -66,8 +67,8 @@ Json container(const PlanInput& input) {
                                    {"replication", kReplicationPort}, {"metrics", kMetricsPort}}) {
     out["ports"].push_back({{"name", name}, {"containerPort", port}, {"protocol", "TCP"}});
   }
-  if (!spec.requests.empty()) out["resources"]["requests"] = spec.requests;
-  if (!spec.limits_of_pod.empty()) out["resources"]["limits"] = spec.limits_of_pod;
+  if (!settings.requests.empty()) out["resources"]["requests"] = settings.requests;
+  if (!settings.limits.empty()) out["resources"]["limits"] = settings.limits;
   return out;
 }
 
@@ -86,7 +87,7 @@ Json pod_spec(const PlanInput& input) {
             {"fsGroupChangePolicy", "OnRootMismatch"},
             {"seccompProfile", {{"type", "RuntimeDefault"}}}}},
           {"topologySpreadConstraints",
-           {spread(input.cluster.spec.zone_key, name), spread("kubernetes.io/hostname", name)}},
+           {spread(input.settings.zone_key, name), spread("kubernetes.io/hostname", name)}},
           {"containers", Json::array({container(input)})},
           {"volumes",
            {{{"name", "config"}, {"configMap", {{"name", config_name(name)}}}},
@@ -102,7 +103,8 @@ Json volume_claim(const PlanInput& input) {
                  {{"name", "data"}, {"labels", broker_labels(input.cluster.metadata.name)}}},
                 {"spec",
                  {{"accessModes", {"ReadWriteOnce"}},
-                  {"resources", {{"requests", {{"storage", storage.size}}}}}}}};
+                  {"resources", {{"requests",
+                      {{"storage", input.claim_size.empty() ? storage.size : input.claim_size}}}}}}}};
   if (!storage.storage_class.empty()) claim["spec"]["storageClassName"] = storage.storage_class;
   return claim;
 }
@@ -113,6 +115,10 @@ Json stateful_set(const PlanInput& input) {
   const std::string& name = input.cluster.metadata.name;
   Json object = child(input.cluster, "apps/v1", "StatefulSet", name);
   Json labels = broker_labels(name);
+  auto& annotations = object["metadata"]["annotations"];
+  annotations[kSettingsAnnotation] = input.settings.to_text();
+  annotations[kDefaultImageAnnotation] = input.default_image;
+  if (input.good) annotations[kGoodSettingsAnnotation] = input.good->to_text();
   object["spec"] = {
       {"replicas", input.replicas},
       {"serviceName", brokers_service_name(name)},
@@ -123,12 +129,12 @@ Json stateful_set(const PlanInput& input) {
       // was not drained: with deletionPolicy Delete it is the operator that removes them, when the
       // StreamCluster itself goes.
       {"persistentVolumeClaimRetentionPolicy", {{"whenDeleted", "Retain"}, {"whenScaled", "Retain"}}},
-      {"updateStrategy", {{"type", "RollingUpdate"}}},
+      {"updateStrategy", {{"type", "OnDelete"}}},
       {"volumeClaimTemplates", Json::array({volume_claim(input)})},
       {"template",
        {{"metadata",
          {{"labels", labels},
-          {"annotations", {{"sluice.dev/config-hash", text_hash(broker_config(input))},
+          {"annotations", {{kSpecHashAnnotation, input.settings.hash()},
                            {"kubectl.kubernetes.io/default-container", "broker"}}}}},
         {"spec", pod_spec(input)}}}};
   return object;

@@ -55,11 +55,13 @@ Json network_policy(const api::StreamCluster& cluster) {
   return object;
 }
 
-Json disruption_budget(const api::StreamCluster& cluster) {
+Json disruption_budget(const api::StreamCluster& cluster, bool may_evict) {
   Json object = child(cluster, "policy/v1", "PodDisruptionBudget", cluster.metadata.name);
-  // An unready pod may be evicted only while the others are enough; AlwaysAllow would let a drain
-  // take a second copy of a shard while the first one recovers.
-  object["spec"] = {{"maxUnavailable", 1},
+  // Ready pods are no proof: a broker that is back must catch up before the next one may go. While
+  // the coordinator says that a stop would cost some shard its majority, nobody is evicted. An
+  // unready pod may be evicted only while the others are enough; AlwaysAllow would let a node's
+  // drain take a second copy of a shard while the first one recovers.
+  object["spec"] = {{"maxUnavailable", may_evict ? 1 : 0},
                     {"selector", {{"matchLabels", broker_labels(cluster.metadata.name)}}}};
   return object;
 }
@@ -105,7 +107,7 @@ Json service_account(const api::StreamCluster& cluster) {
 std::vector<Json> desired_objects(const PlanInput& input) {
   std::vector<Json> objects = {service_account(input.cluster),   config_map(input),
                                headless_service(input.cluster),  client_service(input.cluster),
-                               network_policy(input.cluster),    disruption_budget(input.cluster),
+                               network_policy(input.cluster),    disruption_budget(input.cluster, input.may_evict),
                                stateful_set(input)};
   for (auto& object : objects) seal(object);
   return objects;

@@ -2,12 +2,14 @@
 // PURE: the Kubernetes objects that a StreamCluster becomes. The same input gives the same bytes,
 // on every replica and after every restart; what is applied is exactly this, and nothing else of
 // the objects is ours. Called by reconcile, applied by apply.
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "operator/api/stream_cluster.h"
+#include "operator/plan/pod_settings.h"
 
 namespace sluice_operator::plan {
 
@@ -20,10 +22,14 @@ inline constexpr const char* kHashAnnotation = "sluice.dev/applied-hash";
 
 struct PlanInput {
   const api::StreamCluster& cluster;
-  std::string default_image;        // the operator's --broker-image
-  std::string coordinator_address;  // H:P that brokers dial
+  PodSettings settings;       // of the pod template
+  std::string default_image;  // of brokers whose cluster names none, noted for later
   // How many pods there should be: spec.brokers, or more while surplus brokers are drained.
   int32_t replicas = 0;
+  std::optional<PodSettings> good;  // the last settings that a broker was ready with
+  std::string claim_size;           // of the volumes of brokers to come; empty: as spec says
+  // Whether every broker, alone, may be evicted now without a shard losing its majority.
+  bool may_evict = true;
   std::string log_level = "info";
 };
 

@@ -25,7 +25,9 @@ api::StreamCluster cluster(const std::string& name) {
 }
 
 PlanInput input(const api::StreamCluster& of) {
-  return {of, "docker.io/library/sluice:dev", "sluice.sluice-system.svc:9443", of.spec.brokers};
+  const std::string image = "docker.io/library/sluice:dev";
+  return {of, pod_settings(of.spec, image, "sluice.sluice-system.svc:9443"), image,
+          of.spec.brokers};
 }
 
 void expect_golden(const std::string& name, const std::vector<Json>& objects) {
@@ -47,9 +49,13 @@ TEST(Plan, EverySettingInUse) {
   full.spec.image_pull_policy = "Always";
   full.spec.requests = {{"cpu", "2"}, {"memory", "4Gi"}};
   full.spec.limits_of_pod = {{"memory", "4Gi"}};
-  full.spec.storage = {"500Gi", "fast", api::DeletionPolicy::kDelete};
+  full.spec.storage = {"500Gi", "fast", api::DeletionPolicy::kDelete, 60};
   full.spec.zone_key = "example.com/rack";
-  expect_golden("every-setting", desired_objects(input(full)));
+  PlanInput with = input(full);
+  with.good = with.settings;
+  with.claim_size = "600Gi";
+  with.may_evict = false;
+  expect_golden("every-setting", desired_objects(with));
 }
 
 const Json& of_kind(const std::vector<Json>& objects, const std::string& kind) {
@@ -70,9 +76,29 @@ TEST(Plan, OnlyWhatNeedsARestartTouchesThePods) {
     return of_kind(desired_objects(with), "StatefulSet")["spec"]["template"];
   };
   EXPECT_EQ(pods(input(before)), pods(input(after)));
-  PlanInput other_level = input(before);
-  other_level.log_level = "debug";
-  EXPECT_NE(pods(input(before)), pods(other_level));
+  after.spec.requests["memory"] = "1Gi";
+  EXPECT_NE(pods(input(before)), pods(input(after)));
+}
+
+// strimzi/redpanda#3150, cloudnative-pg#5950: an operator's upgrade restarted every cluster.
+TEST(Plan, AnUpgradeOfTheOperatorRestartsNobody) {
+  api::StreamCluster of = cluster("c");
+  PlanInput before = input(of), after = before;
+  after.log_level = "debug";
+  EXPECT_EQ(before.settings.hash(), after.settings.hash());
+  auto hash = [](const PlanInput& with) {
+    return of_kind(desired_objects(with), "StatefulSet")["spec"]["template"]["metadata"]
+                  ["annotations"][kSpecHashAnnotation];
+  };
+  EXPECT_EQ(hash(before), hash(after));
+  // The default image of the operator of that time is kept on the StatefulSet.
+  auto annotations = of_kind(desired_objects(before), "StatefulSet")["metadata"]["annotations"];
+  EXPECT_EQ(annotations[kDefaultImageAnnotation], "docker.io/library/sluice:dev");
+  auto settings = read_pod_settings(annotations[kSettingsAnnotation].get<std::string>());
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(*settings, before.settings);
+  EXPECT_FALSE(read_pod_settings("{}"));
+  EXPECT_FALSE(read_pod_settings("no json"));
 }
 
 TEST(Plan, VolumesOutliveTheStatefulSetWhateverThePolicy) {

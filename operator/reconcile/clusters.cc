@@ -1,6 +1,6 @@
 #include "operator/reconcile/clusters.h"
 
-#include <algorithm>
+#include <set>
 
 #include "broker/base/log.h"
 
@@ -56,10 +56,62 @@ void Clusters::tick() {
   executor_.schedule_after(coordination::kTickMs, [this] { tick(); });
 }
 
-ClusterView Clusters::follow(const api::StreamCluster& resource,
-                             const std::vector<coordination::ExpectedBroker>& brokers,
-                             const std::vector<int32_t>& draining,
-                             const std::vector<std::shared_ptr<const api::Stream>>& streams) {
+namespace {
+
+std::vector<std::string> directories_in_use(const coordination::Coordinator& coordinator) {
+  std::set<std::string> out;
+  for (const auto* map : coordinator.maps()) {
+    for (const auto& shard : map->shards()) {
+      for (const auto* list : {&shard.replicas(), &shard.next_replicas(), &shard.learners()}) {
+        for (const auto& replica : *list) out.insert(replica.directory());
+      }
+    }
+  }
+  return {out.begin(), out.end()};
+}
+
+// Brokers that cannot be spared stay as they are, all of them: half a drain helps nobody.
+void drain(coordination::Coordinator& coordinator, const ClusterWishes& wishes,
+           ClusterView& view) {
+  std::set<int32_t> leaving(wishes.draining.begin(), wishes.draining.end());
+  if (!leaving.empty() && coordinator.loaded()) {
+    view.drain_refused = coordinator.removal_risk(leaving);
+    if (!view.drain_refused.empty()) leaving.clear();
+  }
+  for (const auto& broker : wishes.brokers) {
+    coordinator.set_draining(broker.id, leaving.count(broker.id) > 0);
+    if (leaving.count(broker.id)) {
+      view.draining[broker.id] = coordinator.drain_progress(broker.id);
+    }
+  }
+}
+
+}  // namespace
+
+// Being in sync comes and goes under load: an eviction is allowed after some calm.
+bool Clusters::may_evict(Cluster& cluster, const std::vector<coordination::BrokerView>& brokers) {
+  constexpr int64_t kCalmMs = 3000;
+  const int64_t now = clock_.mono_ms();
+  for (const auto& broker : brokers) {
+    if (!broker.broker.alive()) continue;
+    if (cluster.coordinator.stop_risk({broker.broker.id()}).empty()) continue;
+    cluster.risky_until_ms = now + kCalmMs;
+    return false;
+  }
+  return now >= cluster.risky_until_ms;
+}
+
+plan::RollStep Clusters::plan_roll(const kube::ObjectKey& key, const plan::RollInput& input) {
+  return on_executor([&] {
+    auto it = clusters_.find(key);
+    return plan::plan_roll(input, [&](const std::set<int32_t>& brokers) {
+      return it == clusters_.end() ? std::string("the cluster has no coordinator yet")
+                                   : it->second->coordinator.stop_risk(brokers);
+    });
+  });
+}
+
+ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWishes& wishes) {
   return on_executor([&] {
     kube::ObjectKey key{resource.metadata.ns, resource.metadata.name};
     auto& slot = clusters_[key];
@@ -72,7 +124,7 @@ ClusterView Clusters::follow(const api::StreamCluster& resource,
       server_.add_cluster(session_name(key), identity_of(key), slot->coordinator);
       slot->coordinator.set_change_callback([this, key] { changed(key); });
       slot->coordinator.start();
-      for (const auto& stream : streams) {
+      for (const auto& stream : wishes.streams) {
         slot->streams[stream->metadata.name] = stream;
         slot->store.stream_seen(stream->metadata.name, stream);
       }
@@ -80,18 +132,18 @@ ClusterView Clusters::follow(const api::StreamCluster& resource,
     slot->resource = resource;
     auto& coordinator = slot->coordinator;
     coordinator.set_defaults(defaults_of(resource.spec));
-    coordinator.set_expected_brokers(brokers);
+    coordinator.set_expected_brokers(wishes.brokers);
+    coordinator.set_moves_paused(wishes.moves_paused);
     ClusterView view;
-    for (const auto& broker : brokers) {
-      bool drain = std::find(draining.begin(), draining.end(), broker.id) != draining.end();
-      coordinator.set_draining(broker.id, drain);
-      if (drain) view.draining[broker.id] = coordinator.drain_progress(broker.id);
-    }
+    drain(coordinator, wishes, view);
     view.loaded = coordinator.loaded();
     if (!view.loaded) view.load_error = coordinator.load_error().message();
     view.brokers = coordinator.brokers();
     view.moves_in_flight = static_cast<int>(coordinator.moves().size());
     view.moves_planned = coordinator.planned_moves();
+    view.bytes_to_move = coordinator.bytes_to_move();
+    view.may_evict = may_evict(*slot, view.brokers);
+    view.directories_in_use = directories_in_use(coordinator);
     return view;
   });
 }
@@ -139,6 +191,7 @@ StreamView Clusters::stream(const kube::ObjectKey& key, const std::string& name)
       return view;
     }
     view.problem = it->second->coordinator.stream_problem(name);
+    view.waits = it->second->coordinator.stream_waits(name);
     if (const auto* map = it->second->coordinator.map_of(name)) {
       view.known = true;
       view.map = *map;

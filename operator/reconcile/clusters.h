@@ -17,6 +17,7 @@
 #include "operator/coordinator/session_server.h"
 #include "operator/kube/events/recorder.h"
 #include "operator/metadata/kube_store.h"
+#include "operator/plan/roll.h"
 
 namespace sluice_operator::reconcile {
 
@@ -26,13 +27,27 @@ struct ClusterView {
   std::string load_error;
   std::vector<broker::coordination::BrokerView> brokers;
   std::map<int32_t, broker::coordination::DrainProgress> draining;
+  std::string drain_refused;  // why what was to be drained is not
   int moves_in_flight = 0;
   int moves_planned = 0;
+  int64_t bytes_to_move = 0;
+  // Every broker, alone, can be stopped without a shard losing its majority, and could for a while.
+  bool may_evict = true;
+  std::vector<std::string> directories_in_use;  // of replicas and learners
+};
+
+// What is wanted of a cluster's coordinator.
+struct ClusterWishes {
+  std::vector<broker::coordination::ExpectedBroker> brokers;
+  std::vector<int32_t> draining;
+  bool moves_paused = false;
+  std::vector<std::shared_ptr<const api::Stream>> streams;
 };
 
 struct StreamView {
   bool known = false;  // a map exists
   std::string problem;
+  bool waits = false;  // the problem goes by itself when brokers come
   sluice::v1::ShardMap map;
   std::vector<api::Decision> decisions;  // newest first
 };
@@ -52,10 +67,9 @@ class Clusters {
 
   // From any thread but the executor's; each waits for the executor.
   // Makes the cluster's coordinator where there is none, and tells it what is wanted.
-  ClusterView follow(const api::StreamCluster& cluster,
-                     const std::vector<broker::coordination::ExpectedBroker>& brokers,
-                     const std::vector<int32_t>& draining,
-                     const std::vector<std::shared_ptr<const api::Stream>>& streams);
+  ClusterView follow(const api::StreamCluster& cluster, const ClusterWishes& wishes);
+  // The next step of a roll, each restart weighed by the coordinator.
+  plan::RollStep plan_roll(const kube::ObjectKey& cluster, const plan::RollInput& input);
   void forget(const kube::ObjectKey& cluster);
   void forget_broker(const kube::ObjectKey& cluster, int32_t broker);
   void stream_seen(const kube::ObjectKey& cluster, const std::string& resource,
@@ -72,6 +86,7 @@ class Clusters {
     std::map<std::string, std::shared_ptr<const api::Stream>> streams;  // by resource name
     std::map<std::string, autoscale::Memory> scaling;                   // by stream name
     std::map<std::string, std::vector<api::Decision>> decisions;        // by stream name
+    int64_t risky_until_ms = 0;  // no eviction before
     int64_t next_look_ms = 0;
     bool looking = false;
   };
@@ -85,6 +100,7 @@ class Clusters {
  private:
   friend struct Cluster;
   void tick();
+  bool may_evict(Cluster& cluster, const std::vector<broker::coordination::BrokerView>& brokers);
   // Runs `work` on the executor and waits for its result.
   template <class F>
   auto on_executor(F work) {

@@ -34,6 +34,8 @@ constexpr const char* kUsage =
     "  --operator-namespace=NS       where the Lease and the CA are kept (required)\n"
     "  --pod-name=NAME               this replica's name in the Lease (required)\n"
     "  --watch-namespaces=NS         the one namespace to watch; all by default\n"
+    "  --upgrade-brokers=false       true: brokers whose StreamCluster names no image follow\n"
+    "                                --broker-image when it changes, one after the other\n"
     "  --coordinator-port=9443       where this process listens for brokers\n"
     "  --http-port=8080              /metrics, /livez and /readyz\n"
     "  --kubeconfig=FILE --context=NAME   outside a pod\n"
@@ -46,7 +48,8 @@ Result<Settings> parse(const std::vector<std::string>& arguments) {
                     {"log-format", "text"},       {"watch-namespaces", ""},
                     {"kubeconfig", ""},           {"context", ""},
                     {"broker-image", ""},         {"coordinator-address", ""},
-                    {"operator-namespace", ""},   {"pod-name", ""}};
+                    {"operator-namespace", ""},   {"pod-name", ""},
+                    {"upgrade-brokers", "false"}};
   for (const auto& argument : arguments) {
     if (argument == "--help") return Settings{{"help", "true"}};
     auto equals = argument.find('=');
@@ -106,6 +109,7 @@ struct Active {
       node.erase("spec");
     };
     add("nodes", std::move(nodes));
+    add("persistentvolumeclaims", cache_options(kube::persistent_volume_claims(), ns, brokers));
     add("statefulsets", cache_options(kube::stateful_sets(), ns, ours));
     add("services", cache_options(kube::services(), ns, ours));
     add("configmaps", cache_options(kube::config_maps(), ns, ours));
@@ -159,13 +163,14 @@ struct Active {
   void build_controllers() {
     Caches caches{cache("streamclusters"),       cache("streams"),
                   cache("pods"),                 cache("nodes"),
+                  cache("persistentvolumeclaims"),
                   cache("statefulsets"),         cache("services"),
                   cache("configmaps"),           cache("serviceaccounts"),
                   cache("poddisruptionbudgets"), cache("networkpolicies")};
     cluster_reconciler_ = std::make_unique<StreamClusterReconciler>(
         client_, clock_, caches, *clusters_, certificates_, events_,
         ClusterSettings{settings_.at("broker-image"), settings_.at("coordinator-address"),
-                        settings_.at("log-level")});
+                        settings_.at("log-level"), settings_.at("upgrade-brokers") == "true"});
     stream_reconciler_ = std::make_unique<StreamReconciler>(
         client_, clock_, cache("streams"), cache("streamclusters"), *clusters_);
     cluster_controller_ = std::make_unique<runtime::Controller>(
@@ -181,8 +186,10 @@ struct Active {
                              "poddisruptionbudgets", "networkpolicies"}) {
       cluster_controller_->watch(cache(name), to_owner);
     }
-    cluster_controller_->watch(cache("pods"),
-                               runtime::map_to_label("app.kubernetes.io/instance"));
+    for (const char* name : {"pods", "persistentvolumeclaims"}) {
+      cluster_controller_->watch(cache(name),
+                                 runtime::map_to_label("app.kubernetes.io/instance"));
+    }
     stream_controller_->watch(cache("streams"), runtime::map_to_self(),
                               runtime::asks_for_something_new);
     cache("streams").on_change([this](const JsonPtr& before, const JsonPtr& after) {

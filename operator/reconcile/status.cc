@@ -1,6 +1,7 @@
 #include "operator/reconcile/status.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "operator/plan/stream_cluster.h"
 
@@ -17,6 +18,10 @@ const broker::coordination::BrokerView* broker_view(const ClusterView& view, int
   return nullptr;
 }
 
+bool lists(const std::vector<int32_t>& ids, int32_t id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
 api::BrokerState broker_state(const PodView& pod, const ClusterSight& sight) {
   api::BrokerState state;
   state.id = pod.broker;
@@ -28,9 +33,9 @@ api::BrokerState broker_state(const PodView& pod, const ClusterSight& sight) {
   state.ready = pod.ready && connected;
   state.shards = seen ? seen->replicas : 0;
   state.leaders = seen ? seen->leaders : 0;
-  bool draining = std::find(sight.draining.begin(), sight.draining.end(), pod.broker) !=
-                  sight.draining.end();
-  if (draining) {
+  state.directory = seen ? seen->broker.directory() : "";
+  state.updated = pod.hash == sight.wanted_hash;
+  if (sight.view.draining.count(pod.broker)) {
     state.state = state.shards == 0 ? "Drained" : "Draining";
   } else {
     state.state = connected ? "Running" : "Down";
@@ -38,38 +43,130 @@ api::BrokerState broker_state(const PodView& pod, const ClusterSight& sight) {
   return state;
 }
 
-api::Condition condition(const api::StreamCluster& cluster, const char* type, bool holds,
-                         std::string reason, std::string message) {
-  return {type, holds ? "True" : "False", std::move(reason), std::move(message), "",
-          cluster.metadata.generation};
+// Bytes grow all the time; told as they were until they differ by a part that somebody would notice.
+int64_t bytes_to_tell(const api::StreamCluster& cluster, const ClusterSight& sight, int32_t id) {
+  const auto* seen = broker_view(sight.view, id);
+  const int64_t now = seen ? seen->bytes : 0;
+  for (const auto& before : cluster.status.broker_states) {
+    if (before.id != id) continue;
+    const int64_t change = std::max(now, before.bytes) - std::min(now, before.bytes);
+    return change < std::max<int64_t>(before.bytes / 10, 64 << 20) ? before.bytes : now;
+  }
+  return now;
+}
+
+struct Picture {
+  bool brokers_ready = false;
+  std::string counts;   // "2 of 3 brokers are ready"
+  std::string waiting;  // what some pod waits for
+  std::string problem;
+};
+
+Picture picture_of(const api::StreamClusterStatus& status, const api::StreamCluster& cluster,
+                   const ClusterSight& sight) {
+  Picture out;
+  const int32_t wanted = cluster.spec.brokers;
+  out.brokers_ready = status.ready_brokers >= wanted && sight.replicas == wanted &&
+                      status.updated_brokers >= wanted;
+  for (const auto& pod : sight.pods) {
+    if (!pod.broken.empty()) out.waiting = pod.name + ": " + pod.broken;
+  }
+  out.counts = std::to_string(status.ready_brokers) + " of " + std::to_string(wanted) +
+               " brokers are ready";
+  out.problem = !sight.problem.empty() ? sight.problem : sight.view.load_error;
+  return out;
+}
+
+struct Said {
+  bool holds;
+  std::string reason, message;
+};
+
+Said ready_condition(const Picture& picture) {
+  if (!picture.problem.empty()) return {false, "Failed", picture.problem};
+  if (picture.brokers_ready) return {true, "AllBrokersReady", picture.counts};
+  return {false, "BrokersNotReady",
+          picture.counts + (picture.waiting.empty() ? "" : "; " + picture.waiting)};
+}
+
+Said progressing_condition(const api::StreamClusterStatus& status, const ClusterSight& sight,
+                           const Picture& picture) {
+  using State = plan::RollStep::State;
+  const auto& moves = status.rebalance;
+  if (sight.paused) {
+    return {false, "Paused", "the annotation sluice.dev/paused stops all changes"};
+  }
+  if (sight.roll.state == State::kStuck) return {true, "RollStuck", sight.roll.message};
+  if (sight.roll.state == State::kWaiting) return {true, "RollWaiting", sight.roll.message};
+  if (sight.roll.state == State::kRolling) return {true, "Rolling", sight.roll.message};
+  if (!moves.message.empty()) {
+    return {true, sight.view.draining.empty() ? "Rebalancing" : "Draining", moves.message};
+  }
+  if (!picture.brokers_ready) return {true, "StartingBrokers", picture.counts};
+  if (sight.volumes_growing > 0) {
+    return {true, "GrowingVolumes", std::to_string(sight.volumes_growing) + " volumes grow"};
+  }
+  return {false, "Settled", picture.counts};
+}
+
+Said degraded_condition(const ClusterSight& sight, const Picture& picture) {
+  if (!picture.problem.empty()) return {true, "NeedsAttention", picture.problem};
+  if (sight.roll.state == plan::RollStep::State::kStuck) {
+    return {true, "RollStuck", sight.roll.message};
+  }
+  if (!sight.view.drain_refused.empty()) return {true, "DrainRefused", sight.view.drain_refused};
+  if (!picture.waiting.empty()) return {true, "NeedsAttention", picture.waiting};
+  return {false, "Healthy", "nothing is broken"};
 }
 
 void set_conditions(api::StreamClusterStatus& status, const api::StreamCluster& cluster,
                     const ClusterSight& sight, const std::string& now) {
-  int32_t wanted = cluster.spec.brokers;
-  bool all_ready = status.ready_brokers >= wanted && sight.replicas == wanted &&
-                   status.updated_brokers >= wanted;
-  std::string waiting;
-  for (const auto& pod : sight.pods) {
-    if (!pod.waiting.empty()) waiting = pod.name + ": " + pod.waiting;
+  const Picture picture = picture_of(status, cluster, sight);
+  auto set = [&](const char* type, const Said& said) {
+    api::set_condition(status.conditions,
+                       {type, said.holds ? "True" : "False", said.reason, said.message, "",
+                        cluster.metadata.generation},
+                       now);
+  };
+  set("Ready", ready_condition(picture));
+  set("Progressing", progressing_condition(status, sight, picture));
+  set("Degraded", degraded_condition(sight, picture));
+}
+
+std::string gib(int64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", static_cast<double>(bytes) / (1LL << 30));
+  return text;
+}
+
+std::string duration(int64_t seconds) {
+  if (seconds < 60) return std::to_string(seconds) + "s";
+  if (seconds < 3600) {
+    return std::to_string(seconds / 60) + "m" + std::to_string(seconds % 60) + "s";
   }
-  std::string counts = std::to_string(status.ready_brokers) + " of " + std::to_string(wanted) +
-                       " brokers are ready";
-  std::string problem = !sight.problem.empty() ? sight.problem : sight.view.load_error;
-  auto set = [&](api::Condition next) { api::set_condition(status.conditions, next, now); };
-  set(condition(cluster, "Ready", all_ready && problem.empty(),
-                !problem.empty() ? "Failed" : all_ready ? "AllBrokersReady" : "BrokersNotReady",
-                !problem.empty() ? problem : waiting.empty() ? counts : counts + "; " + waiting));
-  bool moving = sight.view.moves_in_flight > 0 || sight.view.moves_planned > 0;
-  bool progressing = !all_ready || moving;
-  set(condition(cluster, "Progressing", progressing,
-                !sight.draining.empty() ? "Draining" : moving      ? "Rebalancing"
-                                          : progressing ? "StartingBrokers"
-                                                        : "Settled",
-                status.rebalance.message.empty() ? counts : status.rebalance.message));
-  bool degraded = !problem.empty() || !waiting.empty();
-  set(condition(cluster, "Degraded", degraded, degraded ? "NeedsAttention" : "Healthy",
-                degraded ? (problem.empty() ? waiting : problem) : "nothing is broken"));
+  return std::to_string(seconds / 3600) + "h" + std::to_string(seconds % 3600 / 60) + "m";
+}
+
+// At the pace so far, by bytes where there are any to speak of.
+int64_t seconds_left(const api::RebalanceStatus& moves, const std::string& now) {
+  const int64_t began = api::rfc3339_ms(moves.started_at), ends = api::rfc3339_ms(now);
+  const bool by_bytes = moves.bytes_total > (1 << 20);
+  const double total = by_bytes ? static_cast<double>(moves.bytes_total) : moves.moves_total;
+  const double done = by_bytes ? static_cast<double>(moves.bytes_done) : moves.moves_done;
+  if (began < 0 || ends <= began || done <= 0) return -1;
+  return static_cast<int64_t>(static_cast<double>(ends - began) / 1000 * (total - done) / done);
+}
+
+void tell_progress(api::RebalanceStatus& moves, int64_t left, int64_t bytes_left) {
+  moves.moves_total = std::max<int32_t>(moves.moves_total, static_cast<int32_t>(left));
+  moves.moves_done = std::max(moves.moves_done, moves.moves_total - static_cast<int32_t>(left));
+  moves.bytes_total = std::max(moves.bytes_total, moves.bytes_done + bytes_left);
+  moves.bytes_done = std::max(moves.bytes_done, moves.bytes_total - bytes_left);
+  moves.message = std::to_string(moves.moves_done) + " of " + std::to_string(moves.moves_total) +
+                  " replicas moved";
+  if (moves.bytes_total > 0) {
+    moves.message += ", " + gib(moves.bytes_done) + " of " + gib(moves.bytes_total) + " GiB";
+  }
 }
 
 void set_rebalance(api::StreamClusterStatus& status, const api::StreamCluster& cluster,
@@ -77,46 +174,58 @@ void set_rebalance(api::StreamClusterStatus& status, const api::StreamCluster& c
   const auto& before = cluster.status.rebalance;
   auto& next = status.rebalance;
   next = before;
-  int left = sight.view.moves_in_flight + sight.view.moves_planned;
+  next.seconds_left = -1;
   int drain_left = 0;
+  int64_t drain_bytes = 0;
   std::string blocked;
   for (const auto& [id, progress] : sight.view.draining) {
     drain_left += progress.replicas_left;
+    drain_bytes += progress.bytes_left;
     if (!progress.blocked.empty()) {
       blocked = "broker " + std::to_string(id) + ": " + progress.blocked;
     }
   }
-  left = std::max(left, drain_left);
+  const int left = std::max(sight.view.moves_in_flight + sight.view.moves_planned, drain_left);
+  const bool went = before.state == "Running" || before.state == "Blocked";
   if (left == 0) {
-    if (before.state == "Running" || before.state == "Blocked") {
+    if (went) {
       next.finished_at = now;
       next.moves_done = next.moves_total;
+      next.bytes_done = next.bytes_total;
     }
     next.state = "Idle";
     next.message.clear();
     return;
   }
-  if (before.state != "Running" && before.state != "Blocked") {
+  if (!went) {
+    next = {};
     next.started_at = now;
-    next.finished_at.clear();
-    next.moves_total = 0;
-    next.moves_done = 0;
   }
   next.state = blocked.empty() ? "Running" : "Blocked";
   next.reason = drain_left > 0 ? "BrokerDraining" : "Imbalance";
-  next.moves_total = std::max(next.moves_total, left);
-  next.moves_done = next.moves_total - left;
-  next.message = blocked.empty() ? std::to_string(left) + " replicas left to move" : blocked;
+  tell_progress(next, left, std::max(sight.view.bytes_to_move, drain_bytes));
+  if (!blocked.empty()) {
+    next.message += "; " + blocked;
+    return;
+  }
+  next.seconds_left = seconds_left(next, now);
+  if (next.seconds_left >= 0) next.message += ", about " + duration(next.seconds_left) + " left";
 }
 
 }  // namespace
 
-bool drained(const ClusterView& view, const std::vector<int32_t>& draining) {
-  return view.loaded && std::all_of(draining.begin(), draining.end(), [&](int32_t id) {
+bool drained(const ClusterView& view, const std::vector<int32_t>& brokers) {
+  return view.loaded && std::all_of(brokers.begin(), brokers.end(), [&](int32_t id) {
            auto it = view.draining.find(id);
            return it != view.draining.end() && it->second.replicas_left == 0 &&
                   it->second.leaders_left == 0;
          });
+}
+
+bool settled(const api::StreamClusterStatus& status, const ClusterSight& sight) {
+  return api::find_condition(status.conditions, "Ready")->status == "True" &&
+         api::find_condition(status.conditions, "Progressing")->status == "False" &&
+         sight.surplus.empty() && sight.view.may_evict && sight.volumes_growing == 0;
 }
 
 api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
@@ -125,12 +234,15 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
   status.observed_generation = cluster.metadata.generation;
   status.brokers = sight.replicas;
   status.selector = plan::broker_selector(cluster.metadata.name);
+  status.image = sight.image;
   status.broker_states.clear();
   status.ready_brokers = status.updated_brokers = 0;
   for (const auto& pod : sight.pods) {
     status.broker_states.push_back(broker_state(pod, sight));
-    status.ready_brokers += status.broker_states.back().ready;
-    status.updated_brokers += pod.updated;
+    auto& state = status.broker_states.back();
+    state.bytes = bytes_to_tell(cluster, sight, pod.broker);
+    status.ready_brokers += state.ready;
+    status.updated_brokers += state.updated && !lists(sight.surplus, state.id);
   }
   for (const auto& broker : sight.view.brokers) {
     if (!broker.broker.version().empty()) status.version = broker.broker.version();
@@ -155,7 +267,8 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
     resharding |= shard.state() == v1::SHARD_STATE_SEALING;
   }
   bool ready = view.known && view.problem.empty() && status.open_shards > 0 && leaderless == 0;
-  std::string reason = !view.problem.empty() ? "Invalid"
+  std::string reason = view.waits              ? "Waiting"
+                       : !view.problem.empty() ? "Invalid"
                        : !view.known         ? "Creating"
                        : leaderless > 0      ? "ShardsWithoutLeader"
                                              : "AllShardsServe";

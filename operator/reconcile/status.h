@@ -3,23 +3,21 @@
 #include "operator/api/stream.h"
 #include "operator/api/stream_cluster.h"
 #include "operator/reconcile/clusters.h"
+#include "operator/reconcile/observe.h"
 
 namespace sluice_operator::reconcile {
-
-// A broker's pod as Kubernetes shows it.
-struct PodView {
-  int32_t broker = 0;
-  std::string name, node, zone;
-  bool ready = false;
-  bool updated = false;  // runs the StatefulSet's current template
-  std::string waiting;   // why its container does not run, e.g. ImagePullBackOff
-};
 
 struct ClusterSight {
   int32_t replicas = 0;  // of the StatefulSet
   std::vector<PodView> pods;
   ClusterView view;
-  std::vector<int32_t> draining;
+  std::vector<int32_t> surplus;   // brokers that are to go
+  std::vector<int32_t> draining;  // and those that are to be empty
+  plan::RollStep roll;
+  std::string wanted_hash;  // of the settings that brokers are to run with
+  std::string image;        // of the pod template
+  int volumes_growing = 0;
+  bool paused = false;
   std::string problem;  // what could not be done this time
 };
 
@@ -27,7 +25,9 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
                                         const ClusterSight& sight, const std::string& now);
 api::StreamStatus stream_status(const api::Stream& stream, const StreamView& view,
                                 const std::string& now);
-// Surplus brokers may go: every broker to be removed holds nothing.
-bool drained(const ClusterView& view, const std::vector<int32_t>& draining);
+// Every one of these brokers drains and holds nothing.
+bool drained(const ClusterView& view, const std::vector<int32_t>& brokers);
+// Nothing is to be done before something changes.
+bool settled(const api::StreamClusterStatus& status, const ClusterSight& sight);
 
 }  // namespace sluice_operator::reconcile

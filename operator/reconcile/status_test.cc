@@ -11,13 +11,14 @@ const std::string kNow = "2026-01-31T08:00:00Z";
 ClusterSight three_brokers(int ready) {
   ClusterSight sight;
   sight.replicas = 3;
+  sight.wanted_hash = "wanted";
   sight.view.loaded = true;
   for (int i = 0; i < 3; i++) {
     PodView pod;
     pod.broker = i;
     pod.name = "q-" + std::to_string(i);
     pod.ready = i < ready;
-    pod.updated = true;
+    pod.hash = "wanted";
     sight.pods.push_back(pod);
     broker::coordination::BrokerView broker;
     broker.broker.set_id(i);
@@ -42,7 +43,7 @@ TEST(ClusterStatus, ReadyWhenAllAreAndSaysWhyNot) {
   EXPECT_EQ(status.observed_generation, 7);
   EXPECT_EQ(status.ready_brokers, 3);
   auto sight = three_brokers(2);
-  sight.pods[2].waiting = "ImagePullBackOff";
+  sight.pods[2].broken = "ImagePullBackOff";
   status = cluster_status(cluster(), sight, kNow);
   const auto* ready = api::find_condition(status.conditions, "Ready");
   EXPECT_EQ(ready->status, "False");
@@ -53,15 +54,69 @@ TEST(ClusterStatus, ReadyWhenAllAreAndSaysWhyNot) {
 
 TEST(ClusterStatus, DrainingBrokersAreShownAndCounted) {
   auto sight = three_brokers(3);
-  sight.draining = {2};
-  sight.view.draining[2] = {4, 1, ""};
+  sight.surplus = sight.draining = {2};
+  sight.view.draining[2] = {4, 1, 6LL << 30, ""};
   auto status = cluster_status(cluster(), sight, kNow);
   EXPECT_EQ(status.broker_states[2].state, "Draining");
   EXPECT_EQ(status.rebalance.state, "Running");
   EXPECT_EQ(status.rebalance.moves_total, 4);
   EXPECT_FALSE(drained(sight.view, sight.draining));
-  sight.view.draining[2] = {0, 0, ""};
+  EXPECT_EQ(status.rebalance.message, "0 of 4 replicas moved, 0.00 of 6.00 GiB");
+  EXPECT_FALSE(settled(status, sight));
+  // A minute later: a third of the bytes, so that two minutes are left.
+  auto later = cluster();
+  later.status = status;
+  sight.view.draining[2] = {3, 0, 4LL << 30, ""};
+  status = cluster_status(later, sight, "2026-01-31T08:01:00Z");
+  EXPECT_EQ(status.rebalance.message,
+            "1 of 4 replicas moved, 2.00 of 6.00 GiB, about 2m0s left");
+  EXPECT_EQ(status.rebalance.seconds_left, 120);
+  EXPECT_EQ(api::find_condition(status.conditions, "Progressing")->reason, "Draining");
+  EXPECT_EQ(api::find_condition(status.conditions, "Progressing")->message,
+            status.rebalance.message);
+  sight.view.draining[2] = {0, 0, 0, ""};
   EXPECT_TRUE(drained(sight.view, sight.draining));
+  later.status = status;
+  status = cluster_status(later, sight, "2026-01-31T08:02:00Z");
+  EXPECT_EQ(status.rebalance.state, "Idle");
+  EXPECT_EQ(status.rebalance.bytes_done, 6LL << 30);
+  EXPECT_EQ(status.rebalance.seconds_left, -1);
+}
+
+TEST(ClusterStatus, ARefusedDrainIsSaid) {
+  auto sight = three_brokers(3);
+  sight.surplus = sight.draining = {2};
+  sight.view.drain_refused = "stream 's' keeps 3 copies of each shard, and 2 brokers would stay";
+  auto status = cluster_status(cluster(), sight, kNow);
+  const auto* degraded = api::find_condition(status.conditions, "Degraded");
+  EXPECT_EQ(degraded->reason, "DrainRefused");
+  EXPECT_EQ(degraded->message, sight.view.drain_refused);
+  EXPECT_EQ(status.broker_states[2].state, "Running");
+}
+
+TEST(ClusterStatus, AStuckRollIsSaidWithThePodsReason) {
+  auto sight = three_brokers(2);
+  sight.pods[1].hash = "old";
+  sight.roll.state = plan::RollStep::State::kStuck;
+  sight.roll.message = "broker 2 does not become ready with them: ImagePullBackOff";
+  auto status = cluster_status(cluster(), sight, kNow);
+  EXPECT_EQ(api::find_condition(status.conditions, "Degraded")->reason, "RollStuck");
+  EXPECT_EQ(api::find_condition(status.conditions, "Progressing")->message, sight.roll.message);
+  EXPECT_EQ(status.updated_brokers, 2);
+  EXPECT_FALSE(status.broker_states[1].updated);
+}
+
+TEST(ClusterStatus, BytesAreToldWhenTheyHaveChangedByMuch) {
+  auto sight = three_brokers(3);
+  sight.view.brokers[0].bytes = 10LL << 30;
+  auto first = cluster_status(cluster(), sight, kNow);
+  EXPECT_EQ(first.broker_states[0].bytes, 10LL << 30);
+  auto next = cluster();
+  next.status = first;
+  sight.view.brokers[0].bytes += 100 << 20;
+  EXPECT_EQ(cluster_status(next, sight, kNow), first);
+  sight.view.brokers[0].bytes = 12LL << 30;
+  EXPECT_EQ(cluster_status(next, sight, kNow).broker_states[0].bytes, 12LL << 30);
 }
 
 TEST(StreamStatus, CountsShardsAndNamesProblems) {
@@ -78,6 +133,11 @@ TEST(StreamStatus, CountsShardsAndNamesProblems) {
   open->set_leader(0);
   EXPECT_EQ(api::find_condition(stream_status(stream, view, kNow).conditions, "Ready")->status,
             "True");
+  view.waits = true;
+  view.problem = "replication 3 needs as many brokers";
+  EXPECT_EQ(api::find_condition(stream_status(stream, view, kNow).conditions, "Ready")->reason,
+            "Waiting");
+  view.waits = false;
   view.problem = "replication 5 needs 5 brokers";
   EXPECT_EQ(api::find_condition(stream_status(stream, view, kNow).conditions, "Ready")->reason,
             "Invalid");

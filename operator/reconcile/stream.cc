@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/api/json.h"
+#include "operator/apply/apply.h"
 #include "operator/reconcile/status.h"
 
 namespace sluice_operator::reconcile {
@@ -52,7 +53,8 @@ Outcome StreamReconciler::reconcile(const runtime::Key& key) {
   auto status = stream_status(*stream, view, api::rfc3339(clock_.wall_ms()));
   bool ready = api::find_condition(status.conditions, "Ready")->status == "True";
   if (!(status == stream->status)) {
-    Json patch{{"status", api::status_to_json(status)}};
+    Json patch{{"status", apply::merge_difference(object->value("status", Json::object()),
+                                                  api::status_to_json(status))}};
     auto written = client_.merge_patch(metadata::streams(), key, patch, "status");
     if (!written.ok()) return Outcome::retry(written.status());
   }

@@ -5,6 +5,7 @@
 
 #include "broker/base/log.h"
 #include "operator/api/json.h"
+#include "operator/api/quantity.h"
 #include "operator/apply/apply.h"
 #include "operator/apply/remove.h"
 #include "operator/plan/stream_cluster.h"
@@ -20,34 +21,26 @@ namespace {
 
 constexpr int64_t kBusyMs = 1000, kSteadyMs = 30'000;
 
-int32_t index_of(const std::string& pod, const std::string& cluster) {
-  if (pod.rfind(cluster + "-", 0) != 0) return -1;
-  char* end = nullptr;
-  long index = std::strtol(pod.c_str() + cluster.size() + 1, &end, 10);
-  return *end == 0 ? static_cast<int32_t>(index) : -1;
+const PodView* pod_of(const std::vector<PodView>& pods, int32_t broker) {
+  auto it = std::find_if(pods.begin(), pods.end(),
+                         [&](const auto& pod) { return pod.broker == broker; });
+  return it == pods.end() ? nullptr : &*it;
 }
 
-bool is_ready(const Json& pod) {
-  for (const auto& condition : pod.value("/status/conditions"_json_pointer, Json::array())) {
-    if (condition.value("type", std::string()) == "Ready") {
-      return condition.value("status", std::string()) == "True";
-    }
-  }
-  return false;
+bool is_alive(const ClusterView& view, int32_t broker) {
+  return std::any_of(view.brokers.begin(), view.brokers.end(), [&](const auto& b) {
+    return b.broker.id() == broker && b.broker.alive();
+  });
 }
 
-std::string waiting_reason(const Json& pod) {
-  for (const auto& container : pod.value("/status/containerStatuses"_json_pointer, Json::array())) {
-    auto reason = container.value("/state/waiting/reason"_json_pointer, std::string());
-    if (!reason.empty() && reason != "ContainerCreating" && reason != "PodInitializing") {
-      return reason;
-    }
-  }
-  return {};
-}
-
-int32_t replicas_of(const kube::JsonPtr& stateful_set) {
-  return stateful_set ? stateful_set->value("/spec/replicas"_json_pointer, 0) : 0;
+// Without its StatefulSet (somebody deleted it) a cluster has the brokers whose pods are there, or
+// that were there when status was written: none of them is to be lost undrained.
+int32_t brokers_that_exist(const api::StreamCluster& cluster, const StatefulSetView& set,
+                           const std::vector<PodView>& pods) {
+  if (set.exists) return set.replicas;
+  int32_t count = cluster.status.brokers;
+  for (const auto& pod : pods) count = std::max(count, pod.broker + 1);
+  return count;
 }
 
 }  // namespace
@@ -79,56 +72,175 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
   bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete;
   Status held = apply::set_finalizer(client_, caches_.clusters.type(), cluster.metadata, wipe);
   if (!held.ok()) return Outcome::retry(held);
-  auto stateful_set = caches_.stateful_sets.get(key.ns, key.name);
-  ClusterSight sight;
-  sight.pods = observe_pods(cluster);
-  int32_t current = replicas_of(stateful_set);
-  for (int32_t id = cluster.spec.brokers; id < current; id++) sight.draining.push_back(id);
-  std::vector<broker::coordination::ExpectedBroker> expected;
-  for (int32_t id = 0; id < std::max(cluster.spec.brokers, current); id++) {
-    auto pod = std::find_if(sight.pods.begin(), sight.pods.end(),
-                            [&](const auto& p) { return p.broker == id; });
-    expected.push_back({id, pod == sight.pods.end() ? "" : pod->zone});
-  }
-  auto errors = api::validate(cluster);
-  if (!errors.empty()) sight.problem = api::to_string(errors);
-  sight.view = clusters_.follow(cluster, expected, sight.draining, streams_of(cluster));
 
-  bool paused = cluster.metadata.paused();
-  int32_t replicas = std::max(cluster.spec.brokers, current);
-  if (!sight.draining.empty() && drained(sight.view, sight.draining)) {
-    replicas = cluster.spec.brokers;
-    events_.record(*object, kube::EventType::kNormal, "BrokersRemoved",
-                   "drained brokers are removed: " + std::to_string(current) + " -> " +
-                       std::to_string(replicas));
+  Round round{cluster, *object, {}, {}, {}, {}, {}, 0, 0};
+  observe(round);
+  Status applied = round.sight.paused || !round.sight.problem.empty() ? Status() : act(round);
+  if (!applied.ok() && applied.code() != Code::kConflict && round.sight.problem.empty()) {
+    round.sight.problem = applied.message();
   }
-  Status applied;
-  if (!paused && errors.empty()) {
-    auto secret = certificates_.ensure(cluster);
-    applied = secret.status();
-    if (applied.ok()) applied = apply_all(cluster, replicas);
-    if (!applied.ok() && applied.code() != Code::kConflict) sight.problem = applied.message();
-    for (const auto& broker : sight.view.brokers) {
-      if (broker.broker.id() >= replicas && !broker.broker.alive()) {
-        clusters_.forget_broker(key, broker.broker.id());
-      }
-    }
-  }
-  sight.replicas = applied.ok() && !paused && errors.empty() ? replicas : current;
-  auto status = cluster_status(cluster, sight, api::rfc3339(clock_.wall_ms()));
-  if (paused) {
-    api::set_condition(status.conditions,
-                       {"Progressing", "False", "Paused",
-                        "the annotation sluice.dev/paused stops all changes", "",
-                        cluster.metadata.generation},
-                       api::rfc3339(clock_.wall_ms()));
-  }
+  auto status = cluster_status(cluster, round.sight, api::rfc3339(clock_.wall_ms()));
   Status written = write_status(cluster, status, *object);
   if (!applied.ok()) return Outcome::retry(applied);
   if (!written.ok()) return Outcome::retry(written);
-  bool steady = api::find_condition(status.conditions, "Ready")->status == "True" &&
-                sight.draining.empty() && status.rebalance.state == "Idle";
-  return Outcome::requeue_after(steady ? kSteadyMs : kBusyMs);
+  return Outcome::requeue_after(settled(status, round.sight) ? kSteadyMs : kBusyMs);
+}
+
+// What is there and what is wanted; tells the coordinator. Changes nothing in Kubernetes.
+void StreamClusterReconciler::observe(Round& round) {
+  const api::StreamCluster& cluster = round.cluster;
+  auto& sight = round.sight;
+  sight.paused = cluster.metadata.paused();
+  sight.pods = observe_pods(cluster, caches_.pods, caches_.nodes);
+  round.set = observe_stateful_set(
+      caches_.stateful_sets.get(cluster.metadata.ns, cluster.metadata.name));
+  round.claims = observe_claims(cluster, caches_.claims);
+  round.current = brokers_that_exist(cluster, round.set, sight.pods);
+  round.replicas = std::max(cluster.spec.brokers, round.current);
+  sight.replicas = round.set.exists ? round.current : 0;
+  for (int32_t id = cluster.spec.brokers; id < round.current; id++) sight.surplus.push_back(id);
+  sight.draining = sight.surplus;
+  for (int32_t id : cluster.spec.drain) {
+    if (id < cluster.spec.brokers) sight.draining.push_back(id);
+  }
+  auto errors = api::validate(cluster);
+  if (!errors.empty()) sight.problem = api::to_string(errors);
+  ClusterWishes wishes{{},
+                       sight.draining,
+                       sight.paused || cluster.spec.rebalancing.paused,
+                       streams_of(cluster)};
+  for (int32_t id = 0; id < round.replicas; id++) {
+    const auto* pod = pod_of(sight.pods, id);
+    wishes.brokers.push_back({id, pod ? pod->zone : ""});
+  }
+  sight.view = clusters_.follow(cluster, wishes);
+  choose_settings(round);
+}
+
+// Which image brokers have whose cluster names none: see kDefaultImageAnnotation.
+void StreamClusterReconciler::choose_settings(Round& round) {
+  const auto& cluster = round.cluster;
+  round.default_image = settings_.broker_image;
+  if (!settings_.upgrade_brokers && round.set.exists && !round.set.default_image.empty()) {
+    round.default_image = round.set.default_image;
+  } else if (!settings_.upgrade_brokers && !round.set.exists && cluster.spec.image.empty() &&
+             !cluster.status.image.empty()) {
+    round.default_image = cluster.status.image;
+  }
+  round.wanted = plan::pod_settings(cluster.spec, round.default_image,
+                                    settings_.coordinator_address);
+  round.sight.wanted_hash = round.wanted.hash();
+  round.sight.image =
+      round.set.settings ? round.set.settings->image : round.wanted.image;
+}
+
+Status StreamClusterReconciler::act(Round& round) {
+  const api::StreamCluster& cluster = round.cluster;
+  auto& sight = round.sight;
+  RETURN_IF_ERROR(certificates_.ensure(cluster).status());
+  if (!sight.surplus.empty() && drained(sight.view, sight.surplus)) {
+    round.replicas = cluster.spec.brokers;
+    events_.record(round.object, kube::EventType::kNormal, "BrokersRemoved",
+                   "drained brokers are removed: " + std::to_string(round.current) + " -> " +
+                       std::to_string(round.replicas));
+  }
+  if (round.set.exists) sight.roll = clusters_.plan_roll(kube::key_of(round.object), roll_of(round));
+  RETURN_IF_ERROR(tend_volumes(round));
+  if (must_be_made_again(round)) {
+    return client_.remove(kube::stateful_sets(), {cluster.metadata.ns, cluster.metadata.name},
+                          {.uid = round.set.uid, .propagation = "Orphan"});
+  }
+  RETURN_IF_ERROR(apply_all(round));
+  sight.replicas = round.replicas;
+  RETURN_IF_ERROR(restart_brokers(round));
+  for (const auto& broker : sight.view.brokers) {
+    if (broker.broker.id() >= round.replicas && !broker.broker.alive()) {
+      clusters_.forget_broker({cluster.metadata.ns, cluster.metadata.name}, broker.broker.id());
+    }
+  }
+  return {};
+}
+
+plan::RollInput StreamClusterReconciler::roll_of(const Round& round) const {
+  plan::RollInput input;
+  input.wanted = round.sight.wanted_hash;
+  if (round.set.good) input.good = round.set.good->hash();
+  input.template_ready = round.set.template_seen && round.set.template_hash == input.wanted;
+  for (int32_t id = 0; id < std::min(round.cluster.spec.brokers, round.current); id++) {
+    plan::RollBroker broker;
+    broker.id = id;
+    broker.alive = is_alive(round.sight.view, id);
+    if (const auto* pod = pod_of(round.sight.pods, id)) {
+      broker.exists = true;
+      broker.zone = pod->zone;
+      broker.terminating = pod->terminating;
+      broker.ready = pod->ready && broker.alive;
+      broker.hash = pod->hash;
+      broker.broken = pod->broken;
+    }
+    input.brokers.push_back(std::move(broker));
+  }
+  return input;
+}
+
+Status StreamClusterReconciler::restart_brokers(const Round& round) {
+  for (int32_t id : round.sight.roll.restart) {
+    const auto* pod = pod_of(round.sight.pods, id);
+    CHECK(pod != nullptr);
+    Status status =
+        client_.remove(kube::pods(), {round.cluster.metadata.ns, pod->name}, {.uid = pod->uid});
+    if (status.code() == Code::kNotFound || status.code() == Code::kConflict) continue;  // gone
+    RETURN_IF_ERROR(status);
+    broker::log_info("streamcluster", "restarting a broker",
+                     {{"pod", pod->name}, {"why", round.sight.roll.message}});
+    events_.record(round.object, kube::EventType::kNormal, "BrokerRestarting",
+                   pod->name + ": " + round.sight.roll.message);
+  }
+  return {};
+}
+
+Status StreamClusterReconciler::tend_volumes(Round& round) {
+  plan::VolumeInput input{round.cluster, round.claims, {}, round.sight.view.loaded,
+                          round.sight.view.directories_in_use, round.replicas, clock_.wall_ms()};
+  for (const auto& broker : round.sight.view.brokers) {
+    input.brokers[broker.broker.id()] = {broker.broker.directory(), broker.broker.alive(),
+                                         broker.replicas};
+  }
+  const std::string& ns = round.cluster.metadata.ns;
+  auto step = plan::plan_volumes(input);
+  round.sight.volumes_growing = step.growing;
+  for (const auto& patch : step.patches) {
+    RETURN_IF_ERROR(apply::patch_claim(client_, {ns, patch.claim}, patch.size, patch.annotations));
+    auto intent = patch.annotations.find(plan::kDeleteAfterAnnotation);
+    if (intent != patch.annotations.end() && !intent->second.empty()) {
+      events_.record(round.object, kube::EventType::kNormal, "VolumeDeletionPlanned",
+                     patch.claim + " is deleted after " + intent->second +
+                         ", unless its annotation is taken away");
+    }
+  }
+  for (const auto& removal : step.removals) {
+    RETURN_IF_ERROR(apply::remove_claim(client_, {ns, removal.claim}, removal.uid,
+                                        removal.resource_version));
+    events_.record(round.object,
+                   removal.lost ? kube::EventType::kWarning : kube::EventType::kNormal,
+                   removal.lost ? "LostVolumeReplaced" : "VolumeDeleted",
+                   removal.claim + ": " + removal.why);
+    const auto* pod = removal.lost ? pod_of(round.sight.pods, removal.broker) : nullptr;
+    if (!pod) continue;
+    Status status = client_.remove(kube::pods(), {ns, pod->name}, {.uid = pod->uid});
+    if (!status.ok() && status.code() != Code::kNotFound) return status;
+  }
+  return {};
+}
+
+// The size in a StatefulSet cannot be changed: when the volumes have grown, it is deleted without
+// its pods and made again, so that the next broker gets a volume of that size too.
+bool StreamClusterReconciler::must_be_made_again(const Round& round) const {
+  const std::string& wanted = round.cluster.spec.storage.size;
+  if (!round.set.exists || api::compare_quantities(wanted, round.set.claim_size) <= 0) return false;
+  return std::all_of(round.claims.begin(), round.claims.end(), [&](const auto& claim) {
+    return claim.broker >= round.replicas || api::compare_quantities(claim.size, wanted) >= 0;
+  });
 }
 
 // Its objects go with it, by their owner references; its volumes only where the user said so.
@@ -143,34 +255,6 @@ Outcome StreamClusterReconciler::let_go(const api::StreamCluster& cluster) {
   Status released =
       apply::set_finalizer(client_, caches_.clusters.type(), cluster.metadata, false);
   return released.ok() ? Outcome::done() : Outcome::retry(released);
-}
-
-std::vector<PodView> StreamClusterReconciler::observe_pods(
-    const api::StreamCluster& cluster) const {
-  std::vector<PodView> pods;
-  auto stateful_set = caches_.stateful_sets.get(cluster.metadata.ns, cluster.metadata.name);
-  std::string revision =
-      stateful_set ? stateful_set->value("/status/updateRevision"_json_pointer, std::string()) : "";
-  for (const auto& pod : caches_.pods.all(cluster.metadata.ns)) {
-    const auto labels = pod->value("/metadata/labels"_json_pointer, Json::object());
-    if (labels.value("app.kubernetes.io/instance", std::string()) != cluster.metadata.name) continue;
-    PodView view;
-    view.name = kube::metadata_text(*pod, "name");
-    view.broker = index_of(view.name, cluster.metadata.name);
-    if (view.broker < 0) continue;
-    view.node = pod->value("/spec/nodeName"_json_pointer, std::string());
-    if (auto node = caches_.nodes.get("", view.node); node && !view.node.empty()) {
-      view.zone = node->value("/metadata/labels"_json_pointer, Json::object())
-                      .value(cluster.spec.zone_key, std::string());
-    }
-    view.ready = is_ready(*pod) && kube::metadata_text(*pod, "deletionTimestamp").empty();
-    view.updated = labels.value("controller-revision-hash", std::string()) == revision;
-    view.waiting = waiting_reason(*pod);
-    pods.push_back(std::move(view));
-  }
-  std::sort(pods.begin(), pods.end(),
-            [](const auto& a, const auto& b) { return a.broker < b.broker; });
-  return pods;
 }
 
 std::vector<std::shared_ptr<const api::Stream>> StreamClusterReconciler::streams_of(
@@ -193,9 +277,17 @@ kube::Cache* StreamClusterReconciler::cache_for(const std::string& kind) {
   return nullptr;
 }
 
-Status StreamClusterReconciler::apply_all(const api::StreamCluster& cluster, int32_t replicas) {
-  plan::PlanInput input{cluster, settings_.broker_image, settings_.coordinator_address, replicas,
-                        settings_.log_level};
+Status StreamClusterReconciler::apply_all(const Round& round) {
+  const auto& cluster = round.cluster;
+  const auto& roll = round.sight.roll;
+  plan::PlanInput input{cluster, round.wanted, round.default_image, round.replicas};
+  input.good = roll.proven ? round.wanted : round.set.good;
+  if (!roll.wanted_template && round.set.good) input.settings = *round.set.good;
+  if (round.set.exists) {
+    input.claim_size = round.set.claim_size;
+  }
+  input.may_evict = round.sight.view.may_evict;
+  input.log_level = settings_.log_level;
   for (const auto& wanted : plan::desired_objects(input)) {
     kube::Cache* cache = cache_for(wanted.value("kind", std::string()));
     CHECK(cache != nullptr);
@@ -206,18 +298,30 @@ Status StreamClusterReconciler::apply_all(const api::StreamCluster& cluster, int
   return {};
 }
 
+void StreamClusterReconciler::tell_changes(const api::StreamCluster& cluster,
+                                           const api::StreamClusterStatus& status,
+                                           const Json& object) {
+  for (const auto& [type, good] : {std::pair{"Ready", "True"}, {"Degraded", "False"}}) {
+    const auto* before = api::find_condition(cluster.status.conditions, type);
+    const auto* after = api::find_condition(status.conditions, type);
+    const bool ready = std::string(type) == "Ready";
+    if (before && before->status == after->status && (ready || before->reason == after->reason)) {
+      continue;
+    }
+    if (!ready && after->status == "False") continue;
+    const bool fine = after->status == good;
+    events_.record(object, fine ? kube::EventType::kNormal : kube::EventType::kWarning,
+                   !ready ? after->reason : fine ? "Ready" : "NotReady", after->message);
+  }
+}
+
 Status StreamClusterReconciler::write_status(const api::StreamCluster& cluster,
                                              const api::StreamClusterStatus& status,
                                              const Json& object) {
   if (status == cluster.status) return {};
-  const auto* before = api::find_condition(cluster.status.conditions, "Ready");
-  const auto* after = api::find_condition(status.conditions, "Ready");
-  if (!before || before->status != after->status) {
-    bool ready = after->status == "True";
-    events_.record(object, ready ? kube::EventType::kNormal : kube::EventType::kWarning,
-                   ready ? "Ready" : "NotReady", after->message);
-  }
-  Json patch{{"status", api::status_to_json(status)}};
+  tell_changes(cluster, status, object);
+  Json patch{{"status", apply::merge_difference(object.value("status", Json::object()),
+                                                api::status_to_json(status))}};
   return client_
       .merge_patch(metadata::stream_clusters(), {cluster.metadata.ns, cluster.metadata.name}, patch,
                    "status")

@@ -13,6 +13,7 @@ struct Caches {
   kube::Cache& streams;
   kube::Cache& pods;
   kube::Cache& nodes;
+  kube::Cache& claims;
   kube::Cache& stateful_sets;
   kube::Cache& services;
   kube::Cache& config_maps;
@@ -25,6 +26,8 @@ struct ClusterSettings {
   std::string broker_image;
   std::string coordinator_address;
   std::string log_level;
+  // Brokers whose cluster names no image follow broker_image when it changes, one by one.
+  bool upgrade_brokers = false;
 };
 
 class StreamClusterReconciler : public runtime::Reconciler {
@@ -35,10 +38,31 @@ class StreamClusterReconciler : public runtime::Reconciler {
   runtime::Outcome reconcile(const runtime::Key& key) override;
 
  private:
+  // One pass over one cluster: what was observed, and what follows.
+  struct Round {
+    const api::StreamCluster& cluster;
+    const kube::Json& object;
+    ClusterSight sight;
+    StatefulSetView set;
+    std::vector<plan::Claim> claims;
+    plan::PodSettings wanted;
+    std::string default_image;
+    int32_t current = 0;   // brokers that exist
+    int32_t replicas = 0;  // that the StatefulSet is to have
+  };
+  void observe(Round& round);
+  void choose_settings(Round& round);
+  broker::Status act(Round& round);
+  plan::RollInput roll_of(const Round& round) const;
+  broker::Status restart_brokers(const Round& round);
+  broker::Status tend_volumes(Round& round);
+  bool must_be_made_again(const Round& round) const;
+  broker::Status apply_all(const Round& round);
   runtime::Outcome let_go(const api::StreamCluster& cluster);
-  std::vector<PodView> observe_pods(const api::StreamCluster& cluster) const;
   std::vector<std::shared_ptr<const api::Stream>> streams_of(const api::StreamCluster& c) const;
-  broker::Status apply_all(const api::StreamCluster& cluster, int32_t replicas);
+  // As Events.
+  void tell_changes(const api::StreamCluster& cluster, const api::StreamClusterStatus& status,
+                    const kube::Json& object);
   broker::Status write_status(const api::StreamCluster& cluster,
                               const api::StreamClusterStatus& status, const kube::Json& object);
   kube::Cache* cache_for(const std::string& kind);

@@ -75,14 +75,14 @@ No verb and no resource is a wildcard. Secrets cannot be listed or watched.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch]
-# Observed, never changed: the StatefulSet makes and removes the pods.
+# The StatefulSet makes the pods; the operator deletes one to restart its broker.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
-# Volumes are removed only by storage.deletionPolicy: Delete.
+  verbs: [get, list, watch, delete]
+# Volumes grow. They are removed only by storage.deletionPolicy: Delete, or when they are lost.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]

@@ -218,6 +218,7 @@ Result<Json> Client::apply(const ResourceType& type, const Json& object,
   request.content_type = "application/apply-patch+yaml";  // JSON is YAML
   request.body = to_text(object);
   ASSIGN_OR_RETURN(auto response, impl_->call("apply", type, std::move(request), key.to_string()));
+  if (options.created) *options.created = response.code == 201;
   return parsed(response);
 }
 

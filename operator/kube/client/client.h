@@ -44,6 +44,7 @@ struct ApplyOptions {
   // Takes fields over from other managers; without it they are a kConflict.
   bool force = true;
   std::string subresource;  // "" or "status"
+  bool* created = nullptr;  // out: there was no such object before
 };
 
 struct DeleteOptions {

@@ -53,7 +53,8 @@ void run_on(const kube::ClientConfig& config) {
   cluster.metadata.name = "orders";
   cluster.metadata.uid = "11111111-2222-4333-8444-555555555555";
   cluster.spec.requests = {{"cpu", "0.5"}, {"memory", "1024Mi"}};
-  auto objects = plan::desired_objects({cluster, "sluice:dev", "sluice.sluice:9443", 3});
+  auto settings = plan::pod_settings(cluster.spec, "sluice:dev", "sluice.sluice:9443");
+  auto objects = plan::desired_objects({cluster, settings, "sluice:dev", 3});
   EXPECT_EQ(pass(*client, objects), static_cast<int>(objects.size()));
   EXPECT_EQ(pass(*client, objects), 0);
   ASSERT_TRUE(client->merge_patch(kube::stateful_sets(), {"apps", "orders"},

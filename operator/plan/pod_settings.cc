@@ -1,0 +1,68 @@
+#include "operator/plan/pod_settings.h"
+
+#include <nlohmann/json.hpp>
+
+#include "operator/plan/objects.h"
+
+namespace sluice_operator::plan {
+
+using Json = nlohmann::json;
+
+namespace {
+
+Json to_json(const PodSettings& settings) {
+  return {{"image", settings.image},           {"requests", settings.requests},
+          {"limits", settings.limits},         {"zoneKey", settings.zone_key},
+          {"coordinator", settings.coordinator_address}};
+}
+
+}  // namespace
+
+std::string PodSettings::hash() const { return text_hash(to_json(*this).dump()); }
+
+std::string PodSettings::to_text() const {
+  Json json = to_json(*this);
+  json["imagePullPolicy"] = image_pull_policy;
+  return json.dump();
+}
+
+PodSettings pod_settings(const api::StreamClusterSpec& spec, const std::string& default_image,
+                         const std::string& coordinator_address) {
+  return {spec.image.empty() ? default_image : spec.image,
+          spec.image_pull_policy,
+          spec.requests,
+          spec.limits_of_pod,
+          spec.zone_key,
+          coordinator_address};
+}
+
+std::optional<PodSettings> read_pod_settings(const std::string& text) {
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return std::nullopt;
+  PodSettings out;
+  auto read_text = [&](const char* name, std::string& to) {
+    auto it = json.find(name);
+    if (it == json.end() || !it->is_string()) return false;
+    to = it->get<std::string>();
+    return true;
+  };
+  auto read_map = [&](const char* name, std::map<std::string, std::string>& to) {
+    auto it = json.find(name);
+    if (it == json.end()) return false;
+    if (it->is_null()) return true;
+    if (!it->is_object()) return false;
+    for (const auto& [key, value] : it->items()) {
+      if (!value.is_string()) return false;
+      to[key] = value.get<std::string>();
+    }
+    return true;
+  };
+  bool whole = read_text("image", out.image) && read_text("imagePullPolicy", out.image_pull_policy) &&
+               read_map("requests", out.requests) && read_map("limits", out.limits) &&
+               read_text("zoneKey", out.zone_key) &&
+               read_text("coordinator", out.coordinator_address);
+  if (!whole) return std::nullopt;
+  return out;
+}
+
+}  // namespace sluice_operator::plan

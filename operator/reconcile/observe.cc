@@ -1,0 +1,154 @@
+#include "operator/reconcile/observe.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace sluice_operator::reconcile {
+
+using kube::Json;
+
+namespace {
+
+int32_t index_of(const std::string& pod, const std::string& cluster) {
+  if (pod.rfind(cluster + "-", 0) != 0) return -1;
+  char* end = nullptr;
+  const char* digits = pod.c_str() + cluster.size() + 1;
+  long index = std::strtol(digits, &end, 10);
+  return end != digits && *end == 0 && index >= 0 ? static_cast<int32_t>(index) : -1;
+}
+
+const Json* condition(const Json& pod, const char* type) {
+  static const Json none = Json::array();
+  auto at = "/status/conditions"_json_pointer;
+  const Json& conditions = pod.contains(at) ? pod.at(at) : none;
+  for (const auto& entry : conditions) {
+    if (entry.value("type", std::string()) == type) return &entry;
+  }
+  return nullptr;
+}
+
+bool holds(const Json* entry) { return entry && entry->value("status", std::string()) == "True"; }
+
+std::string with_message(const std::string& reason, const std::string& message) {
+  return message.empty() ? reason : reason + ": " + message.substr(0, 300);
+}
+
+std::string waiting_reason(const Json& pod) {
+  for (const auto& container : pod.value("/status/containerStatuses"_json_pointer, Json::array())) {
+    auto reason = container.value("/state/waiting/reason"_json_pointer, std::string());
+    if (!reason.empty() && reason != "ContainerCreating" && reason != "PodInitializing") {
+      return with_message(reason,
+                          container.value("/state/waiting/message"_json_pointer, std::string()));
+    }
+  }
+  const Json* scheduled = condition(pod, "PodScheduled");
+  if (scheduled && !holds(scheduled)) {
+    return with_message(scheduled->value("reason", std::string("Unschedulable")),
+                        scheduled->value("message", std::string()));
+  }
+  return {};
+}
+
+// A container that has ended before is starting again or waits to: it says the same at both times.
+std::string restart_reason(const Json& pod) {
+  for (const auto& container : pod.value("/status/containerStatuses"_json_pointer, Json::array())) {
+    if (container.value("restartCount", 0) == 0) continue;
+    auto ended = container.value("/lastState/terminated"_json_pointer, Json::object());
+    return "its container has ended " + std::to_string(container.value("restartCount", 0)) +
+           " times, last with exit code " + std::to_string(ended.value("exitCode", 0)) + " (" +
+           ended.value("reason", std::string("unknown")) + ")";
+  }
+  return {};
+}
+
+std::string annotation(const Json& object, const char* name) {
+  return object.value("/metadata/annotations"_json_pointer, Json::object())
+      .value(name, std::string());
+}
+
+PodView view_of(const Json& pod) {
+  PodView view;
+  view.name = kube::metadata_text(pod, "name");
+  view.uid = kube::metadata_text(pod, "uid");
+  view.node = pod.value("/spec/nodeName"_json_pointer, std::string());
+  view.terminating = !kube::metadata_text(pod, "deletionTimestamp").empty();
+  view.ready = holds(condition(pod, "Ready")) && !view.terminating;
+  view.hash = annotation(pod, plan::kSpecHashAnnotation);
+  view.waiting = waiting_reason(pod);
+  if (!view.ready) {
+    std::string restarts = restart_reason(pod);
+    view.broken = restarts.empty() ? view.waiting : restarts;
+  }
+  return view;
+}
+
+}  // namespace
+
+std::vector<PodView> observe_pods(const api::StreamCluster& cluster, const kube::Cache& pods,
+                                  const kube::Cache& nodes) {
+  std::vector<PodView> out;
+  for (const auto& pod : pods.all(cluster.metadata.ns)) {
+    const auto labels = pod->value("/metadata/labels"_json_pointer, Json::object());
+    if (labels.value("app.kubernetes.io/instance", std::string()) != cluster.metadata.name) continue;
+    PodView view = view_of(*pod);
+    view.broker = index_of(view.name, cluster.metadata.name);
+    if (view.broker < 0) continue;
+    if (auto node = nodes.get("", view.node); node && !view.node.empty()) {
+      view.zone = node->value("/metadata/labels"_json_pointer, Json::object())
+                      .value(cluster.spec.zone_key, std::string());
+    }
+    out.push_back(std::move(view));
+  }
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return a.broker < b.broker; });
+  return out;
+}
+
+StatefulSetView observe_stateful_set(const kube::JsonPtr& object) {
+  StatefulSetView view;
+  if (!object) return view;
+  view.exists = kube::metadata_text(*object, "deletionTimestamp").empty();
+  view.uid = kube::metadata_text(*object, "uid");
+  view.replicas = object->value("/spec/replicas"_json_pointer, 0);
+  view.template_hash = object->value("/spec/template/metadata/annotations"_json_pointer,
+                                     Json::object())
+                           .value(plan::kSpecHashAnnotation, std::string());
+  view.template_seen =
+      object->value("/status/observedGeneration"_json_pointer, int64_t{0}) >=
+      object->value("/metadata/generation"_json_pointer, int64_t{0});
+  view.settings = plan::read_pod_settings(annotation(*object, plan::kSettingsAnnotation));
+  view.good = plan::read_pod_settings(annotation(*object, plan::kGoodSettingsAnnotation));
+  view.default_image = annotation(*object, plan::kDefaultImageAnnotation);
+  for (const auto& claim :
+       object->value("/spec/volumeClaimTemplates"_json_pointer, Json::array())) {
+    view.claim_size =
+        claim.value("/spec/resources/requests/storage"_json_pointer, std::string());
+  }
+  return view;
+}
+
+std::vector<plan::Claim> observe_claims(const api::StreamCluster& cluster,
+                                        const kube::Cache& claims) {
+  std::vector<plan::Claim> out;
+  for (const auto& object : claims.all(cluster.metadata.ns)) {
+    const auto labels = object->value("/metadata/labels"_json_pointer, Json::object());
+    if (labels.value("app.kubernetes.io/instance", std::string()) != cluster.metadata.name) continue;
+    plan::Claim claim;
+    claim.name = kube::metadata_text(*object, "name");
+    claim.broker = plan::broker_of_claim(claim.name, cluster.metadata.name);
+    if (claim.broker < 0) continue;
+    claim.uid = kube::metadata_text(*object, "uid");
+    claim.resource_version = kube::metadata_text(*object, "resourceVersion");
+    claim.deleting = !kube::metadata_text(*object, "deletionTimestamp").empty();
+    claim.size = object->value("/spec/resources/requests/storage"_json_pointer, std::string());
+    claim.phase = object->value("/status/phase"_json_pointer, std::string());
+    for (const auto& [name, value] :
+         object->value("/metadata/annotations"_json_pointer, Json::object()).items()) {
+      if (value.is_string()) claim.annotations[name] = value.get<std::string>();
+    }
+    out.push_back(std::move(claim));
+  }
+  return out;
+}
+
+}  // namespace sluice_operator::reconcile

@@ -1,0 +1,43 @@
+#pragma once
+// What the caches show of a cluster's StatefulSet, pods and volume claims, as plain data. Called by
+// the StreamCluster's reconciler; reads only.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/api/stream_cluster.h"
+#include "operator/kube/cache/cache.h"
+#include "operator/plan/pod_settings.h"
+#include "operator/plan/volumes.h"
+
+namespace sluice_operator::reconcile {
+
+// A broker's pod as Kubernetes shows it.
+struct PodView {
+  int32_t broker = 0;
+  std::string name, uid, node, zone;
+  bool ready = false;
+  bool terminating = false;
+  std::string hash;     // of the settings that it runs with
+  std::string waiting;  // why its container does not run, e.g. ImagePullBackOff
+  std::string broken;   // why it will not become ready by itself
+};
+
+struct StatefulSetView {
+  bool exists = false;
+  std::string uid;
+  int32_t replicas = 0;
+  std::string template_hash;
+  bool template_seen = false;  // its controller has looked at the latest spec
+  std::optional<plan::PodSettings> settings, good;
+  std::string default_image;
+  std::string claim_size;
+};
+
+std::vector<PodView> observe_pods(const api::StreamCluster& cluster, const kube::Cache& pods,
+                                  const kube::Cache& nodes);
+StatefulSetView observe_stateful_set(const kube::JsonPtr& object);
+std::vector<plan::Claim> observe_claims(const api::StreamCluster& cluster,
+                                        const kube::Cache& claims);
+
+}  // namespace sluice_operator::reconcile
