@@ -49,6 +49,7 @@ struct CoordinatorOptions {
   int64_t heartbeat_ms = 200;
   int64_t silent_ms = 1000;    // without a heartbeat: not alive
   int64_t straggler_ms = 100;  // an election waits that long for answers beyond the majority
+  int64_t isolated_ms = 2000;  // a leader that its followers do not hear for so long is replaced
   int64_t claim_ms = 1500;     // a broker reports what it leads within that, or loses it
   int64_t transfer_ms = 5000;
   int64_t learner_ms = 60000;  // a learner that is gone that long is given up

@@ -260,6 +260,28 @@ TEST(Coordinator, ForgivesItsOwnPauses) {
   EXPECT_EQ(w.store.writes(), writes);
 }
 
+// A leader whose session lives but whose followers do not hear it is replaced, by one that is heard,
+// though its own log is the longest.
+TEST(Coordinator, ReplacesALeaderThatIsCutOffFromItsFollowers) {
+  World w(3);
+  w.run(100);
+  w.create("s", 6);
+  w.producing = true;
+  w.run(500);
+  w.cut = {{0, 1}, {0, 2}};
+  ASSERT_TRUE(w.run_until([&] {
+    for (const auto& shard : w.map("s")->shards()) {
+      if (!shard.has_leader() || shard.leader() == 0) return false;
+    }
+    return true;
+  }));
+  const int writes = w.store.writes();
+  w.run(10'000);
+  EXPECT_EQ(w.store.writes(), writes) << "and it stays so";
+  w.cut.clear();
+  ASSERT_TRUE(w.run_until([&] { return w.settled(); }));
+}
+
 // Rule 6: an emptied directory is no member; it comes back as a learner, and never votes.
 TEST(Coordinator, ReplacesALostDirectory) {
   World w(3);

@@ -78,6 +78,7 @@ struct Live {
   int32_t disowned_term = -2;  // the leader's process of that term is gone
   int64_t leader_since_ms = 0;
   int unclaimed = 0;  // elections in a row because no report came
+  int64_t unheard_since_ms = -1;  // the leader is here, but a majority does not hear it
   std::optional<sluice::v1::LeaderReport> report;
   std::optional<Election> election;
   std::string reason;      // of the election to come
@@ -229,7 +230,8 @@ class Core {
   // elections.cc
   bool may_elect();  // the grace period is over
   bool voters_reachable(const Shard& shard);
-  bool leader_heard(const Shard& shard);
+  bool heard(const Shard& shard, int32_t broker);
+  bool isolated(const Shard& shard, Live& live);
   const Replica* leader_replica(const Shard& shard) const;
   std::string reason_to_elect(Stream& stream, const Shard& shard, Live& live);
   void step_election(Stream& stream, const Shard& shard, Live& live, Wanted& wanted);

@@ -36,12 +36,27 @@ const Replica* Core::leader_replica(const Shard& shard) const {
   return is_next ? next : now;
 }
 
-// Rule 3: the pre-vote. The leader counts as hearing itself.
-bool Core::leader_heard(const Shard& shard) {
+// Rule 3: the pre-vote. A broker counts as hearing itself.
+bool Core::heard(const Shard& shard, int32_t broker) {
   return has_majority(shard, [&](const Replica& r) {
-    if (r.broker() == shard.leader()) return true;
+    if (r.broker() == broker) return true;
     Session* session = live_session(r);
-    return session && session->hears.count(shard.leader()) > 0;
+    return session && session->hears.count(broker) > 0;
+  });
+}
+
+// A leader that is here, but that its followers have not heard for a while, commits nothing. An
+// election helps when they hear one of themselves.
+bool Core::isolated(const Shard& shard, Live& live) {
+  if (heard(shard, shard.leader())) {
+    live.unheard_since_ms = -1;
+    return false;
+  }
+  if (live.unheard_since_ms < 0) live.unheard_since_ms = now();
+  if (now() - live.unheard_since_ms < options_.isolated_ms) return false;
+  const auto voters = voters_of(shard);
+  return std::any_of(voters.begin(), voters.end(), [&](const Replica& r) {
+    return live_session(r) && heard(shard, r.broker());
   });
 }
 
@@ -56,9 +71,10 @@ std::string Core::reason_to_elect(Stream& stream, const Shard& shard, Live& live
   if (!voters_reachable(shard)) return "";
   if (live.disowned_term == shard.term()) return sole ? "" : "leader_restarted";
   if (!session || session->silent) {
-    if (leader_heard(shard)) return "";
+    if (heard(shard, shard.leader())) return "";
     return session ? "leader_silent" : "leader_gone";
   }
+  if (isolated(shard, live)) return "leader_isolated";
   if (sole || live.report) return "";
   // It may have been restarted while nobody looked (this process began later, or it was fenced by
   // a process that is gone): then it waits for a new term and reports nothing.
@@ -180,15 +196,21 @@ bool Core::has_vote(const Election& election, const Replica& replica) {
 }
 
 // The best (adopted term, end offset); among equals the wanted one, then one that stays, then
-// whoever leads least.
+// whoever leads least. Whom the others do not hear is left out where a majority remains: it could
+// lead nobody, and mostly has the longest, uncommitted log.
 int32_t Core::choose_winner(const Shard& shard, const Live& live) {
   const Election& election = *live.election;
+  auto votes = [&](const Replica& r) { return has_vote(election, r); };
+  auto votes_and_is_heard = [&](const Replica& r) {
+    return has_vote(election, r) && heard(shard, r.broker());
+  };
+  const bool leave_out = has_majority(shard, votes_and_is_heard);
   auto counts = leader_counts();
   using Rank = std::tuple<int32_t, int64_t, bool, bool, bool, int, int32_t>;
   std::optional<Rank> best;
   int32_t winner = -1;
   for (const auto& replica : voters_of(shard)) {
-    if (!has_vote(election, replica)) continue;
+    if (leave_out ? !votes_and_is_heard(replica) : !votes(replica)) continue;
     const auto& result = election.votes.at(replica.broker()).result;
     const int32_t broker = replica.broker();
     Rank rank{result.adopted_term(),
