@@ -124,7 +124,7 @@ Status Recovery::list_files() {
     } else if (uint64_t index = parse_log_name(name, ".idx")) {
       indexes_.insert(index);
     } else {
-      RETURN_IF_ERROR(remove_file(log_dir(dir_) + "/" + name));  // spares, unfinished files
+      RETURN_IF_ERROR(adopt_or_remove(log_dir(dir_) + "/" + name));  // spares, unfinished files
     }
   }
   // An index past the checkpoint, or without its log file, was left by a crash.
@@ -133,6 +133,24 @@ Status Recovery::list_files() {
     RETURN_IF_ERROR(remove_file(index_path(dir_, index)));
   }
   if (!logs_.empty()) next_file_ = std::max(next_file_, *logs_.rbegin() + 1);
+  return {};
+}
+
+// A log file is begun under its spare's name, and renamed without waiting for that to be durable. A
+// spare that was a log file before has the number of one that the checkpoint has left behind.
+Status Recovery::adopt_or_remove(const std::string& path) {
+  ASSIGN_OR_RETURN(auto file, fs_.open(path, env::OpenMode::kRead));
+  std::string bytes(kFileHeaderSize, '\0');
+  ASSIGN_OR_RETURN(size_t got, file->read_at(0, bytes.data(), bytes.size()));
+  bytes.resize(got);
+  auto header = decode_file_header(bytes);
+  if (header.code() == Code::kUnsupported) return header.status().with_context(path);
+  if (!header.ok() || header->directory != core_.directory_ ||
+      header->file < checkpoint_.replay_from || fs_.exists(log_path(dir_, header->file))) {
+    return remove_file(path);
+  }
+  RETURN_IF_ERROR(fs_.rename(path, log_path(dir_, header->file)));
+  logs_.insert(header->file);
   return {};
 }
 

@@ -23,6 +23,7 @@ class Recovery {
   Status identify();
   Status load_checkpoint();
   Status list_files();
+  Status adopt_or_remove(const std::string& path);
   Status load_sealed(uint64_t file);
   Result<std::vector<IndexedRun>> rebuild_index(uint64_t file);
   Status replay();

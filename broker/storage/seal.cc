@@ -169,7 +169,8 @@ void StoreCore::give_back(uint64_t file, const FileInfo& info) {
     RETURN_IF_ERROR(fs->remove(index_path(dir, file)));
     RETURN_IF_ERROR(fs->sync_dir(log_dir(dir)));
     if (spare.empty()) return fs->remove(log_path(dir, file));
-    return fs->rename(log_path(dir, file), spare);
+    RETURN_IF_ERROR(fs->rename(log_path(dir, file), spare));
+    return fs->sync_dir(log_dir(dir));
   };
   env_.background_io.submit(work, [self = weak_from_this(), spare](Status status) {
     auto core = self.lock();

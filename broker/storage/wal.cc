@@ -7,12 +7,28 @@
 namespace broker::storage {
 namespace {
 constexpr int64_t kRetrySpareMs = 200;
+// Files that fill more quickly than this are not touched beforehand: the disk has enough to do.
+constexpr int64_t kTouchWhenFilledMs = 3000;
+constexpr size_t kTouchBytes = 1 << 20;
 constexpr std::string_view kPadding("\0\0\0\0\0\0\0", 7);
 
 uint64_t body_size(const WalFrame& frame) {
   uint64_t size = frame.head.size();
   for (const Buffer& b : frame.data) size += b.size();
   return size;
+}
+
+// Writes zeros over a reserved file. A sync of bytes that were written before is only that; the first
+// write to a reserved block also changes the file system's own records, whose commit waits for
+// whatever else is being written: measured 0.1 against 0.12 ms, and at worst 2.5 against 15 ms.
+Status touch(env::File& file, uint64_t bytes) {
+  const std::string zeros(std::min<uint64_t>(kTouchBytes, bytes), '\0');
+  for (uint64_t at = 0; at < bytes; at += zeros.size()) {
+    std::string_view piece(zeros.data(), std::min<uint64_t>(zeros.size(), bytes - at));
+    RETURN_IF_ERROR(file.write_at(at, std::span(&piece, 1)));
+    RETURN_IF_ERROR(file.sync());  // bit by bit: frames are synced meanwhile
+  }
+  return {};
 }
 
 uint32_t body_crc(const WalFrame& frame) {
@@ -26,7 +42,7 @@ uint32_t body_crc(const WalFrame& frame) {
 struct Wal::Job {
   std::vector<Queued> frames;
   uint64_t synced = 0;
-  std::string open_spare;  // not empty: the frames begin a new file, made from this one
+  Spare open_spare;  // with a path: the frames begin a new file, made from this one
 };
 
 // What only jobs touch: the open file and the CRC chain.
@@ -41,7 +57,7 @@ struct Wal::Writer {
     const Queued& first = job.frames.front();
     file.reset();
     std::string path = log_path(dir, first.file);
-    RETURN_IF_ERROR(fs.rename(job.open_spare, path));
+    RETURN_IF_ERROR(fs.rename(job.open_spare.path, path));
     ASSIGN_OR_RETURN(file, fs.open(path, env::OpenMode::kReadWrite));
     header = encode_file_header({first.file, first.header.sequence, chain, directory});
     return {};
@@ -49,7 +65,7 @@ struct Wal::Writer {
 
   Status run(Job& job) {
     std::string file_header;
-    if (!job.open_spare.empty()) RETURN_IF_ERROR(open(job, file_header));
+    if (!job.open_spare.path.empty()) RETURN_IF_ERROR(open(job, file_header));
     std::string headers;
     headers.reserve(job.frames.size() * kFrameHeaderSize);  // no reallocation: views point into it
     std::vector<std::string_view> pieces;
@@ -69,7 +85,10 @@ struct Wal::Writer {
     uint64_t position = file_header.empty() ? job.frames.front().position : 0;
     RETURN_IF_ERROR(file->write_at(position, pieces));
     RETURN_IF_ERROR(file->sync());
-    return file_header.empty() ? Status() : fs.sync_dir(log_dir(dir));
+    // The new name may be lost: recovery knows a log file under the spare's name, too. That spares
+    // acknowledgements the wait for the file system's journal.
+    if (job.open_spare.path.empty() || job.open_spare.durable) return {};
+    return fs.sync_dir(log_dir(dir));
   }
 };
 
@@ -88,6 +107,7 @@ void Wal::start(const Uuid& directory, uint64_t file, uint64_t sequence, uint32_
   next_file_ = file;
   next_sequence_ = sequence;
   durable_sequence_ = sequence - 1;
+  refill_spares();
 }
 
 Status Wal::admit(uint64_t bytes, bool administration) {
@@ -113,9 +133,10 @@ bool Wal::ready_spare() {
   if (spare_failed_ && now < retry_spare_ms_) return false;
   // Rare: a burst outran the background. Preallocation is quick next to filling a file.
   std::string path = spare_path();
-  Status made = make_spare(env_, options_, path);
+  Status made = make_spare(env_, options_, path, false);
   if (made.ok()) {
-    add_spare(path);
+    spares_.push_back({path, false});
+    spare_failed_ = false;
     return true;
   }
   if (!spare_failed_) log_warn("storage", "no space for a log file", {{"why", made.to_string()}});
@@ -127,7 +148,7 @@ bool Wal::ready_spare() {
 bool Wal::ready_emergency() {
   if (!emergency_spare_.empty()) return true;
   std::string path = spare_path();
-  if (!allocate(env_, path, options_.log_file_bytes / 16).ok()) return false;
+  if (!allocate(env_, path, options_.log_file_bytes / 16, false).ok()) return false;
   emergency_spare_ = path;
   return true;
 }
@@ -163,8 +184,7 @@ void Wal::open_next_file() {
   emergency_ = spares_.empty();
   if (emergency_) {
     CHECK(!emergency_spare_.empty());  // admit() saw to it
-    opening_.push_back(std::move(emergency_spare_));
-    emergency_spare_.clear();
+    opening_.push_back({std::exchange(emergency_spare_, {}), false});
     capacity_ = options_.log_file_bytes / 16;
   } else {
     opening_.push_back(std::move(spares_.front()));
@@ -173,7 +193,8 @@ void Wal::open_next_file() {
   }
   file_ = next_file_++;
   position_ = kFileHeaderSize;
-  refill_spares();
+  refill_spares();  // before opened_ms_ changes: it tells how quickly the last file was filled
+  opened_ms_ = env_.clock.mono_ms();
 }
 
 // Lets the rest of the reactor's turn join the write.
@@ -229,7 +250,7 @@ void Wal::job_done(const std::shared_ptr<Job>& job, Status status) {
 }
 
 void Wal::add_spare(std::string path) {
-  spares_.push_back(std::move(path));
+  spares_.push_back({std::move(path), true});
   spare_failed_ = false;
 }
 
@@ -237,17 +258,19 @@ std::string Wal::spare_path() {
   return log_dir(options_.dir) + "/spare-" + std::to_string(++spare_number_);
 }
 
-Status Wal::make_spare(const Env& env, const StoreOptions& options, const std::string& path) {
+Status Wal::make_spare(const Env& env, const StoreOptions& options, const std::string& path,
+                       bool touched) {
   ASSIGN_OR_RETURN(uint64_t free, env.fs.free_bytes(options.dir));
   if (free < options.free_bytes_min + options.log_file_bytes) {
     return Status(Code::kNoSpace, std::to_string(free) + " bytes are free");
   }
-  return allocate(env, path, options.log_file_bytes);
+  return allocate(env, path, options.log_file_bytes, touched);
 }
 
-Status Wal::allocate(const Env& env, const std::string& path, uint64_t bytes) {
+Status Wal::allocate(const Env& env, const std::string& path, uint64_t bytes, bool touched) {
   ASSIGN_OR_RETURN(auto file, env.fs.open(path, env::OpenMode::kCreate));
   Status status = file->allocate(bytes);
+  if (status.ok() && touched) status = touch(*file, bytes);
   if (status.ok()) return {};
   file.reset();
   env.fs.remove(path).ignore_error("found and removed by the next open");
@@ -258,8 +281,12 @@ void Wal::refill_spares() {
   if (preparing_ || spares_.size() >= options_.spare_files) return;
   preparing_ = true;
   std::string path = spare_path();
+  bool touched = env_.clock.mono_ms() - opened_ms_ >= kTouchWhenFilledMs;
   env_.background_io.submit(
-      [env = env_, options = options_, path] { return make_spare(env, options, path); },
+      [env = env_, options = options_, path, touched] {
+        RETURN_IF_ERROR(make_spare(env, options, path, touched));
+        return env.fs.sync_dir(log_dir(options.dir));
+      },
       [self = self_, path](Status status) {
         Wal* wal = *self;
         if (!wal) return;
@@ -267,6 +294,10 @@ void Wal::refill_spares() {
         if (status.ok()) {
           wal->add_spare(path);
           return wal->refill_spares();
+        }
+        if (status.code() != Code::kNoSpace) {
+          wal->failed_ = true;
+          return wal->env_.fatal(status.with_context("a spare log file"));
         }
         wal->spare_failed_ = true;
         wal->retry_spare_ms_ = wal->env_.clock.mono_ms() + kRetrySpareMs;

@@ -60,7 +60,7 @@ class Wal {
   size_t spares() const { return spares_.size(); }
   // Size of the current file.
   uint64_t capacity() const { return capacity_; }
-  // Takes over a preallocated file (a recycled one).
+  // Takes over a preallocated file (a recycled one) whose name is durable.
   void add_spare(std::string path);
   // A name for a spare that no other file has.
   std::string spare_path();
@@ -70,6 +70,10 @@ class Wal {
  private:
   struct Writer;
   struct Job;
+  struct Spare {
+    std::string path;
+    bool durable = false;  // its name is
+  };
   struct Queued {
     WalFrame frame;
     FrameHeader header;
@@ -82,16 +86,18 @@ class Wal {
   void pump_soon();
   void pump();
   void job_done(const std::shared_ptr<Job>& job, Status status);
-  static Status make_spare(const Env& env, const StoreOptions& options, const std::string& path);
-  static Status allocate(const Env& env, const std::string& path, uint64_t bytes);
+  // `touched`: with zeros written, see touch() in wal.cc.
+  static Status make_spare(const Env& env, const StoreOptions& options, const std::string& path,
+                           bool touched);
+  static Status allocate(const Env& env, const std::string& path, uint64_t bytes, bool touched);
 
   const Env& env_;
   const StoreOptions& options_;
   Events events_;
   std::shared_ptr<Writer> writer_;
   std::deque<Queued> queue_;
-  std::deque<std::string> spares_;
-  std::deque<std::string> opening_;  // spares taken by files whose first job is still queued
+  std::deque<Spare> spares_;
+  std::deque<Spare> opening_;  // spares taken by files whose first job is still queued
   // On a full disk: a small file that only administration may use.
   std::string emergency_spare_;
   bool emergency_ = false;  // the current file is such a one
@@ -101,6 +107,7 @@ class Wal {
   bool in_flight_ = false, failed_ = false, pump_posted_ = false;
   bool preparing_ = false, spare_failed_ = false;
   int64_t retry_spare_ms_ = 0;
+  int64_t opened_ms_ = INT64_MIN / 2;  // the current file
   std::shared_ptr<Wal*> self_;  // emptied by the destructor: late completions do nothing
 };
 
