@@ -1,0 +1,376 @@
+"""Real faults on a real cluster, under load, with a history checker.
+
+Three brokers and a coordinator, each in its own network namespace and on its own ext4. Every test prints one
+line; the last line is "N passed, N failed".   usage: run [--cycles N] [TEST...]
+"""
+import argparse
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+import load as clients
+from load import Load, create_topic, delete_topic, read_all, topic_state, wait_in_sync
+from nodes import Cluster, empty_folder, shell, wait_for
+
+SEED = int(os.environ.get("FAULTS_SEED", time.time_ns() % 1_000_000))
+chance = random.Random(SEED)
+
+
+def leader_of(cluster, topic, partition=0):
+    state = wait_for(lambda: (s := topic_state(cluster, topic)) and s[partition][0] >= 0 and s, "a leader")
+    return cluster.brokers[state[partition][0]]
+
+
+def others(cluster, broker):
+    return [b for b in cluster.brokers if b is not broker]
+
+
+def settle(cluster, load, why):
+    """After a fault: the cluster is whole, records flow, every copy is in sync."""
+    cluster.heal()
+    load.wait_acknowledged(300, why)
+    wait_in_sync(cluster, load.topic)
+
+
+# ---- power -------------------------------------------------------------------------------------
+
+class NothingForgotten:
+    """No leader may find that a follower has less than it had acknowledged, even where the others make up for it."""
+
+    def __init__(self, cluster):
+        self.cluster, self.before = cluster, self.count(cluster)
+
+    @staticmethod
+    def count(cluster):
+        return sum(b.log_text().count("a follower has less than it had acknowledged") for b in cluster.brokers)
+
+    def check(self):
+        more = self.count(self.cluster) - self.before
+        assert not more, f"{more} times a follower had less than it had acknowledged: see the brokers' logs"
+
+
+def power_loss(cluster, topic, cycles, quiet=True):
+    load, forgotten = Load(cluster, topic), NothingForgotten(cluster)
+    cuts_ms = []
+    for cycle in range(cycles):
+        load.wait_acknowledged(200 + chance.randrange(400), f"before power cut {cycle + 1}")
+        time.sleep(chance.random() * 0.3)
+        before = load.acknowledged
+        began = time.monotonic()
+        cluster.cut_power()
+        cluster.start()
+        load.wait_acknowledged(1, f"after power cut {cycle + 1}", 60)
+        cuts_ms.append(int((time.monotonic() - began) * 1000))
+        if not quiet and (cycle + 1) % 10 == 0:
+            print(f"     {cycle + 1} cycles, {before} records acknowledged", flush=True)
+    total = load.finish()
+    forgotten.check()
+    cuts_ms.sort()
+    print(f"     {cycles} power cuts, {total} acknowledged records, none missing; power cut to first acknowledgement: "
+          f"median {cuts_ms[len(cuts_ms) // 2]} ms, worst {cuts_ms[-1]} ms (remounting included)")
+    delete_topic(cluster, topic)
+
+
+def test_power_loss_of_all(cluster, arguments):
+    power_loss(cluster, "power", arguments.cycles, quiet=arguments.cycles < 20)
+
+
+def test_power_loss_of_one(cluster, _):
+    load, forgotten = Load(cluster, "power-one"), NothingForgotten(cluster)
+    for broker in cluster.brokers:
+        load.wait_acknowledged(300, "before")
+        cluster.cut_power([broker])
+        load.wait_acknowledged(300, f"without {broker.name}")
+        cluster.start()
+        wait_in_sync(cluster, load.topic)
+    load.finish()
+    forgotten.check()
+    delete_topic(cluster, "power-one")
+
+
+# ---- processes ---------------------------------------------------------------------------------
+
+def test_kill_each_process(cluster, _):
+    load = Load(cluster, "kills")
+    for node in [*cluster.brokers, cluster.coordinator]:
+        load.wait_acknowledged(200, "before")
+        node.kill()
+        load.wait_acknowledged(500, f"without {node.name}")
+        settle(cluster, load, f"with {node.name} again")
+    load.finish()
+    delete_topic(cluster, "kills")
+
+
+def test_pause_each_process(cluster, _):
+    load = Load(cluster, "pauses")
+    for node in [*cluster.brokers, cluster.coordinator]:
+        load.wait_acknowledged(200, "before")
+        node.signal(signal.SIGSTOP)
+        load.wait_acknowledged(500, f"while {node.name} is stopped")
+        time.sleep(chance.random() * 2)
+        node.signal(signal.SIGCONT)
+        settle(cluster, load, f"with {node.name} again")
+    load.finish()
+    delete_topic(cluster, "pauses")
+
+
+def test_broker_and_coordinator_die_together(cluster, _):
+    load = Load(cluster, "both")
+    load.wait_acknowledged(200, "before")
+    cluster.coordinator.kill()
+    cluster.brokers[1].kill()
+    cluster.coordinator.start()
+    load.wait_acknowledged(500, "with a new coordinator, without broker-1")
+    settle(cluster, load, "with all again")
+    load.finish()
+    delete_topic(cluster, "both")
+
+
+# ---- network -----------------------------------------------------------------------------------
+
+def test_leader_cut_off_from_its_followers(cluster, _):
+    """Clients and coordinator still reach it; what it cannot commit it must not acknowledge or show."""
+    load = Load(cluster, "island")
+    load.wait_acknowledged(300, "before")
+    leader = leader_of(cluster, "island")
+    leader.cut_off(*others(cluster, leader))
+    load.wait_acknowledged(500, "by the others", 60)
+    wait_for(lambda: all(s[0] != leader.number for s in topic_state(cluster, "island").values()),
+             "others to lead", 30)
+    settle(cluster, load, "after healing")
+    load.finish()
+    delete_topic(cluster, "island")
+
+
+def test_broker_cut_off_from_everybody(cluster, _):
+    load = Load(cluster, "dark")
+    load.wait_acknowledged(300, "before")
+    leader = leader_of(cluster, "dark")
+    leader.cut_off(*others(cluster, leader), cluster.coordinator)
+    load.wait_acknowledged(500, "by the others", 60)
+    settle(cluster, load, "after healing")
+    load.finish()
+    delete_topic(cluster, "dark")
+
+
+def test_one_way_partition(cluster, _):
+    """The leader hears nobody, but is heard."""
+    load = Load(cluster, "one-way")
+    load.wait_acknowledged(300, "before")
+    leader = leader_of(cluster, "one-way")
+    leader.stop_hearing(*others(cluster, leader))
+    load.wait_acknowledged(500, "by the others", 60)
+    settle(cluster, load, "after healing")
+    load.finish()
+    delete_topic(cluster, "one-way")
+
+
+def test_coordinator_cut_off(cluster, _):
+    """Nothing stops; and nobody is elected who is not needed."""
+    load = Load(cluster, "headless")
+    load.wait_acknowledged(300, "before")
+    leaders = {p: s[0] for p, s in topic_state(cluster, "headless").items()}
+    cluster.coordinator.cut_off(*cluster.brokers)
+    before = load.acknowledged
+    time.sleep(6)  # longer than sessions last
+    assert load.acknowledged > before + 500, "records do not flow without a coordinator"
+    settle(cluster, load, "after healing")
+    assert {p: s[0] for p, s in topic_state(cluster, "headless").items()} == leaders, "leadership has moved"
+    load.finish()
+    delete_topic(cluster, "headless")
+
+
+# ---- disks -------------------------------------------------------------------------------------
+
+def test_failed_fsync_ends_the_broker(cluster, _):
+    load = Load(cluster, "eio")
+    load.wait_acknowledged(300, "before")
+    victim = leader_of(cluster, "eio")
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e",
+                               "inject=fdatasync:error=EIO:when=20+", "-p", str(victim.pid())])
+    wait_for(lambda: not victim.alive(), "the broker to end after a failed fdatasync", 20)
+    tracer.wait(10)
+    assert "fdatasync" in victim.log_text() and "Input/output error" in victim.log_text(), \
+        f"it does not say why: {victim.log_text()[-800:]}"
+    load.wait_acknowledged(500, f"without {victim.name}")
+    settle(cluster, load, f"with {victim.name} again")
+    load.finish()
+    delete_topic(cluster, "eio")
+
+
+def test_full_disks(cluster, _):
+    """Appends are refused with a clear error, reads and administration go on; space freed, writes go on."""
+    create_topic(cluster, "full", 1)
+    cluster.sluice("produce", "full", stdin="".join(f"before-{i}\n" for i in range(100)))
+    ballasts = []
+    for broker in cluster.brokers:
+        ballast = broker.disk.mount / "ballast"
+        shell("fallocate", "-l", max(broker.disk.free_bytes() - (32 << 20), 1), ballast)
+        ballasts.append(ballast)
+    line = "x" * 10_000 + "\n"
+    refused, written = None, 0
+    for _ in range(60):
+        done = cluster.sluice("produce", "full", "--retry-for", "15s", stdin=line * 400, check=False, timeout=120)
+        if done.returncode:
+            refused = done.stderr
+            break
+        written += 400
+    assert refused, f"{written} records of 10 kB were taken on full disks"
+    assert "full" in refused.lower() or "space" in refused.lower(), f"not a clear error: {refused[-400:]}"
+    out = cluster.sluice("consume", "full", "--from-beginning", "--until-end", "-o", "json", timeout=120).stdout
+    assert len(out.splitlines()) >= 100 + written, "a full disk stops reads"
+    create_topic(cluster, "full-admin", 3)
+    delete_topic(cluster, "full-admin")
+    assert all(b.alive() for b in cluster.brokers), "a broker has ended"
+    for ballast in ballasts:
+        ballast.unlink()
+
+    def taken():
+        return cluster.sluice("produce", "full", "--retry-for", "5s", stdin="after\n", check=False).returncode == 0
+    wait_for(taken, "writes to go on once space is free", 30, pause=0.5)
+    out = cluster.sluice("consume", "full", "--from-beginning", "--until-end", "-o", "json", timeout=120).stdout
+    assert '"after"' in out, "the record after the full disk is not there"
+    delete_topic(cluster, "full")
+
+
+def flip(path, position):
+    with open(path, "r+b") as file:
+        file.seek(position)
+        byte = file.read(1)
+        file.seek(position)
+        file.write(bytes([byte[0] ^ 0x10]))
+
+
+def used_bytes_of(path):
+    """Length without the zeros at its end."""
+    return len(path.read_bytes().rstrip(b"\0"))
+
+
+def data_file(broker, kind):
+    """A file of the kind in the broker's data directory: the one with the most in it."""
+    patterns = {"log": "log/*.log", "index": "log/*.idx", "checkpoint": "checkpoint", "meta": "meta",
+                "metadata": "metadata.pb"}
+    found = [p for p in broker.data.glob(patterns[kind]) if used_bytes_of(p) > 0]
+    assert found, f"{broker.name} has no {kind} file"
+    return max(found, key=used_bytes_of)
+
+
+def damage(cluster, kind, how, broker):
+    """Damages a file of a stopped broker, starts it, and makes the cluster whole again."""
+    broker.kill()
+    path = data_file(broker, kind)
+    size = used_bytes_of(path)
+    if how == "flip":
+        flip(path, chance.randrange(size // 4, max(size * 3 // 4, size // 4 + 1)))
+    elif how == "truncate":
+        os.truncate(path, size // 2)
+    else:
+        path.unlink()
+    broker.start()
+    wait_for(lambda: not broker.alive() or broker.ready(), f"{broker.name} to be ready, or to refuse", 30)
+    if broker.alive():
+        return "served"
+    said = broker.log_text()[-1500:]
+    assert path.name in said or "log file" in said or kind in said, f"refused without naming the damage: {said}"
+    empty_folder(broker.data)   # what the message asks for: it comes back as a new one
+    broker.start()
+    broker.wait_ready()
+    return "refused, and was emptied"
+
+
+def test_damage_to_each_kind_of_file(cluster, _):
+    """One broker at a time; what it stores is fetched again, and what it then serves is right."""
+    load = Load(cluster, "damage", pause_s=0.0005)
+    outcomes = []
+    for i, (kind, how) in enumerate([("log", "flip"), ("log", "truncate"), ("log", "remove"), ("index", "flip"),
+                                     ("index", "remove"), ("checkpoint", "flip"), ("checkpoint", "remove"),
+                                     ("meta", "flip"), ("metadata", "flip"), ("metadata", "remove")]):
+        load.wait_acknowledged(400, f"before {kind} {how}")
+        broker = cluster.brokers[i % 3]
+        outcomes.append(f"{kind} {how}: {damage(cluster, kind, how, broker)}")
+        load.wait_acknowledged(400, f"after {kind} {how}")
+        wait_in_sync(cluster, "damage", 90)
+    total = load.finish()
+    # The same again, with each broker away: whoever was damaged serves some of it.
+    for broker in cluster.brokers:
+        broker.stop()
+        wait_for(lambda: (s := topic_state(cluster, "damage")) and
+                 all(l >= 0 and l != broker.number for l, _ in s.values()), "leaders among the others")
+        problems = clients.check(load.events + read_all(cluster, "damage", load.partitions))
+        assert not problems, f"without {broker.name}: {problems[:3]}"
+        cluster.start()
+        wait_in_sync(cluster, "damage")
+    print(f"     {total} acknowledged records; " + "; ".join(outcomes))
+    delete_topic(cluster, "damage")
+
+
+# ---- clocks ------------------------------------------------------------------------------------
+
+def test_clock_jumps(cluster, _):
+    """Wall clocks of two brokers and the coordinator jump by hours, forwards and back."""
+    library = next(iter(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+    assert library, "libfaketime is missing: deploy/deps test"
+    jumping = [cluster.brokers[0], cluster.brokers[1], cluster.coordinator]
+    for node in jumping:
+        node.clock = node.dir / "clock"
+        node.clock.write_text("+0\n")
+        node.environment = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(node.clock),
+                            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
+        node.kill()
+        cluster.start()
+    load = Load(cluster, "clocks")
+    for jump in ("+7200", "-7200", "+86400", "-3", "+0"):
+        for node in jumping:
+            node.clock.write_text(jump + "\n")
+            load.wait_acknowledged(200, f"with {node.name} {jump} s off")
+    load.finish()
+    for node in jumping:
+        node.environment = {}
+        node.kill()
+        cluster.start()
+    delete_topic(cluster, "clocks")
+
+
+def main():
+    tests = {name: f for name, f in globals().items() if name.startswith("test_")}
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cycles", type=int, default=5, help="power cuts of the whole cluster")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of every test")
+    parser.add_argument("tests", nargs="*")
+    arguments = parser.parse_args()
+    unknown = set(arguments.tests) - set(tests)
+    if unknown:
+        parser.error(f"no such tests: {', '.join(sorted(unknown))}")
+    folder = tempfile.mkdtemp(prefix="sluice-faults-")
+    print(f"FAULTS_SEED={SEED}", flush=True)
+    cluster, passed, failed = Cluster(folder), 0, 0
+    cluster.start()
+    for name, test in tests.items():
+        for _ in range(arguments.repeat if not arguments.tests or name in arguments.tests else 0):
+            began = time.monotonic()
+            try:
+                test(cluster, arguments)
+                passed += 1
+                print(f"ok   {name} ({time.monotonic() - began:.1f}s)", flush=True)
+            except Exception:  # reported, and the next test runs
+                failed += 1
+                print(f"FAIL {name}\n{traceback.format_exc()}", flush=True)
+                cluster.begin_anew()
+    cluster.close()
+    if failed:
+        print(f"logs and histories: {folder}")
+    else:
+        shutil.rmtree(folder)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""Clients under faults, and the history of what they did and saw."""
+import json
+import threading
+import time
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from history import check
+from nodes import wait_for
+
+
+class Load:
+    """Idempotent producers and a consumer on one topic. Every producer has keys of its own."""
+
+    def __init__(self, cluster, topic, partitions=6, producers=2, pause_s=0.001, create=True):
+        self.cluster, self.topic, self.partitions = cluster, topic, partitions
+        self.pause_s = pause_s
+        self.events, self.lock = [], threading.Lock()
+        self.acknowledged, self.problems = 0, []
+        self.stopping = threading.Event()
+        if create:
+            create_topic(cluster, topic, partitions)
+        self.threads = [threading.Thread(target=self.produce, args=(n,), daemon=True) for n in range(producers)]
+        self.reader = threading.Thread(target=self.consume, daemon=True)
+        for thread in (*self.threads, self.reader):
+            thread.start()
+
+    def add(self, **event):
+        with self.lock:
+            self.events.append(event)
+
+    def produce(self, number):
+        producer = Producer({"bootstrap.servers": self.cluster.kafka, "acks": "all", "enable.idempotence": True,
+                             "linger.ms": 2, "message.timeout.ms": 120_000, "socket.timeout.ms": 3000,
+                             "request.timeout.ms": 3000, "reconnect.backoff.max.ms": 500, "log_level": 0,
+                             "topic.metadata.refresh.interval.ms": 2000})
+        sequence = 0
+
+        def delivered(error, message):
+            id = message.value().decode().rstrip()
+            if error:
+                self.add(type="fail", id=id, error=str(error))
+                return
+            self.add(type="ack", id=id, partition=message.partition(), offset=message.offset())
+            self.acknowledged += 1
+        while not self.stopping.is_set():
+            key, id = f"p{number}-{sequence % 20}", f"p{number}-{sequence}"
+            try:
+                producer.produce(self.topic, key=key, value=id.ljust(200), callback=delivered)
+                self.add(type="send", id=id, key=key, sequence=sequence)  # answers come while polling
+                sequence += 1
+            except BufferError:
+                pass
+            producer.poll(self.pause_s)
+        left = producer.flush(125)
+        if left:
+            self.problems.append(f"producer {number} has {left} records that are neither acknowledged nor failed")
+
+    def consume(self):
+        consumer = make_consumer(self.cluster, eof=False)
+        partitions = [TopicPartition(self.topic, p, 0) for p in range(self.partitions)]
+        consumer.assign(partitions)
+        while not self.stopping.is_set():
+            message = consumer.poll(0.1)
+            if message is None:
+                continue
+            if message.error():
+                if message.error().code() == KafkaError._AUTO_OFFSET_RESET:
+                    self.problems.append(f"a consumer's offset is gone: {message.error()}")
+                continue
+            self.add(type="read", partition=message.partition(), offset=message.offset(),
+                     id=message.value().decode().rstrip())
+            _, high = consumer.get_watermark_offsets(TopicPartition(self.topic, message.partition()), cached=True)
+            if high >= 0:
+                self.add(type="watermark", partition=message.partition(), high=high)
+        consumer.close()
+
+    def wait_acknowledged(self, more, why, seconds=40):
+        goal = self.acknowledged + more
+        wait_for(lambda: self.acknowledged >= goal, f"{more} acknowledgements {why}", seconds)
+
+    def finish(self):
+        """Stops, reads everything and checks it. The number of acknowledged records."""
+        self.stopping.set()
+        for thread in (*self.threads, self.reader):
+            thread.join(130)
+            assert not thread.is_alive(), "a client does not end"
+        self.events += read_all(self.cluster, self.topic, self.partitions)
+        wrong = self.problems + check(self.events)
+        failed = [e for e in self.events if e["type"] == "fail"]
+        if failed:
+            wrong.append(f"{len(failed)} records were given up, the first: {failed[0]['error']}")
+        if not self.acknowledged:
+            wrong.append("nothing was acknowledged")
+        if wrong:
+            path = self.cluster.dir / f"{self.topic}.jsonl"
+            with open(path, "w", encoding="utf-8") as file:
+                file.writelines(json.dumps(e) + "\n" for e in self.events)
+            raise AssertionError(f"{len(wrong)} faults in the history ({path}): " + "; ".join(wrong[:5]))
+        return self.acknowledged
+
+
+def make_consumer(cluster, eof):
+    return Consumer({"bootstrap.servers": cluster.kafka, "group.id": "unused", "enable.auto.commit": False,
+                     "auto.offset.reset": "error", "enable.partition.eof": eof, "socket.timeout.ms": 5000,
+                     "reconnect.backoff.max.ms": 500, "topic.metadata.refresh.interval.ms": 2000, "log_level": 0,
+                     "fetch.wait.max.ms": 50})
+
+
+def create_topic(cluster, topic, partitions):
+    admin = AdminClient({"bootstrap.servers": cluster.kafka, "log_level": 0})
+    admin.create_topics([NewTopic(topic, partitions, min(3, cluster.size))])[topic].result(60)
+
+
+def delete_topic(cluster, topic):
+    admin = AdminClient({"bootstrap.servers": cluster.kafka, "log_level": 0})
+    admin.delete_topics([topic])[topic].result(60)
+
+
+def read_all(cluster, topic, partitions, seconds=60):
+    """Everything from each log's start to its end, as `start` and `final` events."""
+    consumer = make_consumer(cluster, eof=True)
+    events, ended, end = [], set(), time.monotonic() + seconds
+    try:
+        places = []
+        for p in range(partitions):
+            low, _ = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30)
+            events.append({"type": "start", "partition": p, "offset": low})
+            places.append(TopicPartition(topic, p, low))
+        consumer.assign(places)
+        while len(ended) < partitions:
+            if time.monotonic() > end:
+                raise AssertionError(f"only partitions {sorted(ended)} of {partitions} could be read to their ends")
+            message = consumer.poll(1)
+            if message is None:
+                continue
+            if message.error():
+                if message.error().code() == KafkaError._PARTITION_EOF:
+                    ended.add(message.partition())
+                    continue
+                if message.error().code() == KafkaError._AUTO_OFFSET_RESET:
+                    raise KafkaException(message.error())
+                continue
+            ended.discard(message.partition())
+            events.append({"type": "final", "partition": message.partition(), "offset": message.offset(),
+                           "id": message.value().decode().rstrip()})
+        return events
+    finally:
+        consumer.close()
+
+
+def topic_state(cluster, topic):
+    """{partition: (leader, in-sync brokers)}, as some broker tells it; empty when none answers."""
+    admin = AdminClient({"bootstrap.servers": cluster.kafka, "log_level": 0, "socket.timeout.ms": 3000})
+    try:
+        found = admin.list_topics(topic, timeout=5).topics[topic].partitions
+    except KafkaException:
+        return {}
+    return {p: (m.leader, sorted(m.isrs)) for p, m in found.items()}
+
+
+def wait_in_sync(cluster, topic, seconds=60):
+    """Until every partition has all its copies."""
+    def complete():
+        state = topic_state(cluster, topic)
+        return state and all(leader >= 0 and len(isrs) == min(3, cluster.size) for leader, isrs in state.values())
+    wait_for(complete, f"every copy of {topic} to be in sync", seconds, pause=0.2)
