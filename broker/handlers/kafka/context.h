@@ -19,6 +19,9 @@
 namespace broker::partition {
 class Partition;
 }
+namespace broker::groups {
+class Groups;
+}
 
 namespace broker::handlers::kafka {
 
@@ -39,6 +42,9 @@ struct Options {
   bool auto_create_topics = true;  // asking Metadata for a topic creates it, as Kafka does
   int64_t producer_id_expiration_ms = 86'400'000;
   std::string data_dir;  // as DescribeLogDirs names it
+  // A new group waits this long for more members before its first assignment.
+  int32_t group_initial_rebalance_delay_ms = 3000;
+  int32_t group_size_max = INT32_MAX;
 };
 
 using AdminDone = std::function<void(Result<v1::AdminResponse>)>;
@@ -108,6 +114,7 @@ struct Context {
   Services services;
   std::unique_ptr<ProducerIds> producer_ids;
   std::unique_ptr<FetchSessions> fetch_sessions;
+  std::unique_ptr<groups::Groups> groups;
 };
 
 template <class Response>

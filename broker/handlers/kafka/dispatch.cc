@@ -1,6 +1,7 @@
 #include "broker/handlers/kafka/dispatch.h"
 
 #include "broker/base/log.h"
+#include "broker/groups/groups.h"
 #include "broker/handlers/kafka/fetch_sessions.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/producer_ids.h"
@@ -46,10 +47,25 @@ std::span<const Handler> handlers() {
   return all_handlers();
 }
 
+namespace {
+
+std::unique_ptr<groups::Groups> make_groups(const Services& services) {
+  groups::Options options;
+  options.settings.initial_rebalance_delay_ms = services.options.group_initial_rebalance_delay_ms;
+  options.settings.group_size_max = services.options.group_size_max;
+  return std::make_unique<groups::Groups>(
+      groups::Parts{services.clock, services.executor, services.random, services.metrics,
+                    services.metadata, services.find_partition, services.admin},
+      options);
+}
+
+}  // namespace
+
 Context::Context(Services s)
     : services(std::move(s)),
       producer_ids(std::make_unique<ProducerIds>(services)),
-      fetch_sessions(std::make_unique<FetchSessions>(services)) {}
+      fetch_sessions(std::make_unique<FetchSessions>(services)),
+      groups(make_groups(services)) {}
 Context::~Context() = default;
 
 Dispatcher::Dispatcher(Services services)

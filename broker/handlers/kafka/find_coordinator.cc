@@ -1,8 +1,10 @@
-// FindCoordinator. Consumer groups are not served yet, so there is no coordinator to name: clients
-// keep asking, as they do of a cluster that is starting. A transaction's coordinator is this
-// broker, whose InitProducerId then refuses the transactional id: clients report that refusal,
-// while an error here would be retried without a word.
+// FindCoordinator: a group's coordinator is the leader of its partition of the coordinators'
+// stream, which is made when it is first asked for. A transaction's coordinator is this broker,
+// whose InitProducerId then refuses the transactional id: clients report that refusal, while an
+// error here would be retried without a word.
+#include "broker/handlers/kafka/group_requests.h"
 #include "broker/handlers/kafka/handlers.h"
+#include "broker/handlers/kafka/topics.h"
 
 namespace broker::handlers::kafka {
 namespace {
@@ -17,38 +19,54 @@ struct Answer {
   int32_t port = -1;
 };
 
-Answer answer(const Services& services, int8_t key_type) {
-  if (key_type == kGroup) {
-    return {Error::kCoordinatorNotAvailable,
-            "consumer groups are not served by this version; assign partitions by hand"};
+Answer name_broker(const Services& services, BrokerId id, const char* otherwise) {
+  const v1::Broker* broker = services.metadata.find_broker(id);
+  if (!broker || !broker->alive() || broker->kafka().port() == 0) {
+    return {Error::kCoordinatorNotAvailable, otherwise};
   }
-  if (key_type != kTransaction) {
+  return {Error::kNone, std::nullopt, broker->id(), broker->kafka().host(),
+          broker->kafka().port()};
+}
+
+Answer find(Context& context, int8_t key_type, const std::string& key) {
+  if (key_type == kTransaction) {
+    return name_broker(context.services, context.services.self,
+                       "this broker is not registered yet");
+  }
+  if (key_type != kGroup) {
     return {Error::kInvalidRequest,
             "coordinators of type " + std::to_string(key_type) + " are not served by this version"};
   }
-  const v1::Broker* self = services.metadata.find_broker(services.self);
-  if (!self) return {Error::kCoordinatorNotAvailable, "this broker is not registered yet"};
-  return {Error::kNone, std::nullopt, self->id(), self->kafka().host(), self->kafka().port()};
+  auto shard = context.groups->shard_of(key);
+  if (!shard) {
+    return {Error::kCoordinatorNotAvailable, "the coordinators' stream is being made"};
+  }
+  return name_broker(context.services, leader_of(context.services, *shard).broker,
+                     "the group's partition has no leader now");
 }
 
 }  // namespace
 
 void handle(Context& context, const ExchangePtr& exchange, wire::FindCoordinatorRequest request) {
-  Answer found = answer(context.services, request.key_type);
   wire::FindCoordinatorResponse response;
-  response.error_code = exchange->fail(found.error);
-  response.error_message = found.message;
-  response.node_id = found.node_id;
-  response.host = found.host;
-  response.port = found.port;
+  if (exchange->version() < 4) {
+    Answer found = find(context, request.key_type, request.key);
+    response.error_code = exchange->fail(found.error);
+    response.error_message = std::move(found.message);
+    response.node_id = found.node_id;
+    response.host = std::move(found.host);
+    response.port = found.port;
+    return respond(*exchange, response);
+  }
   for (std::string& key : request.coordinator_keys) {
+    Answer found = find(context, request.key_type, key);
     auto& coordinator = response.coordinators.emplace_back();
     coordinator.key = std::move(key);
     coordinator.node_id = found.node_id;
-    coordinator.host = found.host;
+    coordinator.host = std::move(found.host);
     coordinator.port = found.port;
-    coordinator.error_code = wire::wire(found.error);
-    coordinator.error_message = found.message;
+    coordinator.error_code = exchange->fail(found.error);
+    coordinator.error_message = std::move(found.message);
   }
   respond(*exchange, response);
 }

@@ -1,0 +1,55 @@
+#pragma once
+// What the handlers of groups share: error numbers, who a client is, and several groups in one
+// request. On the reactor.
+#include <memory>
+
+#include "broker/groups/groups.h"
+#include "broker/handlers/kafka/context.h"
+
+namespace broker::handlers::kafka {
+
+using groups::Effects;
+using groups::GroupError;
+using groups::Machine;
+using groups::Now;
+using groups::Reply;
+
+// The group module's errors carry Kafka's numbers.
+inline Error to_error(GroupError error) { return static_cast<Error>(error); }
+
+// As Apache Kafka shows it in descriptions.
+inline std::string client_host(const Exchange& exchange) {
+  return "/" + exchange.client->principal.host;
+}
+
+// Answers one request about several groups when each has been asked of its coordinator.
+template <class Response>
+class GroupBatch : public std::enable_shared_from_this<GroupBatch<Response>> {
+ public:
+  explicit GroupBatch(ExchangePtr exchange) : exchange_(std::move(exchange)) {}
+
+  Response response;
+  Exchange& exchange() { return *exchange_; }
+
+  // `fill` puts a result into the response, by index: references into it grow stale.
+  template <class T, class Step>
+  void ask(groups::Groups& groups, const std::string& group, const Step& step,
+           std::function<void(T)> fill) {
+    ++pending_;
+    Reply<T> reply = [self = this->shared_from_this(), fill = std::move(fill)](T result) {
+      fill(std::move(result));
+      self->finish();
+    };
+    groups.run<T>(group, reply, step);
+  }
+  // After the last ask().
+  void finish() {
+    if (--pending_ == 0) respond(*exchange_, response);
+  }
+
+ private:
+  ExchangePtr exchange_;
+  size_t pending_ = 1;
+};
+
+}  // namespace broker::handlers::kafka
