@@ -9,12 +9,14 @@
 #include "broker/base/log.h"
 #include "broker/cluster/grpc/grpc_link.h"
 #include "broker/env/posix/posix.h"
+#include "broker/handlers/kinesis/handlers.h"
 #include "broker/link/links.h"
 #include "broker/routing/router.h"
 #include "broker/security/users_file.h"
 #include "broker/server/grpc/server.h"
 #include "broker/server/http/pages.h"
 #include "broker/server/kafka/listener.h"
+#include "broker/server/kinesis/listener.h"
 
 namespace broker::app {
 namespace {
@@ -66,6 +68,7 @@ struct Broker::Parts {
   Status open_users();
   Status open_doors();
   Status open_kafka(const KafkaListener& listener);
+  Status open_kinesis();
   cluster::v1::Endpoint advertised(const KafkaListener& listener, uint16_t port) const;
   void watch_certificates();
   void wire();
@@ -97,6 +100,10 @@ struct Broker::Parts {
   std::unique_ptr<handlers::grpc::Shards> shards;
   std::unique_ptr<handlers::grpc::Handlers> grpc_handlers;
   std::unique_ptr<server::grpc::Server> grpc;
+  std::unique_ptr<handlers::kinesis::Handlers> kinesis_handlers;
+  std::unique_ptr<server::kinesis::SignatureCheck> signatures;
+  std::unique_ptr<server::kinesis::CredentialsFile> access_keys;
+  std::unique_ptr<server::kinesis::Listener> kinesis;
   std::unique_ptr<server::http::Pages> pages;
   std::unique_ptr<DevCoordinator> dev_coordinator;
   std::unique_ptr<cluster::GrpcLink> coordinator_link;
@@ -182,6 +189,34 @@ Status Broker::Parts::open_kafka(const KafkaListener& listener) {
   return kafka.back()->start();
 }
 
+Status Broker::Parts::open_kinesis() {
+  handlers::kinesis::Options options;
+  options.operation_rates = !config.dev;
+  kinesis_handlers = std::make_unique<handlers::kinesis::Handlers>(handlers::kinesis::Services{
+      clock, executor, metadata, metrics, config.broker,
+      [this]() -> routing::Router& { return *router; },
+      [this](cluster::v1::AdminRequest request, int64_t timeout_ms,
+             cluster::Session::AdminDone done) {
+        session->admin(std::move(request), timeout_ms, std::move(done));
+      },
+      options});
+  server::kinesis::SignatureRules rules;
+  rules.anyone = config.dev && config.kinesis_credentials.empty();
+  signatures = std::make_unique<server::kinesis::SignatureCheck>(clock, rules);
+  if (!config.kinesis_credentials.empty()) {
+    access_keys = std::make_unique<server::kinesis::CredentialsFile>(
+        fs, *background_io, executor, config.kinesis_credentials,
+        [this](server::kinesis::Credentials keys) { signatures->set_credentials(std::move(keys)); });
+    access_keys->start();
+  }
+  server::kinesis::ListenerOptions listener;
+  listener.host = config.kinesis.host;
+  listener.port = config.kinesis.port;
+  kinesis = std::make_unique<server::kinesis::Listener>(executor, clock, random, metrics,
+                                                        *signatures, *kinesis_handlers, listener);
+  return kinesis->start();
+}
+
 // A renewed certificate is taken without a restart.
 void Broker::Parts::watch_certificates() {
   executor.schedule_after(kCertificatesLookMs, [this] {
@@ -224,6 +259,7 @@ Status Broker::Parts::open_doors() {
   handlers::kafka::Options kafka_options;
   kafka_options.auto_create_topics = config.auto_create_topics;
   kafka_options.data_dir = config.data;
+  kafka_options.group_initial_rebalance_delay_ms = config.group_initial_rebalance_delay_ms;
   kafka_dispatcher = std::make_unique<handlers::kafka::Dispatcher>(handlers::kafka::Services{
       executor, clock, random, metrics, metadata, config.broker,
       [this](const ShardId& id) { return partitions->find(id); }, admin, kafka_options,
@@ -241,6 +277,7 @@ Status Broker::Parts::open_doors() {
   grpc = std::make_unique<server::grpc::Server>(*grpc_handlers, executor, clock, metrics,
                                                 grpc_options);
   RETURN_IF_ERROR(grpc->start());
+  RETURN_IF_ERROR(open_kinesis());
 
   server::http::PagesOptions page_options;
   page_options.host = config.metrics.host;
@@ -344,11 +381,12 @@ void Broker::Parts::stop_doors() {
   if (!stopping || doors_closed) return;
   doors_closed = true;
   log_info("broker", "closing the front doors", {{"leaders", partitions->leader_count()}});
-  auto left = std::make_shared<size_t>(kafka.size() + 1);
+  auto left = std::make_shared<size_t>(kafka.size() + 2);
   auto one_less = [this, left] {
     if (--*left == 0) close_log();
   };
   for (const auto& listener : kafka) listener->drain(kDrainMs, one_less);
+  kinesis->drain(kDrainMs, one_less);
   grpc->stop(*background_io, kDrainMs, one_less);
 }
 
@@ -392,9 +430,11 @@ int Broker::run() {
   p.watch_certificates();
   p.connect_coordinator();
   p.executor.post([&] {
-    std::printf("sluice-broker ready kafka=%s:%u grpc=%s:%u metrics=%s:%u data=%s\n",
+    std::printf("sluice-broker ready kafka=%s:%u grpc=%s:%u kinesis=%s:%u metrics=%s:%u "
+                "data=%s\n",
                 p.config.kafka.address.host.c_str(), p.kafka.front()->port(), p.config.grpc.host.c_str(),
-                p.grpc->port(), p.config.metrics.host.c_str(), p.pages->port(),
+                p.grpc->port(), p.config.kinesis.host.c_str(), p.kinesis->port(),
+                p.config.metrics.host.c_str(), p.pages->port(),
                 p.config.data.c_str());
     std::fflush(stdout);
   });

@@ -27,6 +27,8 @@ constexpr Setting kSettings[] = {
     {"kafka", "H:P", "Kafka listener, default port 9092; H:P;tls;sasl or ;mtls asks clients for that"},
     {"kafka-listeners", "LIST", "more of them: NAME=H:P[;tls][;sasl|;mtls][;advertise=H:P],NAME=..."},
     {"grpc", "H:P", "gRPC listener, default port 9090"},
+    {"kinesis", "H:P", "Kinesis listener (HTTP), default port 4567"},
+    {"kinesis-credentials", "FILE", "access keys that may sign (YAML), read again when it changes; without, --dev takes any"},
     {"replication", "H:P", "listener for other brokers, default port 9095"},
     {"metrics", "H:P", "HTTP listener for /metrics, /livez, /readyz, default port 9644"},
     {"tls-ca", "FILE", "CA for the coordinator and other brokers (PEM); with --tls-cert, --tls-key"},
@@ -37,6 +39,7 @@ constexpr Setting kSettings[] = {
     {"client-tls-ca", "FILE", "CA of clients' certificates (PEM), default --tls-ca"},
     {"users", "FILE", "with --dev: users, passwords and rights (YAML); a cluster's come from its coordinator"},
     {"auto-create-topics", nullptr, "Kafka clients that ask for a missing topic create it; default true"},
+    {"group-initial-rebalance-delay-ms", "N", "a new consumer group waits so long for more members; default 3000, 0 with --dev"},
     {"log-level", "LEVEL", "debug, info, warn or error; default info"},
     {"log-format", "FORMAT", "text or json; default text"},
     {"help", nullptr, "this text"},
@@ -237,11 +240,22 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
   take("advertise", config.advertise);
   take("zone", config.zone);
   take("users", config.users);
+  take("kinesis-credentials", config.kinesis_credentials);
   if (auto it = values.find("auto-create-topics"); it != values.end()) {
     if (it->second != "true" && it->second != "false") {
       return bad("auto-create-topics is true or false, not '" + it->second + "'");
     }
     config.auto_create_topics = it->second == "true";
+  }
+  if (config.dev) config.group_initial_rebalance_delay_ms = 0;
+  if (auto it = values.find("group-initial-rebalance-delay-ms"); it != values.end()) {
+    const char* last = it->second.data() + it->second.size();
+    auto [end, error] =
+        std::from_chars(it->second.data(), last, config.group_initial_rebalance_delay_ms);
+    if (error != std::errc() || end != last || config.group_initial_rebalance_delay_ms < 0) {
+      return bad("--group-initial-rebalance-delay-ms '" + it->second +
+                 "': expected a number of milliseconds from 0 on");
+    }
   }
   take("log-level", config.log_level);
   take("log-format", config.log_format);
@@ -268,6 +282,7 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
   RETURN_IF_ERROR(take_tls(values, config));
   RETURN_IF_ERROR(take_listeners(values, config));
   RETURN_IF_ERROR(take_address(values, "grpc", config.dev, 9090, config.grpc));
+  RETURN_IF_ERROR(take_address(values, "kinesis", config.dev, 4567, config.kinesis));
   RETURN_IF_ERROR(take_address(values, "replication", config.dev, config.dev ? 0 : 9095,
                                config.replication));
   RETURN_IF_ERROR(take_address(values, "metrics", config.dev, 9644, config.metrics));

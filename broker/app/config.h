@@ -43,11 +43,13 @@ struct Config {
   std::string zone;
   KafkaListener kafka;
   std::vector<KafkaListener> kafka_listeners;  // beside the first, each with its name
-  Address grpc, replication, metrics;
+  Address grpc, kinesis, replication, metrics;
+  std::string kinesis_credentials;  // file of access keys; none: nobody, or anyone with --dev
   std::string tls_ca, tls_cert, tls_key;
   std::string client_tls_ca, client_tls_cert, client_tls_key;  // default: the ones above
   std::string users;  // --dev: who may do what
   bool auto_create_topics = true;
+  int32_t group_initial_rebalance_delay_ms = 3000;  // 0 with --dev
   std::string log_level = "info", log_format = "text";
 };
 

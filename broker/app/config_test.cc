@@ -14,6 +14,7 @@ TEST(Config, DevNeedsOnlyAFolder) {
   ASSERT_TRUE(config.ok()) << config.status().to_string();
   EXPECT_EQ(config->kafka.address.port, 0);
   EXPECT_EQ(config->grpc.to_string(), "127.0.0.1:9090");
+  EXPECT_EQ(config->kinesis.to_string(), "127.0.0.1:4567");
   EXPECT_EQ(config->advertise, "127.0.0.1");
 }
 

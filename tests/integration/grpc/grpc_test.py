@@ -36,7 +36,7 @@ def free_port():
 class Broker:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="sluice-grpc-")
-        self.ports = {name: free_port() for name in ("kafka", "grpc", "metrics")}
+        self.ports = {name: free_port() for name in ("kafka", "grpc", "kinesis", "metrics")}
         self.process = None
         self.start()
 
