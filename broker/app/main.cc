@@ -1,4 +1,5 @@
 // sluice-broker: parse, build, run.
+#include <csignal>
 #include <cstdio>
 
 #include "broker/app/broker.h"
@@ -20,6 +21,8 @@ int main(int argc, char** argv) {
                          "is text or json\n");
     return 2;
   }
+  // A client that goes while its answer is written is an error of that write, and no more.
+  std::signal(SIGPIPE, SIG_IGN);
   app::Broker process(std::move(*config));
   Status started = process.start();
   if (!started.ok()) {

@@ -7,6 +7,7 @@
 #include "broker/base/log.h"
 #include "broker/handlers/kafka/admin_batch.h"
 #include "broker/handlers/kafka/config_resources.h"
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topic_configs.h"
 #include "broker/handlers/kafka/topics.h"
@@ -121,7 +122,7 @@ Refusal alter_logger(const Services& services, const Resource& asked, bool valid
 template <class Response, class Resource>
 Refusal alter_topic(const Services& services, AdminBatch<Response>& batch, const Resource& asked,
                     bool validate_only, size_t at) {
-  TopicRef topic = find_topic(services.metadata, asked.resource_name, {}, false);
+  TopicRef topic = find_topic(services, batch.exchange(), security::Operation::kAlterConfigs, asked.resource_name);
   if (!topic.stream) return {topic.error, "no such topic"};
   const v1::StreamConfig& now = topic.stream->map.config();
   ConfigChange change;
@@ -167,6 +168,9 @@ void alter(Context& context, const ExchangePtr& exchange, const Request& request
     Refusal refusal;
     if (twice.contains({asked.resource_type, asked.resource_name})) {
       refusal = {Error::kInvalidRequest, "Error due to duplicate config resources"};
+    } else if (asked.resource_type != static_cast<int8_t>(ConfigResource::kTopic) &&
+               !allowed_on_cluster(services, *exchange, security::Operation::kAlterConfigs)) {
+      refusal = {Error::kClusterAuthorizationFailed, "not authorized"};
     } else if (asked.resource_type == static_cast<int8_t>(ConfigResource::kTopic)) {
       refusal = alter_topic(services, *batch, asked, request.validate_only, i);
     } else if (asked.resource_type == static_cast<int8_t>(ConfigResource::kBroker)) {

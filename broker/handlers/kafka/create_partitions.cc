@@ -31,7 +31,7 @@ void grow(const Services& services, AdminBatch<Response>& batch, const Request::
   size_t at = batch.response.results.size();
   auto& result = batch.response.results.emplace_back();
   result.name = asked.name;
-  TopicRef ref = find_topic(services.metadata, asked.name, {}, false);
+  TopicRef ref = find_topic(services, batch.exchange(), security::Operation::kAlter, asked.name);
   auto [error, message] = judge(ref, asked);
   if (error != Error::kNone) {
     result.error_code = batch.exchange().fail(error);

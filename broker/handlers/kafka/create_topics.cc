@@ -2,6 +2,7 @@
 #include <set>
 
 #include "broker/handlers/kafka/admin_batch.h"
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topic_configs.h"
 #include "broker/handlers/kafka/topics.h"
@@ -118,6 +119,10 @@ void handle(Context& context, const ExchangePtr& exchange, Request request) {
     stream.set_validate_only(request.validate_only);
     Refusal refusal;
     if (twice.count(asked.name)) refusal = {Error::kInvalidRequest, "the topic is named twice"};
+    if (!allowed_on_cluster(services, *exchange, Operation::kCreate) &&
+        !allowed_on_topic(services, *exchange, Operation::kCreate, asked.name)) {
+      refusal = {Error::kTopicAuthorizationFailed, "not authorized to create the topic"};
+    }
     if (refusal.error == Error::kNone) refusal = check_name(services, asked.name);
     if (refusal.error == Error::kNone) refusal = check_counts(services, asked);
     if (refusal.error == Error::kNone) refusal = to_stream(asked, stream);

@@ -29,7 +29,7 @@ class Deletion : public std::enable_shared_from_this<Deletion> {
       }
     }
     for (size_t t = 0; t < request.topics.size(); ++t) {
-      TopicRef ref = find_topic(services_.metadata, request.topics[t].name, {}, false);
+      TopicRef ref = find_topic(services_, *exchange_, security::Operation::kDelete, request.topics[t].name);
       for (size_t p = 0; p < request.topics[t].partitions.size(); ++p) {
         start_one(ref, request.topics[t].partitions[p].offset, t, p);
       }

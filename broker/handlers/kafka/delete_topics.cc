@@ -15,7 +15,8 @@ void delete_one(const Services& services, AdminBatch<Response>& batch,
   auto& topic = batch.response.responses.emplace_back();
   topic.name = name;
   topic.topic_id = id;
-  TopicRef ref = find_topic(services.metadata, name.value_or(""), id, !name.has_value());
+  TopicRef ref = find_topic(services, batch.exchange(), security::Operation::kDelete,
+                            name.value_or(""), id, !name.has_value());
   if (name && !id.is_zero()) ref = {nullptr, Error::kInvalidRequest};
   if (!ref.stream) {
     topic.error_code = batch.exchange().fail(ref.error);

@@ -21,8 +21,9 @@ void handle(Context& context, const ExchangePtr& exchange, wire::DescribeCluster
   for (const v1::Broker* info : live_brokers(metadata)) {
     auto& broker = response.brokers.emplace_back();
     broker.broker_id = info->id();
-    broker.host = info->kafka().host();
-    broker.port = info->kafka().port();
+    const v1::Endpoint& reached = kafka_endpoint(*info, *exchange);
+    broker.host = reached.host();
+    broker.port = reached.port();
     if (!info->zone().empty()) broker.rack = info->zone();
   }
   respond(*exchange, response);

@@ -4,6 +4,7 @@
 
 #include "broker/base/log.h"
 #include "broker/handlers/kafka/config_resources.h"
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topic_configs.h"
 #include "broker/handlers/kafka/topics.h"
@@ -37,10 +38,15 @@ void describe(const Services& services, Exchange& exchange, const Request& reque
               const Request::Resource& asked, Entry& result) {
   result.resource_type = asked.resource_type;
   result.resource_name = asked.resource_name;
+  if (asked.resource_type != static_cast<int8_t>(ConfigResource::kTopic) &&
+      !allowed_on_cluster(services, exchange, Operation::kDescribeConfigs)) {
+    return fail(exchange, result, Error::kClusterAuthorizationFailed, "not authorized");
+  }
   std::vector<ConfigValue> values;
   switch (static_cast<ConfigResource>(asked.resource_type)) {
     case ConfigResource::kTopic: {
-      TopicRef topic = find_topic(services.metadata, asked.resource_name, {}, false);
+      TopicRef topic = find_topic(services, exchange, security::Operation::kDescribeConfigs,
+                                  asked.resource_name);
       if (!topic.stream) {
         return fail(exchange, result, topic.error,
                     topic.error == Error::kInvalidTopicException ? "no legal topic name"

@@ -49,8 +49,9 @@ void handle(Context& context, const ExchangePtr& exchange, wire::DescribeQuorumR
   for (const v1::Broker* broker : live_brokers(services.metadata)) {
     auto& node = response.nodes.emplace_back();
     node.node_id = broker->id();
-    node.listeners.push_back({"PLAINTEXT", broker->kafka().host(),
-                              static_cast<uint16_t>(broker->kafka().port()), {}});
+    const v1::Endpoint& reached = kafka_endpoint(*broker, *exchange);
+    node.listeners.push_back(
+        {"PLAINTEXT", reached.host(), static_cast<uint16_t>(reached.port()), {}});
   }
   respond(*exchange, response);
 }

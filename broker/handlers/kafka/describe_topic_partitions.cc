@@ -2,6 +2,7 @@
 // are in sync are all there is to elect from, so the eligible leader lists are empty.
 #include <algorithm>
 
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topics.h"
 
@@ -12,11 +13,16 @@ using Request = wire::DescribeTopicPartitionsRequest;
 using Response = wire::DescribeTopicPartitionsResponse;
 constexpr int32_t kPartitionsMax = 2000;
 
-std::vector<std::string> names_in_order(const Services& services, const Request& request) {
+std::vector<std::string> names_in_order(const Services& services, const Exchange& exchange,
+                                        const Request& request) {
   std::vector<std::string> names;
   for (const auto& topic : request.topics) names.push_back(topic.name);
   if (names.empty()) {
-    for (const auto& stream : services.metadata.streams()) names.push_back(stream->name());
+    for (const auto& stream : services.metadata.streams()) {
+      if (allowed_on_topic(services, exchange, Operation::kDescribe, stream->name())) {
+        names.push_back(stream->name());
+      }
+    }
   }
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
@@ -54,13 +60,13 @@ void handle(Context& context, const ExchangePtr& exchange, Request request) {
   const Services& services = context.services;
   Response response;
   int32_t room = std::clamp(request.response_partition_limit, 1, kPartitionsMax);
-  for (const std::string& name : names_in_order(services, request)) {
+  for (const std::string& name : names_in_order(services, *exchange, request)) {
     int32_t first = 0;
     if (request.cursor) {
       if (name < request.cursor->topic_name) continue;
       if (name == request.cursor->topic_name) first = request.cursor->partition_index;
     }
-    TopicRef ref = find_topic(services.metadata, name, {}, false);
+    TopicRef ref = find_topic(services, *exchange, security::Operation::kDescribe, name);
     if (!ref.stream) {
       auto& unknown = response.topics.emplace_back();
       unknown.name = name;

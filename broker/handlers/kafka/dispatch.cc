@@ -2,6 +2,7 @@
 
 #include "broker/base/log.h"
 #include "broker/groups/groups.h"
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/fetch_sessions.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/producer_ids.h"
@@ -10,16 +11,52 @@
 namespace broker::handlers::kafka {
 namespace {
 
-template <class Request>
+// What an API as a whole asks of its client; the others look at each topic or group.
+std::optional<Operation> cluster_operation(ApiKey key) {
+  switch (key) {
+    case ApiKey::kAlterPartitionReassignments:
+    case ApiKey::kElectLeaders:
+    case ApiKey::kAlterReplicaLogDirs:
+      return Operation::kAlter;
+    case ApiKey::kListPartitionReassignments:
+    case ApiKey::kDescribeLogDirs:
+    case ApiKey::kDescribeQuorum:
+      return Operation::kDescribe;
+    case ApiKey::kListConfigResources:
+      return Operation::kDescribeConfigs;
+    default:
+      return std::nullopt;
+  }
+}
+
+// Answers that the client may not do this; where the response has no room for it, ends the
+// connection.
+template <class Response>
+void deny(Exchange& exchange) {
+  Response response;
+  if constexpr (requires { response.error_code; }) {
+    response.error_code = exchange.fail(Error::kClusterAuthorizationFailed);
+    respond(exchange, response);
+  } else {
+    exchange.close();
+  }
+}
+
+template <class Request, class Response>
 bool run(Context& context, const ExchangePtr& exchange, wire::Reader& in) {
   auto request = wire::decode_body<Request>(in, exchange->version());
   if (!request.ok()) return false;
+  auto operation = cluster_operation(static_cast<ApiKey>(Request::kApiKey));
+  if (operation && !allowed_on_cluster(context.services, *exchange, *operation)) {
+    deny<Response>(*exchange);
+    return true;
+  }
   handle(context, exchange, std::move(*request));
   return true;
 }
 
 const std::vector<Handler>& all_handlers() {
-#define SL_HANDLER(Name) {ApiKey::k##Name, run<wire::Name##Request>},
+#define SL_HANDLER(Name) {ApiKey::k##Name, run<wire::Name##Request, wire::Name##Response>},
   static const std::vector<Handler> all{SL_KAFKA_FOR_EACH_API(SL_HANDLER)};
 #undef SL_HANDLER
   return all;

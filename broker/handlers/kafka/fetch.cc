@@ -91,7 +91,7 @@ void Fetching::attempt() {
 }
 
 TopicRef Fetching::find(const FetchTarget& target) const {
-  return find_topic(services_.metadata, target.topic, target.topic_id,
+  return find_topic(services_, *exchange_, security::Operation::kRead, target.topic, target.topic_id,
                     exchange_->version() >= kTopicIdVersionMin);
 }
 
@@ -228,7 +228,7 @@ void Fetching::answer(Read read) {
     if (plan_.incremental && !is_news) continue;
     if (plan_.session && answer.records->size() > 0) FetchSessions::served(*plan_.session, target);
     if (answer.current_leader.leader_id >= 0) {
-      add_endpoint(services_, BrokerId{answer.current_leader.leader_id}, response.node_endpoints);
+      add_endpoint(services_, *exchange_, BrokerId{answer.current_leader.leader_id}, response.node_endpoints);
     }
     if (response.responses.empty() || response.responses.back().topic != target.topic ||
         response.responses.back().topic_id != target.topic_id) {

@@ -125,7 +125,7 @@ void handle(Context& context, const ExchangePtr& exchange, wire::ListOffsetsRequ
   for (const auto& asked : request.topics) {
     auto& topic = response.topics.emplace_back();
     topic.name = asked.name;
-    TopicRef ref = find_topic(context.services.metadata, asked.name, {}, false);
+    TopicRef ref = find_topic(context.services, *exchange, security::Operation::kDescribe, asked.name);
     for (const auto& partition : asked.partitions) {
       topic.partitions.push_back(answer(context.services, *exchange, ref, partition));
     }

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "broker/handlers/kafka/admin_batch.h"
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topics.h"
 
@@ -38,7 +39,8 @@ Topic describe(const Services& services, const cluster::Stream& stream) {
 
 Topic lookup(const Services& services, Exchange& exchange, const Request::Topic& asked) {
   bool by_id = !asked.name.has_value();
-  TopicRef ref = find_topic(services.metadata, asked.name.value_or(""), asked.topic_id, by_id);
+  TopicRef ref = find_topic(services, exchange, security::Operation::kDescribe, asked.name.value_or(""),
+                            asked.topic_id, by_id);
   if (ref.stream) return describe(services, *ref.stream);
   Topic unknown;
   unknown.name = asked.name;
@@ -52,8 +54,9 @@ Response answer(const Services& services, Exchange& exchange, const Request& req
   for (const v1::Broker* broker : live_brokers(services.metadata)) {
     auto& node = response.brokers.emplace_back();
     node.node_id = broker->id();
-    node.host = broker->kafka().host();
-    node.port = broker->kafka().port();
+    const v1::Endpoint& reached = kafka_endpoint(*broker, exchange);
+    node.host = reached.host();
+    node.port = reached.port();
     if (!broker->zone().empty()) node.rack = broker->zone();
   }
   // A broker that knows of no cluster sends its client back to the bootstrap servers (KIP-1102).
@@ -66,6 +69,7 @@ Response answer(const Services& services, Exchange& exchange, const Request& req
   bool all = !request.topics || (exchange.version() == 0 && request.topics->empty());
   if (all) {
     for (const auto& stream : services.metadata.streams()) {
+      if (!allowed_on_topic(services, exchange, Operation::kDescribe, stream->name())) continue;
       response.topics.push_back(describe(services, *stream));
     }
     return response;

@@ -35,7 +35,7 @@ void handle(Context& context, const ExchangePtr& exchange,
   for (const auto& asked : request.topics) {
     auto& topic = response.topics.emplace_back();
     topic.topic = asked.topic;
-    TopicRef ref = find_topic(context.services.metadata, asked.topic, {}, false);
+    TopicRef ref = find_topic(context.services, *exchange, security::Operation::kDescribe, asked.topic);
     for (const auto& partition : asked.partitions) {
       topic.partitions.push_back(answer(context.services, *exchange, ref, partition));
     }

@@ -94,7 +94,8 @@ void Production::start() {
   for (size_t t = 0; refusal == Error::kNone && t < request_.topics.size(); ++t) {
     const Request::Topic& topic = request_.topics[t];
     TopicRef ref =
-        find_topic(services_.metadata, topic.name, topic.topic_id, exchange_->version() >= 13);
+        find_topic(services_, *exchange_, security::Operation::kWrite, topic.name, topic.topic_id,
+                   exchange_->version() >= 13);
     for (size_t p = 0; p < topic.partitions.size(); ++p) start_partition(topic, ref, t, p);
   }
   if (pending_ > 1 && request_.acks != 0) {
@@ -165,7 +166,7 @@ void Production::fail(Answer& answer, Error error, std::string message) {
 void Production::name_leader(Answer& answer, const Leader& leader) {
   answer.current_leader.leader_id = leader.broker.value;
   answer.current_leader.leader_epoch = leader.term.value;
-  add_endpoint(services_, leader.broker, response_.node_endpoints);
+  add_endpoint(services_, *exchange_, leader.broker, response_.node_endpoints);
 }
 
 void Production::on_appended(size_t t, size_t p, const ShardId& id,

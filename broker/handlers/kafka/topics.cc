@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/partition/partition.h"
 
 namespace broker::handlers::kafka {
@@ -37,6 +38,26 @@ TopicRef find_topic(const cluster::Metadata& metadata, std::string_view name, co
     }
   }
   return ref;
+}
+
+TopicRef find_topic(const Services& services, Exchange& exchange, security::Operation operation,
+                    std::string_view name, const Uuid& id, bool by_id) {
+  TopicRef ref = find_topic(services.metadata, name, id, by_id);
+  std::string_view subject = ref.stream ? std::string_view(ref.stream->name()) : name;
+  // An id that names nothing tells nothing.
+  if (!ref.stream && by_id) return ref;
+  if (allowed_on_topic(services, exchange, operation, subject)) return ref;
+  return {nullptr, Error::kTopicAuthorizationFailed};
+}
+
+const v1::Endpoint& kafka_endpoint(const v1::Broker& broker, const Exchange& exchange) {
+  const std::string& name = exchange.client->listener;
+  if (!name.empty()) {
+    for (const auto& listener : broker.listeners()) {
+      if (listener.name() == name) return listener.endpoint();
+    }
+  }
+  return broker.kafka();
 }
 
 Leader leader_of(const Services& services, const ShardId& id) {

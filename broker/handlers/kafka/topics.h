@@ -24,6 +24,13 @@ struct TopicRef {
 };
 TopicRef find_topic(const cluster::Metadata& metadata, std::string_view name, const Uuid& id,
                     bool by_id);
+// The same for a client that must be allowed `operation` on the topic: TOPIC_AUTHORIZATION_FAILED
+// otherwise, whether there is such a topic or not.
+TopicRef find_topic(const Services& services, Exchange& exchange, security::Operation operation,
+                    std::string_view name, const Uuid& id = {}, bool by_id = false);
+
+// Where a broker is reached by clients that came by this request's listener.
+const v1::Endpoint& kafka_endpoint(const v1::Broker& broker, const Exchange& exchange);
 
 struct Leader {
   BrokerId broker = kNoBroker;
@@ -61,7 +68,8 @@ PartitionView view_partition(const Services& services, const cluster::Stream& st
 
 // Fills the tagged `node_endpoints` of Produce and Fetch with a leader's address, once.
 template <class Endpoints>
-void add_endpoint(const Services& services, BrokerId broker, Endpoints& endpoints) {
+void add_endpoint(const Services& services, const Exchange& exchange, BrokerId broker,
+                  Endpoints& endpoints) {
   const v1::Broker* info = services.metadata.find_broker(broker);
   if (!info) return;
   for (const auto& known : endpoints) {
@@ -69,8 +77,9 @@ void add_endpoint(const Services& services, BrokerId broker, Endpoints& endpoint
   }
   auto& endpoint = endpoints.emplace_back();
   endpoint.node_id = broker.value;
-  endpoint.host = info->kafka().host();
-  endpoint.port = info->kafka().port();
+  const v1::Endpoint& reached = kafka_endpoint(*info, exchange);
+  endpoint.host = reached.host();
+  endpoint.port = reached.port();
   if (!info->zone().empty()) endpoint.rack = info->zone();
 }
 

@@ -12,7 +12,7 @@ void handle(Context& context, const ExchangePtr& exchange, wire::DescribeProduce
   for (const auto& asked : request.topics) {
     auto& topic = response.topics.emplace_back();
     topic.name = asked.name;
-    TopicRef ref = find_topic(services.metadata, asked.name, {}, false);
+    TopicRef ref = find_topic(services, *exchange, security::Operation::kRead, asked.name);
     for (int32_t index : asked.partition_indexes) {
       auto& partition = topic.partitions.emplace_back();
       partition.partition_index = index;
