@@ -201,7 +201,7 @@ Status Broker::Parts::open_kinesis() {
       },
       options});
   server::kinesis::SignatureRules rules;
-  rules.anyone = config.dev && config.kinesis_credentials.empty();
+  rules.anyone = config.kinesis_any_key;
   signatures = std::make_unique<server::kinesis::SignatureCheck>(clock, rules);
   if (!config.kinesis_credentials.empty()) {
     access_keys = std::make_unique<server::kinesis::CredentialsFile>(

@@ -29,6 +29,7 @@ constexpr Setting kSettings[] = {
     {"grpc", "H:P", "gRPC listener, default port 9090"},
     {"kinesis", "H:P", "Kinesis listener (HTTP), default port 4567"},
     {"kinesis-credentials", "FILE", "access keys that may sign (YAML), read again when it changes; without, --dev takes any"},
+    {"kinesis-any-key", nullptr, "verify no signatures; only for a Kinesis listener on loopback"},
     {"replication", "H:P", "listener for other brokers, default port 9095"},
     {"metrics", "H:P", "HTTP listener for /metrics, /livez, /readyz, default port 9644"},
     {"tls-ca", "FILE", "CA for the coordinator and other brokers (PEM); with --tls-cert, --tls-key"},
@@ -174,6 +175,24 @@ Status take_tls(const Values& values, Config& config) {
   return {};
 }
 
+Status take_kinesis(const Values& values, Config& config) {
+  RETURN_IF_ERROR(take_address(values, "kinesis", config.dev, 4567, config.kinesis));
+  if (auto file = values.find("kinesis-credentials"); file != values.end()) {
+    config.kinesis_credentials = file->second;
+  }
+  auto any = values.find("kinesis-any-key");
+  const bool asked = any != values.end() && any->second == "true";
+  if (asked && !config.kinesis_credentials.empty()) {
+    return bad("--kinesis-any-key verifies nothing: leave out it or --kinesis-credentials");
+  }
+  if (asked && !config.kinesis.host.starts_with("127.") && config.kinesis.host != "::1") {
+    return bad("--kinesis-any-key lets everyone in: only with --kinesis on loopback, as in "
+               "127.0.0.1:4567");
+  }
+  config.kinesis_any_key = asked || (config.dev && config.kinesis_credentials.empty());
+  return {};
+}
+
 }  // namespace
 
 Result<KafkaListener> parse_kafka_listener(std::string_view text, std::string_view what) {
@@ -240,7 +259,6 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
   take("advertise", config.advertise);
   take("zone", config.zone);
   take("users", config.users);
-  take("kinesis-credentials", config.kinesis_credentials);
   if (auto it = values.find("auto-create-topics"); it != values.end()) {
     if (it->second != "true" && it->second != "false") {
       return bad("auto-create-topics is true or false, not '" + it->second + "'");
@@ -282,7 +300,7 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
   RETURN_IF_ERROR(take_tls(values, config));
   RETURN_IF_ERROR(take_listeners(values, config));
   RETURN_IF_ERROR(take_address(values, "grpc", config.dev, 9090, config.grpc));
-  RETURN_IF_ERROR(take_address(values, "kinesis", config.dev, 4567, config.kinesis));
+  RETURN_IF_ERROR(take_kinesis(values, config));
   RETURN_IF_ERROR(take_address(values, "replication", config.dev, config.dev ? 0 : 9095,
                                config.replication));
   RETURN_IF_ERROR(take_address(values, "metrics", config.dev, 9644, config.metrics));

@@ -44,7 +44,8 @@ struct Config {
   KafkaListener kafka;
   std::vector<KafkaListener> kafka_listeners;  // beside the first, each with its name
   Address grpc, kinesis, replication, metrics;
-  std::string kinesis_credentials;  // file of access keys; none: nobody, or anyone with --dev
+  std::string kinesis_credentials;  // file of access keys
+  bool kinesis_any_key = false;     // nothing is verified: --dev without keys, or asked for on loopback
   std::string tls_ca, tls_cert, tls_key;
   std::string client_tls_ca, client_tls_cert, client_tls_key;  // default: the ones above
   std::string users;  // --dev: who may do what

@@ -15,6 +15,7 @@ TEST(Config, DevNeedsOnlyAFolder) {
   EXPECT_EQ(config->kafka.address.port, 0);
   EXPECT_EQ(config->grpc.to_string(), "127.0.0.1:9090");
   EXPECT_EQ(config->kinesis.to_string(), "127.0.0.1:4567");
+  EXPECT_TRUE(config->kinesis_any_key);
   EXPECT_EQ(config->advertise, "127.0.0.1");
 }
 
@@ -52,6 +53,23 @@ TEST(Config, ListenersAskForTlsAndUsers) {
   EXPECT_NE(message({"--kafka", ":1;tls"}).find("--client-tls-cert"), std::string::npos);
   EXPECT_NE(message({"--kafka", ":1;ssl"}).find("unknown word 'ssl'"), std::string::npos);
   EXPECT_NE(message({"--kafka-listeners", ":1"}).find("NAME=HOST:PORT"), std::string::npos);
+}
+
+TEST(Config, OnlyLoopbackTakesAnyKinesisKey) {
+  std::vector<std::string> words = {"--data", "d", "--cluster", "c", "--broker-id", "1",
+                                    "--coordinator", "op:9443"};
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), words.begin(), words.end());
+    return parse_command_line(more);
+  };
+  EXPECT_FALSE(with({})->kinesis_any_key);
+  EXPECT_TRUE(with({"--kinesis-any-key", "--kinesis", "127.0.0.1:0"})->kinesis_any_key);
+  EXPECT_FALSE(with({"--kinesis-any-key"}).ok());
+  EXPECT_FALSE(with({"--kinesis-any-key", "--kinesis", "127.0.0.1:0", "--kinesis-credentials",
+                     "f"}).ok());
+  auto dev = parse_command_line({"--dev", "--data", "d", "--kinesis-credentials", "f"});
+  EXPECT_FALSE(dev->kinesis_any_key);
+  EXPECT_EQ(dev->kinesis_credentials, "f");
 }
 
 TEST(Config, TheCommandLineWinsOverTheFile) {
