@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 #include <random>
+#include <malloc.h>
 #include <unistd.h>
 
 #include "broker/base/log.h"
@@ -84,6 +85,8 @@ int usage() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);  // simulated files are large strings, often copied
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   RunOptions options;
   const char* seeds = nullptr;
   const char* log = nullptr;

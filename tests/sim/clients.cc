@@ -113,7 +113,6 @@ class Producer : public Clients::Client {
     Item& item = lane.window[index];
     item.outstanding = true;
     lane.outstanding++;
-    const bool first = index == 0;
     clients_.call(
         shard->leader(), lane.arrival_us,
         [id = lane.shard, batch = item.batch](BrokerProcess& broker, Clients::Answer answer) {
@@ -121,13 +120,12 @@ class Producer : public Clients::Client {
           if (!partition) return answer(Status(Code::kNotLeader, "not here"));
           partition->append(Buffer::copy_of(batch), partition::Acks::kAll, std::move(answer));
         },
-        [this, id = lane.shard, number = item.number, first](Result<partition::Appended> result) {
-          on_result(lanes_.at(id), number, first, result);
+        [this, id = lane.shard, number = item.number](Result<partition::Appended> result) {
+          on_result(lanes_.at(id), number, result);
         });
   }
 
-  void on_result(Lane& lane, uint64_t number, bool first,
-                 const Result<partition::Appended>& result) {
+  void on_result(Lane& lane, uint64_t number, const Result<partition::Appended>& result) {
     lane.outstanding--;
     Item& item = lane.window.at(number - lane.window.front().number);
     item.outstanding = false;
@@ -138,12 +136,8 @@ class Producer : public Clients::Client {
     } else {
       lane.last_error = result.status().to_string();
       lane.failed = true;
-      bool forgotten = result.code() == Code::kOutOfOrderSequence ||
-                       result.code() == Code::kDuplicateSequence;
-      if (first && forgotten && !clients_.cluster().oracle.deleted(lane.shard.stream)) {
-        clients_.cluster().oracle.fail("shard " + lane.shard.to_string() +
-                                       " forgot a producer: " + lane.last_error);
-      }
+      // A leader that is deposed and does not know may have heard less. One that forgot a producer
+      // would refuse it for ever: then nothing comes to rest.
       if (!idempotent_ && !certainly_not_stored(result.code())) {
         clients_.unknown++;  // nobody may send it again: it might be stored twice
         item.stored = true;

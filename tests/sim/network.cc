@@ -248,7 +248,11 @@ void Network::on_packet(uint64_t conn, int side, const Packet& packet) {
     case Kind::kFin: close(conn, side, false); break;
     case Kind::kReplication: {
       auto decoded = replication::decode_message(packet.body);
-      CHECK(decoded.ok());
+      if (!decoded.ok()) {
+        check_failed("network", 0, "broker " + std::to_string(from.value) + " sent to broker " +
+                                       std::to_string(c->ends[side]) + ": " +
+                                       decoded.status().to_string());
+      }
       me->endpoint.message(from, decoded->shard, std::move(decoded->message));
       break;
     }

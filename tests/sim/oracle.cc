@@ -83,8 +83,10 @@ void Oracle::commit(const ShardId& shard, History& history, const Batch& batch,
   for (const RecordName& name : entry.records) {
     auto [place, fresh] = where_.emplace(name.id, std::pair(shard, offset));
     if (!fresh) {
-      fail("record " + std::to_string(name.id) + " is stored twice: " +
-           at(place->second.first, place->second.second) + " and " + at(shard, offset));
+      fail("record " + std::to_string(name.id) + " (key " + name.key + ") is stored twice: " +
+           at(place->second.first, place->second.second) + " and " + at(shard, offset) +
+           ", the second by producer " + std::to_string(h.producer_id) + " sequence " +
+           std::to_string(h.base_sequence) + " term " + std::to_string(h.term.value));
     }
     offset += 1;
   }
@@ -232,10 +234,10 @@ void Oracle::check_complete(partition::Partition& leader) {
   }
 }
 
-void Oracle::check_order(const ShardId& any, const std::vector<int32_t>& shards) {
+void Oracle::check_order(const Uuid& stream, const std::vector<int32_t>& shards) {
   std::map<std::string, std::pair<uint64_t, ShardId>> last;
   for (int32_t index : shards) {
-    const ShardId shard{any.stream, index};
+    const ShardId shard{stream, index};
     for (const Entry& entry : histories_[shard].entries) {
       for (const RecordName& name : entry.records) {
         auto [before, fresh] = last.emplace(name.key, std::pair(name.number, shard));

@@ -47,8 +47,8 @@ class Oracle {
   // ---- at rest: everything healed, everybody caught up ----
   // `leader` holds all that was acknowledged, and nothing else.
   void check_complete(partition::Partition& leader);
-  // Keys keep their order from parents to children. `shards`: a stream's, in order of index.
-  void check_order(const ShardId& any, const std::vector<int32_t>& shards);
+  // Keys keep their order in these shards of a stream, read one after another: parents first.
+  void check_order(const Uuid& stream, const std::vector<int32_t>& shards);
 
   Offset committed_end(const ShardId& shard) { return histories_[shard].end; }
   uint64_t records() const { return where_.size(); }

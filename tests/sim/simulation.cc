@@ -5,7 +5,7 @@
 namespace broker::sim {
 namespace {
 
-constexpr int64_t kRestMs = 180'000;     // to be well again after the last fault
+constexpr int64_t kRestMs = 60'000;      // to be well again after the last fault
 constexpr int64_t kProduceMs = 3'000;    // of load after that
 constexpr int64_t kAppendMs = 10'000;
 
@@ -41,9 +41,11 @@ class Run {
   BrokerSettings draw_settings() {
     BrokerSettings settings;
     if (draw_.one_in(3)) settings.log_file_bytes = 48 << 10;
+    // One message must fit into one append of the store.
+    settings.replication.append_bytes_max = settings.log_file_bytes / 4;
     if (draw_.one_in(3)) settings.tail_cache_bytes = 4 << 10;
     if (draw_.one_in(3)) settings.disk_max_us = 8'000;
-    if (draw_.one_in(4)) settings.replication.append_bytes_max = 2 << 10;
+    if (draw_.one_in(3)) settings.replication.append_bytes_max = 2 << 10;
     if (draw_.one_in(4)) settings.replication.inflight_bytes_max = 8 << 10;
     return settings;
   }
@@ -117,6 +119,7 @@ class Run {
   RunResult result() {
     RunResult r;
     r.violation = cluster_.oracle.violation();
+    if (!r.violation.empty() && options_.verbose) std::printf("%s", cluster_.describe().c_str());
     cluster_.trace.mix(cluster_.world.events_run());
     r.hash = cluster_.trace.hash();
     r.virtual_us = cluster_.world.now_us();

@@ -69,7 +69,14 @@ void Replica::on_attach_reply(Progress& peer, const AttachReply& reply, int64_t 
   Offset common =
       common_end(host_.log_terms(), host_.log_end(), reply.terms, reply.log_end);
   peer.reset_pending = common < host_.log_start() || common < reply.log_start;
-  if (peer.reset_pending) common = host_.log_start();
+  if (peer.reset_pending) {
+    auto base = first_base();
+    if (!base.ok()) {
+      peer.stage = Progress::kDetached;  // unreadable here, for now
+      return;
+    }
+    common = *base;
+  }
   peer.next = common;
   if (peer.durable_end > common) {
     // Legitimate only for a peer whose known durable end was of an earlier attachment's repeat.
@@ -119,6 +126,14 @@ void Replica::on_appended(size_t bytes) {
   replicate_all();
 }
 
+// Where a log that is sent whole begins: records may be deleted up to the middle of a batch.
+Result<Offset> Replica::first_base() {
+  if (host_.log_start() == host_.log_end()) return host_.log_start();
+  ASSIGN_OR_RETURN(auto batches, host_.read(host_.log_start(), 1));
+  if (batches.empty()) return Status(Code::kCorruption, "no batch at the log start");
+  return batches.front().header.base_offset;
+}
+
 void Replica::replicate_all() {
   for (auto& [id, peer] : leading_->peers) replicate(peer);
 }
@@ -141,8 +156,9 @@ void Replica::replicate(Progress& peer) {
       send_append(peer, {});
       return;
     }
-    auto batches = host_.read(peer.next, options_.append_bytes_max);
-    if (!batches.ok() || batches->empty()) {
+    auto batches = host_.read(std::max(peer.next, host_.log_start()), options_.append_bytes_max);
+    if (!batches.ok() || batches->empty() ||
+        batches->front().header.base_offset != peer.next) {
       // Deleted meanwhile (attaching again finds the new start), or unreadable here.
       log_warn("replication", "cannot read for a follower",
                {{"broker", peer.member.broker.value},

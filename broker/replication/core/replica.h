@@ -195,6 +195,7 @@ class Replica {
   void on_attach_reply(Progress& peer, const AttachReply& reply, int64_t now_ms);
   void on_append_reply(Progress& peer, const AppendReply& reply, int64_t now_ms);
   void replicate(Progress& peer);
+  Result<Offset> first_base();
   Offset sendable_end() const;
   void replicate_all();
   void send_append(Progress& peer, std::vector<Batch> batches);
