@@ -119,6 +119,7 @@ void Machine::put_group(ConsumerGroup& group, Effects& fx) {
 void Machine::put_member(ConsumerGroup& group, const ConsumerMember& member, Effects& fx) {
   ConsumerMember& kept = group.members[member.id];
   kept.id = member.id;
+  if (kept.instance && kept.instance != member.instance) group.instances.erase(*kept.instance);
   static_cast<StoredConsumerMember&>(kept) = member;
   if (member.instance) group.instances[*member.instance] = member.id;
   put({RecordKind::kConsumerMember, group.id, member.id, 0},

@@ -175,7 +175,8 @@ void Machine::classic_join_consumer(ConsumerGroup& group, JoinRequest request, N
     put_target(group, id, std::move(target), fx);
     changed = false;
   } else if (!is_new) {
-    if (!known->second.classic) return fail(GroupError::kUnknownMemberId, id);
+    bool other_instance = request.instance && owner == group.instances.end();
+    if (!known->second.classic || other_instance) return fail(GroupError::kUnknownMemberId, id);
     member = known->second;
   } else if (!request.member.empty() && request.instance) {
     return fail(GroupError::kUnknownMemberId, id);
@@ -185,7 +186,7 @@ void Machine::classic_join_consumer(ConsumerGroup& group, JoinRequest request, N
   member.id = id;
   changed |= member.names != subscription->topics;
   member.names = subscription->topics;
-  member.instance = request.instance;
+  if (request.instance) member.instance = request.instance;
   member.rack = subscription->rack;
   member.client_id = request.client_id;
   member.client_host = request.client_host;
