@@ -127,7 +127,9 @@ class Http2Session : public HttpSession {
     } else if (key == ":path") {
       stream.request.target = std::move(text);
     } else if (key == ":authority") {
-      stream.authority = std::move(text);
+      // Some SDKs sign it by this name; others call it the host.
+      stream.authority = text;
+      stream.request.headers.emplace_back(std::move(key), std::move(text));
     } else if (key[0] != ':') {
       stream.request.headers.emplace_back(std::move(key), std::move(text));
     }

@@ -306,7 +306,7 @@ std::optional<Error> check_headers(const HttpRequest& request,
   auto covered = [&](std::string_view name) {
     return std::find(headers.begin(), headers.end(), name) != headers.end();
   };
-  if (!covered("host")) {
+  if (!covered("host") && !covered(":authority")) {
     return api::invalid_signature(
         "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.");
   }

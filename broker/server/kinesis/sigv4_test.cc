@@ -186,6 +186,24 @@ TEST_F(SignatureTest, TargetAndHostMustBeSigned) {
   EXPECT_EQ(type(request), "InvalidSignatureException");
 }
 
+// The SDK for JavaScript signs HTTP/2's name of the host.
+TEST_F(SignatureTest, TheAuthorityOfHttp2) {
+  auto request = example("POST", "/", {{":authority", "h:1"}, {"host", "h:1"}}, "{}");
+  request.headers.emplace_back("x-amz-date", "20150830T123600Z");
+  std::string text = canonical_request(request, {":authority", "x-amz-date"});
+  EXPECT_NE(text.find("\n:authority:h:1\nx-amz-date:20150830T123600Z\n"), std::string::npos);
+  Digest key = hmac_sha256("AWS4" + std::string(kSecret), "20150830");
+  for (const char* part : {"us-east-1", "service", "aws4_request"}) {
+    key = hmac_sha256(view(key), part);
+  }
+  std::string to_sign = "AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/service/"
+                        "aws4_request\n" + hex(sha256(text));
+  authorize(request, "service", ":authority;x-amz-date", hex(hmac_sha256(view(key), to_sign)));
+  EXPECT_EQ(type(request), "");
+  set(request, ":authority", "elsewhere");
+  EXPECT_EQ(type(request), "InvalidSignatureException");
+}
+
 TEST_F(SignatureTest, PresignedUrls) {
   use("kinesis");
   auto request = example(
