@@ -270,7 +270,8 @@ Status Broker::Parts::open_doors() {
   shards = std::make_unique<LateShards>(router);
   grpc_handlers = std::make_unique<handlers::grpc::Handlers>(
       config.broker,
-      handlers::grpc::Handlers::Parts{clock, executor, metadata, *shards, metrics, admin});
+      handlers::grpc::Handlers::Parts{clock, executor, metadata, *shards, metrics, admin,
+                                      random});
   server::grpc::ServerOptions grpc_options;
   grpc_options.host = config.grpc.host;
   grpc_options.port = config.grpc.port;

@@ -201,6 +201,7 @@ void Partition::save_producers() {
 
 void Partition::append(Buffer bytes, Acks acks, AppendDone done) {
   auto header = parse_batch_header(bytes.view());
+  if (header.ok() && answer_repeat(*header, acks, done)) return settle();
   Status status = header.ok() ? check_append(*header) : header.status();
   if (status.ok() && limits_ &&
       !limits_->admit(around_.mono_ms(), header->record_count, header->size)) {
@@ -257,7 +258,10 @@ Status Partition::check_append(const BatchHeader& header) const {
   if (stream_->map.deleting()) return Status(Code::kNotFound, "the stream is being deleted");
   RETURN_IF_ERROR(replica_->may_append(static_cast<size_t>(header.size)));
   if (seal_end_ || shard().state() != cluster::v1::SHARD_STATE_OPEN) {
-    return Status(Code::kNotLeader, "the shard is closed; its children take over");
+    // Final once all of the log is known to be here: whatever is not in it never will be.
+    bool final = shard().state() == cluster::v1::SHARD_STATE_CLOSED && closed();
+    return Status(final ? Code::kPolicyViolation : Code::kNotLeader,
+                  "the shard is closed; its children take over");
   }
   int32_t limit = stream_->map.config().record_bytes_max();
   if (limit > 0 && header.size > limit) {
@@ -266,6 +270,18 @@ Status Partition::check_append(const BatchHeader& header) const {
                                        std::to_string(limit));
   }
   return {};
+}
+
+// A shard that is being closed, or is closed, still tells its producers what it has stored: so a
+// retry that crosses a split is stored once.
+bool Partition::answer_repeat(const BatchHeader& header, Acks acks, AppendDone& done) {
+  bool closing = seal_end_ || shard().state() != cluster::v1::SHARD_STATE_OPEN;
+  if (!closing || !is_leader() || !header.idempotent()) return false;
+  auto verdict = producers_.check(header);
+  if (!verdict.duplicate) return false;
+  finish_when(acks, verdict.duplicate->second, {verdict.duplicate->first, log_.log_start(), -1},
+              std::move(done));
+  return true;
 }
 
 void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, AppendDone done) {

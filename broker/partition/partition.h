@@ -148,6 +148,7 @@ class Partition {
     AppendDone done;
   };
   Status check_append(const BatchHeader& header) const;
+  bool answer_repeat(const BatchHeader& header, Acks acks, AppendDone& done);
   void append_checked(Buffer batch, BatchHeader header, Acks acks, AppendDone done);
   void finish_when(Acks acks, Offset end, Appended answer, AppendDone done);
   void complete_committed();

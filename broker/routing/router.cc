@@ -143,8 +143,10 @@ void Router::append_within_limits(const ShardId& shard, Buffer batch, int64_t ti
 void Router::append_at_leader(const ShardId& shard, const Buffer& batch, partition::Acks acks,
                               bool within_limits, partition::AppendDone answer) {
   const auto* entry = metadata_.find_shard(shard);
-  if (entry && entry->state() != cluster::v1::SHARD_STATE_OPEN) {
-    // Final: the caller chooses among the children.
+  auto header = parse_batch_header(batch.view());
+  bool may_be_repeat = header.ok() && header->idempotent();
+  if (entry && entry->state() != cluster::v1::SHARD_STATE_OPEN && !may_be_repeat) {
+    // Final: the caller chooses among the children. What may be a repeat, the shard is asked for.
     answer(Status(Code::kPolicyViolation, "the shard is closed; its children take over"));
     return;
   }

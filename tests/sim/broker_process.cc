@@ -108,7 +108,8 @@ void BrokerProcess::wire(const Uuid& process) {
                 [this](cluster::v1::AdminRequest request, int64_t timeout_ms,
                        cluster::Session::AdminDone done) {
                   session_->admin(std::move(request), timeout_ms, std::move(done));
-                }});
+                },
+                world_.random()});
   partitions_->start();
   metadata_->add_listener([this](const cluster::Metadata::Change&) { save_metadata_soon(); });
   network_.attach(

@@ -37,7 +37,10 @@ NemesisSettings NemesisSettings::draw(SimRandom& random, Cluster& cluster) {
 }
 
 Nemesis::Nemesis(Cluster& cluster, Clients& clients, NemesisSettings settings)
-    : cluster_(cluster), clients_(clients), settings_(std::move(settings)) {}
+    : cluster_(cluster),
+      clients_(clients),
+      settings_(std::move(settings)),
+      damaged_(settings_.unlucky) {}
 
 int64_t Nemesis::pause_ms() {
   return cluster_.world.random().between(settings_.pause_min_ms, settings_.pause_max_ms);
@@ -153,10 +156,10 @@ void Nemesis::disk_full(int id) {
 
 void Nemesis::wipe() {
   if (cluster_.world.random().below(3) != 0) return;
-  int id = settings_.unlucky;
-  // Somebody else's, where none has rotten records that nobody has looked at.
-  if (!settings_.enabled.contains(Fault::kRot) && cluster_.fully_replicated()) id = victim();
-  cluster_.wipe(id, lasts_ms());
+  // Somebody else's only when the last one is whole again, and none has rotten records that nobody
+  // has looked at.
+  if (!settings_.enabled.contains(Fault::kRot) && cluster_.fully_replicated()) damaged_ = victim();
+  cluster_.wipe(damaged_, lasts_ms());
 }
 
 const cluster::v1::ShardMap* Nemesis::any_stream(bool elastic) {

@@ -51,6 +51,7 @@ class Nemesis {
   Clients& clients_;
   const NemesisSettings settings_;
   int created_ = 0;
+  int damaged_;  // whose disk was lost last
 };
 
 }  // namespace broker::sim

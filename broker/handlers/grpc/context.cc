@@ -1,7 +1,5 @@
 #include "broker/handlers/grpc/context.h"
 
-#include <utility>
-
 namespace broker::handlers::grpc {
 
 StreamWatch::StreamWatch(cluster::Metadata& metadata) {
@@ -41,39 +39,6 @@ FlowMetrics::FlowMetrics(Metrics& metrics)
                                         "Records sent to gRPC subscribers")),
       subscribe_bytes(metrics.counter("sluice_grpc_subscribe_bytes_total",
                                       "Bytes of records sent to gRPC subscribers")) {}
-
-namespace {
-constexpr int32_t kProducerIdBlock = 1000;
-constexpr int64_t kProducerIdTimeoutMs = 5'000, kProducerIdPauseMs = 500;
-}  // namespace
-
-int64_t ProducerIds::take() {
-  State& state = *state_;
-  if (state.left == 0 && state.then_left > 0) {
-    state.next = state.then;
-    state.left = std::exchange(state.then_left, 0);
-  }
-  if (state.then_left == 0 && state.left < kProducerIdBlock / 4) fetch();
-  if (state.left == 0) return -1;
-  --state.left;
-  return state.next++;
-}
-
-void ProducerIds::fetch() {
-  if (std::exchange(state_->fetching, true)) return;
-  v1::AdminRequest request;
-  request.mutable_allocate_producer_ids()->set_count(kProducerIdBlock);
-  admin_(std::move(request), kProducerIdTimeoutMs,
-         [&executor = executor_, state = state_](Result<v1::AdminResponse> response) {
-           if (response.ok()) {
-             state->then = response->first_producer_id();
-             state->then_left = kProducerIdBlock;
-             state->fetching = false;
-             return;
-           }
-           executor.schedule_after(kProducerIdPauseMs, [state] { state->fetching = false; });
-         });
-}
 
 Status unknown_stream(std::string_view name) {
   return Status(Code::kNotFound, "there is no stream '" + std::string(name) + "'");

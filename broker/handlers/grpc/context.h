@@ -41,24 +41,15 @@ struct FlowMetrics {
 using AdminCall =
     std::function<void(v1::AdminRequest, int64_t timeout_ms, cluster::Session::AdminDone)>;
 
-// Producer ids for publish streams, fetched from the coordinator in blocks before they run out.
+// Producer ids for publish streams: drawn, so that they need no coordinator, far above those that
+// it gives to Kafka's clients.
 class ProducerIds {
  public:
-  ProducerIds(env::Executor& executor, AdminCall admin)
-      : executor_(executor), admin_(std::move(admin)) {}
-  // -1 while there is none.
-  int64_t take();
+  explicit ProducerIds(env::Random& random) : random_(random) {}
+  int64_t take() { return static_cast<int64_t>(uint64_t{1} << 62 | random_.next() >> 2); }
 
  private:
-  void fetch();
-  struct State {
-    int64_t next = 0, left = 0;  // the block in use
-    int64_t then = 0, then_left = 0;  // the one after it
-    bool fetching = false;
-  };
-  env::Executor& executor_;
-  AdminCall admin_;
-  std::shared_ptr<State> state_ = std::make_shared<State>();
+  env::Random& random_;
 };
 
 struct Context {

@@ -165,20 +165,27 @@ class FakeShards : public Shards {
   std::map<std::tuple<int32_t, int64_t, int32_t>, Offset> sequences_;
 };
 
+class CountingRandom : public env::Random {
+ public:
+  uint64_t next() override { return next_ += 4; }
+
+ private:
+  uint64_t next_ = 0;
+};
+
 // Handlers over fake shards, and metadata that a test changes.
 struct FlowWorld {
   ManualExecutor executor;
   cluster::Metadata metadata;
   FakeShards shards;
   Metrics metrics;
+  CountingRandom random;
   Handlers handlers{BrokerId{1},
                     {executor, executor, metadata, shards, metrics,
-                     [](v1::AdminRequest request, int64_t, cluster::Session::AdminDone done) {
-                       v1::AdminResponse response;
-                       response.set_first_producer_id(5000);
-                       if (request.has_allocate_producer_ids()) done(response);
-                       else done(Status(Code::kUnavailable, "no coordinator"));
-                     }}};
+                     [](const v1::AdminRequest&, int64_t, cluster::Session::AdminDone done) {
+                       done(Status(Code::kUnavailable, "no coordinator"));
+                     },
+                     random}};
   v1::ShardMap map;
 
   explicit FlowWorld(v1::StreamMode mode, int partitions = 1) {

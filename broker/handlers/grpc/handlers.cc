@@ -42,7 +42,7 @@ struct Description : std::enable_shared_from_this<Description> {
 Handlers::Handlers(BrokerId self, Parts parts)
     : flow_metrics_(parts.metrics),
       watch_(parts.metadata),
-      producer_ids_(parts.executor, parts.admin),
+      producer_ids_(parts.random),
       context_{self,   parts.clock,   parts.executor, parts.metadata, parts.shards,
                watch_, flow_metrics_, producer_ids_,  parts.admin} {}
 
@@ -73,6 +73,15 @@ void Handlers::delete_stream(const v1::DeleteStreamRequest& request,
 void Handlers::update_stream(const v1::UpdateStreamRequest& request,
                              Done<v1::DescribeStreamResponse> done) {
   if (Status status = check_name(request.name()); !status.ok()) return done(status);
+  if (request.has_limits()) {
+    auto limits = partition::parse_limits(request.limits());
+    if (!limits.ok()) return done(limits.status());
+    if (request.fields().empty()) return set_limits(request.name(), request.limits(), done);
+    done = [this, request, done](Result<v1::DescribeStreamResponse> response) {
+      if (!response.ok()) return done(std::move(response));
+      set_limits(request.name(), request.limits(), done);
+    };
+  }
   v1::AdminRequest admin;
   auto* update = admin.mutable_update_stream();
   update->set_name(request.name());
@@ -82,6 +91,18 @@ void Handlers::update_stream(const v1::UpdateStreamRequest& request,
                  [this, name = request.name(), done](Result<v1::AdminResponse> response) {
                    if (!response.ok()) return done(response.status());
                    describe_when_known(name, context_.clock.mono_ms() + kCreatedGraceMs, done);
+                 });
+}
+
+void Handlers::set_limits(const std::string& stream, const std::string& limits,
+                          Done<v1::DescribeStreamResponse> done) {
+  v1::AdminRequest admin;
+  admin.mutable_set_attributes()->set_stream(stream);
+  (*admin.mutable_set_attributes()->mutable_set())[partition::kLimitsAttribute] = limits;
+  context_.admin(std::move(admin), kAdminTimeoutMs,
+                 [this, stream, done](Result<v1::AdminResponse> response) {
+                   if (!response.ok()) return done(response.status());
+                   describe_when_known(stream, context_.clock.mono_ms() + kCreatedGraceMs, done);
                  });
 }
 
@@ -129,6 +150,9 @@ void Handlers::describe(const cluster::StreamPtr& stream, Done<v1::DescribeStrea
   description->response.set_name(stream->name());
   description->response.set_id(stream->id.to_string());
   *description->response.mutable_config() = stream->map.config();
+  auto limits = stream->map.attributes().find(partition::kLimitsAttribute);
+  description->response.set_limits(limits == stream->map.attributes().end() ? "none"
+                                                                            : limits->second);
   for (const auto& shard : stream->map.shards()) {
     *description->response.add_shards()->mutable_shard() = shard;
   }

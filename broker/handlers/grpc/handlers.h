@@ -23,6 +23,7 @@ class Handlers {
     Shards& shards;
     Metrics& metrics;
     AdminCall admin;  // Session::admin
+    env::Random& random;
   };
   Handlers(BrokerId self, Parts parts);
 
@@ -47,6 +48,8 @@ class Handlers {
                            Done<v1::DescribeStreamResponse> done);
   void describe(const cluster::StreamPtr& stream, Done<v1::DescribeStreamResponse> done);
   void reshard(v1::AdminRequest request, Done<v1::ReshardResponse> done);
+  void set_limits(const std::string& stream, const std::string& limits,
+                  Done<v1::DescribeStreamResponse> done);
 
   FlowMetrics flow_metrics_;
   StreamWatch watch_;

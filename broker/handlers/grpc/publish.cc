@@ -195,7 +195,7 @@ void PublishFlow::leave_closed_lanes() {
       ++it;
       continue;
     }
-    if (lane.retry) {
+    if (lane.retry && (!shard || !lane.uncertain)) {
       context_.executor.cancel(*lane.retry);
       lane.retry.reset();
       return_to_waiting(lane);
@@ -241,6 +241,7 @@ void PublishFlow::take_batch(Lane& lane) {
     lane.next_sequence = 0;
   }
   const size_t target = std::min(kBatchTargetBytes, batch_bytes_max(*stream_));
+  lane.uncertain = false;
   const v1::Acks acks = lane.waiting.front().request->message.acks();
   const int64_t now_ms = context_.clock.wall_ms();
   size_t bytes = kBatchHeaderSize;
@@ -261,11 +262,9 @@ void PublishFlow::take_batch(Lane& lane) {
 // Sends the batch in flight, for the first time or again.
 void PublishFlow::send(int32_t shard, Lane& lane) {
   RecordBatchBuilder::Options options;
-  if (lane.producer_id >= 0) {
-    options.producer_id = lane.producer_id;
-    options.producer_epoch = 0;
-    options.base_sequence = lane.next_sequence;
-  }
+  options.producer_id = lane.producer_id;
+  options.producer_epoch = 0;
+  options.base_sequence = lane.next_sequence;
   RecordBatchBuilder builder(options);
   for (const Pending& pending : lane.in_flight) {
     add_record(builder, pending.request->message.records(pending.index));
@@ -296,12 +295,19 @@ void PublishFlow::on_appended(int32_t shard, size_t bytes,
     stored(shard, lane, result->base_offset);
   } else if (is_retriable(code) || code == Code::kTimeout ||
              (code == Code::kPolicyViolation && stream_->elastic())) {
-    // kPolicyViolation: the shard is being split or merged, its children are known in a moment.
+    // kPolicyViolation: the shard is closed and does not have the batch; its children are known in
+    // a moment.
+    if (code == Code::kTimeout) lane.uncertain = true;
+    if (code == Code::kPolicyViolation) lane.uncertain = false;
     retry_later(shard, lane, result.status());
   } else if (code == Code::kOutOfOrderSequence || code == Code::kUnknownProducer) {
-    // The shard lost what it knew of this producer (acks=leader and a new leader): begin anew.
-    lane.producer_id = context_.producer_ids.take();
-    lane.next_sequence = 0;
+    // The shard lost what it knew of this producer (acks=leader and a new leader): begin anew. Or a
+    // leader that is deposed and does not know never had it: its follower may have the batch.
+    const bool all = lane.in_flight.front().request->message.acks() != v1::ACKS_LEADER;
+    if (!(all && lane.uncertain)) {
+      lane.producer_id = context_.producer_ids.take();
+      lane.next_sequence = 0;
+    }
     retry_later(shard, lane, result.status());
   } else {
     fail_in_flight(lane, result.status());
@@ -346,13 +352,13 @@ void PublishFlow::send_again(int32_t shard) {
   send(shard, it->second);
 }
 
-// Gives up records whose time is over. Whether the batch was stored is unknown, so the rest goes
-// in a new one under another producer id.
+// Gives up records whose time is over: all of the batch where it may be stored, for what may be
+// stored is never sent under another name. The rest goes in a new batch of a new producer.
 void PublishFlow::expire(Lane& lane, const Status& why) {
   const int64_t now_ms = context_.clock.mono_ms();
   std::vector<Pending> left;
   for (const Pending& pending : lane.in_flight) {
-    if (now_ms < pending.request->deadline_ms) left.push_back(pending);
+    if (!lane.uncertain && now_ms < pending.request->deadline_ms) left.push_back(pending);
     else fail_record(pending, why);
   }
   lane.in_flight = std::move(left);

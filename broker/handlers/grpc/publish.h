@@ -5,8 +5,8 @@
 // one is on its way to a shard it came from (split, merge). So what is retried is never overtaken
 // by a later record of the same key. While a batch is on its way, records for that shard gather for
 // the next. Batches carry a producer id and sequences of the flow's own, so that one that is sent
-// again after a lost answer is stored once; not where its shard was closed meanwhile, nor before
-// the coordinator has given ids.
+// again after a lost answer is stored once. Where its shard was closed meanwhile, the shard itself
+// is asked again: it knows whether it has the batch, and only if not the records go to its children.
 #include <deque>
 #include <map>
 #include <memory>
@@ -52,6 +52,7 @@ class PublishFlow : public std::enable_shared_from_this<PublishFlow> {
     std::deque<Pending> waiting;
     std::vector<Pending> in_flight;  // one batch, kept until its outcome is known
     std::optional<env::TimerId> retry;  // the batch in flight is to be sent again
+    bool uncertain = false;             // it may be stored: an answer was lost
     int64_t backoff_ms = 0;
     int64_t producer_id = -1;
     int32_t next_sequence = 0;
