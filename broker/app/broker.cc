@@ -67,9 +67,9 @@ struct Broker::Parts {
   Status open_storage();
   Status open_users();
   Status open_doors();
-  Status open_kafka(const KafkaListener& listener);
+  Status open_kafka(const ClientListener& listener);
   Status open_kinesis();
-  cluster::v1::Endpoint advertised(const KafkaListener& listener, uint16_t port) const;
+  cluster::v1::Endpoint advertised(const ClientListener& listener, uint16_t port) const;
   void watch_certificates();
   void wire();
   cluster::v1::Register registration();
@@ -156,13 +156,13 @@ cluster::v1::Register Broker::Parts::registration() {
   return self;
 }
 
-cluster::v1::Endpoint Broker::Parts::advertised(const KafkaListener& listener,
+cluster::v1::Endpoint Broker::Parts::advertised(const ClientListener& listener,
                                                 uint16_t port) const {
   if (listener.advertise) return endpoint(listener.advertise->host, listener.advertise->port);
   return endpoint(config.advertise, port);
 }
 
-Status Broker::Parts::open_kafka(const KafkaListener& listener) {
+Status Broker::Parts::open_kafka(const ClientListener& listener) {
   server::kafka::ListenerOptions options;
   options.name = listener.name;
   options.host = listener.address.host;
@@ -273,8 +273,16 @@ Status Broker::Parts::open_doors() {
       handlers::grpc::Handlers::Parts{clock, executor, metadata, *shards, metrics, admin,
                                       random});
   server::grpc::ServerOptions grpc_options;
-  grpc_options.host = config.grpc.host;
-  grpc_options.port = config.grpc.port;
+  grpc_options.host = config.grpc.address.host;
+  grpc_options.port = config.grpc.address.port;
+  grpc_options.authorizer = &authorizer;
+  if (config.grpc.tls) {
+    grpc_options.tls_cert = config.client_tls_cert;
+    grpc_options.tls_key = config.client_tls_key;
+    grpc_options.client_ca = config.client_tls_ca;
+    grpc_options.client_certificate_required =
+        config.grpc.authentication == ClientAuthentication::kClientCertificate;
+  }
   grpc = std::make_unique<server::grpc::Server>(*grpc_handlers, executor, clock, metrics,
                                                 grpc_options);
   RETURN_IF_ERROR(grpc->start());
@@ -433,7 +441,7 @@ int Broker::run() {
   p.executor.post([&] {
     std::printf("sluice-broker ready kafka=%s:%u grpc=%s:%u kinesis=%s:%u metrics=%s:%u "
                 "data=%s\n",
-                p.config.kafka.address.host.c_str(), p.kafka.front()->port(), p.config.grpc.host.c_str(),
+                p.config.kafka.address.host.c_str(), p.kafka.front()->port(), p.config.grpc.address.host.c_str(),
                 p.grpc->port(), p.config.kinesis.host.c_str(), p.kinesis->port(),
                 p.config.metrics.host.c_str(), p.pages->port(),
                 p.config.data.c_str());

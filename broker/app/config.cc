@@ -26,7 +26,7 @@ constexpr Setting kSettings[] = {
     {"zone", "ZONE", "failure domain; in Kubernetes the operator knows it"},
     {"kafka", "H:P", "Kafka listener, default port 9092; H:P;tls;sasl or ;mtls asks clients for that"},
     {"kafka-listeners", "LIST", "more of them: NAME=H:P[;tls][;sasl|;mtls][;advertise=H:P],NAME=..."},
-    {"grpc", "H:P", "gRPC listener, default port 9090"},
+    {"grpc", "H:P", "gRPC listener, default port 9090; ;tls and ;mtls as with --kafka"},
     {"kinesis", "H:P", "Kinesis listener (HTTP), default port 4567"},
     {"kinesis-credentials", "FILE", "access keys that may sign (YAML), read again when it changes; without, --dev takes any"},
     {"kinesis-any-key", nullptr, "verify no signatures; only for a Kinesis listener on loopback"},
@@ -118,9 +118,17 @@ Status take_address(const Values& values, const char* name, bool dev, uint16_t p
 
 Status take_listeners(const Values& values, Config& config) {
   if (auto it = values.find("kafka"); it != values.end()) {
-    ASSIGN_OR_RETURN(config.kafka, parse_kafka_listener(it->second, "--kafka"));
+    ASSIGN_OR_RETURN(config.kafka, parse_listener(it->second, "--kafka"));
   } else {
     config.kafka.address = {config.dev ? "127.0.0.1" : "0.0.0.0", 9092};
+  }
+  if (auto it = values.find("grpc"); it != values.end()) {
+    ASSIGN_OR_RETURN(config.grpc, parse_listener(it->second, "--grpc"));
+    if (config.grpc.authentication == ClientAuthentication::kSasl || config.grpc.advertise) {
+      return bad("--grpc takes ;tls or ;mtls");
+    }
+  } else {
+    config.grpc.address = {config.dev ? "127.0.0.1" : "0.0.0.0", 9090};
   }
   auto it = values.find("kafka-listeners");
   std::string_view left = it == values.end() ? std::string_view() : it->second;
@@ -133,15 +141,15 @@ Status take_listeners(const Values& values, Config& config) {
       return bad("--kafka-listeners '" + std::string(one) + "': expected NAME=HOST:PORT");
     }
     ASSIGN_OR_RETURN(auto listener,
-                     parse_kafka_listener(one.substr(equals + 1), "--kafka-listeners " + name));
+                     parse_listener(one.substr(equals + 1), "--kafka-listeners " + name));
     listener.name = name;
     for (const auto& other : config.kafka_listeners) {
       if (other.name == name) return bad("--kafka-listeners: '" + name + "' is there twice");
     }
     config.kafka_listeners.push_back(std::move(listener));
   }
-  auto needs_tls = [](const KafkaListener& l) { return l.tls; };
-  bool tls = needs_tls(config.kafka) || std::any_of(config.kafka_listeners.begin(),
+  auto needs_tls = [](const ClientListener& l) { return l.tls; };
+  bool tls = needs_tls(config.kafka) || needs_tls(config.grpc) || std::any_of(config.kafka_listeners.begin(),
                                                     config.kafka_listeners.end(), needs_tls);
   if (tls && (config.client_tls_cert.empty() || config.client_tls_key.empty())) {
     return bad("a listener with tls needs --client-tls-cert and --client-tls-key");
@@ -195,8 +203,8 @@ Status take_kinesis(const Values& values, Config& config) {
 
 }  // namespace
 
-Result<KafkaListener> parse_kafka_listener(std::string_view text, std::string_view what) {
-  KafkaListener out;
+Result<ClientListener> parse_listener(std::string_view text, std::string_view what) {
+  ClientListener out;
   std::string_view address = text.substr(0, text.find(';'));
   ASSIGN_OR_RETURN(out.address, parse_address(address, what));
   std::string_view left = text.substr(address.size());
@@ -299,7 +307,6 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
   if (!config.dev && !values.contains("cluster")) return bad("--cluster NAME is required");
   RETURN_IF_ERROR(take_tls(values, config));
   RETURN_IF_ERROR(take_listeners(values, config));
-  RETURN_IF_ERROR(take_address(values, "grpc", config.dev, 9090, config.grpc));
   RETURN_IF_ERROR(take_kinesis(values, config));
   RETURN_IF_ERROR(take_address(values, "replication", config.dev, config.dev ? 0 : 9095,
                                config.replication));

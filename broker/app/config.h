@@ -21,16 +21,16 @@ Result<Address> parse_address(std::string_view text, std::string_view what);
 
 enum class ClientAuthentication { kNone, kSasl, kClientCertificate };
 
-// Where Kafka clients connect, and what is asked of them.
-struct KafkaListener {
-  std::string name;  // empty: the first
+// Where clients connect, and what is asked of them.
+struct ClientListener {
+  std::string name;  // of Kafka's listeners beside the first
   Address address;
   bool tls = false;
   ClientAuthentication authentication = ClientAuthentication::kNone;
-  std::optional<Address> advertise;  // else the broker's host and this listener's port
+  std::optional<Address> advertise;  // Kafka only; else the broker's host and this listener's port
 };
 // "H:P[;tls][;sasl|;mtls][;advertise=H:P]"
-Result<KafkaListener> parse_kafka_listener(std::string_view text, std::string_view what);
+Result<ClientListener> parse_listener(std::string_view text, std::string_view what);
 
 struct Config {
   bool dev = false;
@@ -41,9 +41,9 @@ struct Config {
   std::string coordinator;  // H:P; H may be a DNS name with several addresses
   std::string advertise;    // host that clients and brokers reach this one by
   std::string zone;
-  KafkaListener kafka;
-  std::vector<KafkaListener> kafka_listeners;  // beside the first, each with its name
-  Address grpc, kinesis, replication, metrics;
+  ClientListener kafka, grpc;
+  std::vector<ClientListener> kafka_listeners;  // beside the first, each with its name
+  Address kinesis, replication, metrics;
   std::string kinesis_credentials;  // file of access keys
   bool kinesis_any_key = false;     // nothing is verified: --dev without keys, or asked for on loopback
   std::string tls_ca, tls_cert, tls_key;

@@ -13,7 +13,7 @@ TEST(Config, DevNeedsOnlyAFolder) {
   auto config = parse_command_line({"--dev", "--data", "/tmp/x", "--kafka", "127.0.0.1:0"});
   ASSERT_TRUE(config.ok()) << config.status().to_string();
   EXPECT_EQ(config->kafka.address.port, 0);
-  EXPECT_EQ(config->grpc.to_string(), "127.0.0.1:9090");
+  EXPECT_EQ(config->grpc.address.to_string(), "127.0.0.1:9090");
   EXPECT_EQ(config->kinesis.to_string(), "127.0.0.1:4567");
   EXPECT_TRUE(config->kinesis_any_key);
   EXPECT_EQ(config->advertise, "127.0.0.1");

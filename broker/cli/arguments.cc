@@ -12,6 +12,11 @@ namespace {
 const std::vector<Option>& global_options() {
   static const std::vector<Option> options = {
       {"broker", "H:P", "any broker, or a list of some (default $SLUICE_BROKER, else localhost:9090)"},
+      {"tls-ca", "FILE", "CA of the brokers' certificates (PEM): speak TLS"},
+      {"tls-cert", "FILE", "a client's certificate (PEM), with --tls-key"},
+      {"tls-key", "FILE", "its key (PEM)"},
+      {"user", "NAME", "authenticate, under TLS, with $SLUICE_PASSWORD or --password-file"},
+      {"password-file", "FILE", "whose first line is the password"},
       {"server", "H:P", "the same as --broker"},
       {"output", "table|json", "form of the output; -o for short"},
       {"help", "", "this text"},

@@ -1,7 +1,11 @@
 #include "broker/cli/client.h"
 
+#include <openssl/evp.h>
+
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <thread>
 
 namespace broker::cli {
@@ -33,8 +37,54 @@ Code code_of(grpc::StatusCode code) {
     case grpc::StatusCode::UNAVAILABLE: return Code::kUnavailable;
     case grpc::StatusCode::DEADLINE_EXCEEDED: return Code::kTimeout;
     case grpc::StatusCode::OUT_OF_RANGE: return Code::kOutOfRange;
+    case grpc::StatusCode::PERMISSION_DENIED: return Code::kPermissionDenied;
     default: return Code::kInternal;
   }
+}
+
+// Files that cannot be read are told by the failing handshake too; here they are named.
+std::string read_text(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) {
+    std::fprintf(stderr, "sluice: cannot read %s\n", path.c_str());
+    std::exit(2);
+  }
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// $SLUICE_PASSWORD, or the first line of --password-file: not on the command line, which others see.
+std::string password_of(const Arguments& arguments) {
+  const char* set = std::getenv("SLUICE_PASSWORD");
+  std::string password = set ? set : "";
+  if (arguments.has("password-file")) password = read_text(arguments.get("password-file"));
+  return password.substr(0, password.find('\n'));
+}
+
+std::string base64(const std::string& bytes) {
+  std::string out(4 * ((bytes.size() + 2) / 3), '\0');
+  EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                  reinterpret_cast<const unsigned char*>(bytes.data()),
+                  static_cast<int>(bytes.size()));
+  return out;
+}
+
+class PasswordPlugin : public grpc::MetadataCredentialsPlugin {
+ public:
+  PasswordPlugin(const std::string& user, const std::string& password)
+      : header_("Basic " + base64(user + ":" + password)) {}
+  grpc::Status GetMetadata(grpc::string_ref, grpc::string_ref, const grpc::AuthContext&,
+                           std::multimap<grpc::string, grpc::string>* metadata) override {
+    metadata->emplace("authorization", header_);
+    return grpc::Status::OK;
+  }
+
+ private:
+  const std::string header_;
+};
+
+std::shared_ptr<grpc::CallCredentials> password_credentials(const std::string& user,
+                                                            const std::string& password) {
+  return grpc::MetadataCredentialsFromPlugin(std::make_unique<PasswordPlugin>(user, password));
 }
 
 }  // namespace
@@ -51,7 +101,19 @@ Client::Client(const Arguments& arguments)
   options.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   options.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   options.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  channel_ = grpc::CreateCustomChannel(target_of(address_), grpc::InsecureChannelCredentials(), options);
+  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+  if (arguments.has("tls-ca")) {
+    grpc::SslCredentialsOptions tls;
+    tls.pem_root_certs = read_text(arguments.get("tls-ca"));
+    if (arguments.has("tls-cert")) tls.pem_cert_chain = read_text(arguments.get("tls-cert"));
+    if (arguments.has("tls-key")) tls.pem_private_key = read_text(arguments.get("tls-key"));
+    credentials = grpc::SslCredentials(tls);
+    if (arguments.has("user")) {
+      credentials = grpc::CompositeChannelCredentials(
+          credentials, password_credentials(arguments.get("user"), password_of(arguments)));
+    }
+  }
+  channel_ = grpc::CreateCustomChannel(target_of(address_), credentials, options);
   stub_ = v1::Sluice::NewStub(channel_);
 }
 

@@ -83,6 +83,7 @@ Result<Resource> parse_resource(std::string_view text) {
 
 void Authorizer::update(const sluice::v1::Security& security) {
   security_ = security;
+  version_++;
   enforcing_ = security_.authorize();
   users_.clear();
   for (const auto& name : security_.super_users()) users_[name].super = true;

@@ -41,6 +41,7 @@ class Authorizer {
   void update(const sluice::v1::Security& security);
 
   bool enforcing() const { return enforcing_; }
+  uint64_t version() const { return version_; }  // grows with every update
   bool allowed(const Principal& who, Operation operation, Resource resource,
                std::string_view name) const;
   // Whether any resource of the kind can be touched (InitProducerId asks that of topics).
@@ -72,6 +73,7 @@ class Authorizer {
   const Known* find(const std::string& user) const;
 
   bool enforcing_ = false;
+  uint64_t version_ = 0;
   sluice::v1::Security security_;
   std::map<std::string, Known> users_;
 };

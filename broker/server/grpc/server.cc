@@ -3,12 +3,15 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 
 #include <deque>
 #include <set>
 
 #include "broker/handlers/grpc/status_mapping.h"
 #include "broker/proto/sluice.grpc.pb.h"
+#include "broker/server/grpc/caller.h"
 
 namespace broker::server::grpc {
 
@@ -18,6 +21,8 @@ using handlers::grpc::PublishFlow;
 using handlers::grpc::SubscribeFlow;
 
 namespace {
+
+constexpr unsigned kCertificatesLookSeconds = 10;
 
 ::grpc::Status to_grpc(const Status& status) {
   if (status.ok()) return ::grpc::Status::OK;
@@ -65,10 +70,10 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
                  public OpenCall,
                  public std::enable_shared_from_this<FlowCall<Request, Response, Flow>> {
  public:
-  FlowCall(env::Executor& executor, OpenCalls& open, CallMetrics& metrics, std::string method,
-           size_t unanswered_max)
-      : executor_(executor), open_(open), metrics_(metrics), method_(std::move(method)),
-        began_us_(metrics.now_us()), unanswered_max_(unanswered_max) {}
+  FlowCall(env::Executor& executor, OpenCalls& open, CallMetrics& metrics, Gate& gate, Claim claim,
+           std::string method, size_t unanswered_max)
+      : executor_(executor), open_(open), metrics_(metrics), gate_(gate), claim_(std::move(claim)),
+        method_(std::move(method)), began_us_(metrics.now_us()), unanswered_max_(unanswered_max) {}
 
   void begin(std::function<std::shared_ptr<Flow>(FlowCall&)> make_flow) {
     keep_ = this->shared_from_this();
@@ -134,6 +139,9 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
     size_t bytes = incoming_.ByteSizeLong();
     Request request;
     request.Swap(&incoming_);
+    if (!request.stream().empty()) {
+      if (Status allowed = gate_.check(claim_, request); !allowed.ok()) return end(allowed);
+    }
     if constexpr (std::is_same_v<Flow, PublishFlow>) {
       unanswered_ += bytes;
       flow_->on_request(std::move(request), bytes);
@@ -173,6 +181,8 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
   env::Executor& executor_;
   OpenCalls& open_;
   CallMetrics& metrics_;
+  Gate& gate_;
+  const Claim claim_;
   const std::string method_;
   const int64_t began_us_;
   const size_t unanswered_max_;
@@ -190,8 +200,8 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
 class Service : public v1::Sluice::CallbackService {
  public:
   Service(Handlers& handlers, env::Executor& executor, CallMetrics& metrics, OpenCalls& open,
-          size_t publish_bytes_max)
-      : handlers_(handlers), executor_(executor), metrics_(metrics), open_(open),
+          Gate& gate, size_t publish_bytes_max)
+      : handlers_(handlers), executor_(executor), metrics_(metrics), open_(open), gate_(gate),
         publish_bytes_max_(publish_bytes_max) {}
 
   using Context = ::grpc::CallbackServerContext;
@@ -212,9 +222,11 @@ class Service : public v1::Sluice::CallbackService {
   SLUICE_UNARY(DescribeCluster, describe_cluster, DescribeClusterRequest, DescribeClusterResponse)
 #undef SLUICE_UNARY
 
-  ::grpc::ServerBidiReactor<v1::PublishRequest, v1::PublishResponse>* Publish(Context*) override {
+  ::grpc::ServerBidiReactor<v1::PublishRequest, v1::PublishResponse>* Publish(
+      Context* context) override {
     using Call = FlowCall<v1::PublishRequest, v1::PublishResponse, PublishFlow>;
-    auto call = std::make_shared<Call>(executor_, open_, metrics_, "Publish", publish_bytes_max_);
+    auto call = std::make_shared<Call>(executor_, open_, metrics_, gate_, claim_of(*context), "Publish",
+                                       publish_bytes_max_);
     call->begin([this](Call& c) {
       auto self = std::weak_ptr(c.shared_from_this());
       PublishFlow::Output output;
@@ -233,9 +245,10 @@ class Service : public v1::Sluice::CallbackService {
   }
 
   ::grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse>* Subscribe(
-      Context*) override {
+      Context* context) override {
     using Call = FlowCall<v1::SubscribeRequest, v1::SubscribeResponse, SubscribeFlow>;
-    auto call = std::make_shared<Call>(executor_, open_, metrics_, "Subscribe", SIZE_MAX);
+    auto call = std::make_shared<Call>(executor_, open_, metrics_, gate_, claim_of(*context), "Subscribe",
+                                       SIZE_MAX);
     call->begin([this](Call& c) {
       auto self = std::weak_ptr(c.shared_from_this());
       SubscribeFlow::Output output;
@@ -256,12 +269,17 @@ class Service : public v1::Sluice::CallbackService {
                void (Handlers::*function)(const Request&, handlers::grpc::Done<Response>)) {
     auto* reactor = context->DefaultReactor();
     int64_t began_us = metrics_.now_us();
-    executor_.post([=, this, method = std::move(method)] {
-      (handlers_.*function)(*request, [=, this](Result<Response> result) {
+    executor_.post([=, this, method = std::move(method), claim = claim_of(*context)] {
+      auto finish = [=, this](Result<Response> result) {
         metrics_.finished(method, result.code(), began_us);
-        if (result.ok()) *response = std::move(*result);
+        if (result.ok()) {
+          *response = std::move(*result);
+          gate_.filter(claim, *response);
+        }
         reactor->Finish(to_grpc(result.status()));
-      });
+      };
+      if (Status allowed = gate_.check(claim, *request); !allowed.ok()) return finish(allowed);
+      (handlers_.*function)(*request, finish);
     });
     return reactor;
   }
@@ -270,20 +288,40 @@ class Service : public v1::Sluice::CallbackService {
   env::Executor& executor_;
   CallMetrics& metrics_;
   OpenCalls& open_;
+  Gate& gate_;
   const size_t publish_bytes_max_;
 };
+
+std::shared_ptr<::grpc::ServerCredentials> credentials_of(const ServerOptions& options) {
+  if (options.tls_cert.empty()) return ::grpc::InsecureServerCredentials();
+  using namespace ::grpc::experimental;
+  auto files = std::make_shared<FileWatcherCertificateProvider>(
+      options.tls_key, options.tls_cert, options.client_ca, kCertificatesLookSeconds);
+  TlsServerCredentialsOptions tls(files);
+  tls.watch_identity_key_cert_pairs();
+  tls.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  if (!options.client_ca.empty()) {
+    tls.watch_root_certs();
+    tls.set_cert_request_type(options.client_certificate_required
+                                  ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                  : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+  }
+  return TlsServerCredentials(tls);
+}
 
 }  // namespace
 
 struct Server::Impl {
   Impl(Handlers& handlers, env::Executor& e, env::Clock& clock, Metrics& metrics, ServerOptions o)
       : executor(e), options(std::move(o)), call_metrics(metrics, clock),
-        service(handlers, e, call_metrics, open, options.publish_bytes_max) {}
+        gate(options.authorizer),
+        service(handlers, e, call_metrics, open, gate, options.publish_bytes_max) {}
 
   env::Executor& executor;
   const ServerOptions options;
   CallMetrics call_metrics;
   OpenCalls open;
+  Gate gate;
   Service service;
   std::unique_ptr<::grpc::Server> server;
   int port = 0;
@@ -300,7 +338,7 @@ Status Server::start() {
   ::grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   ::grpc::ServerBuilder builder;
   std::string address = impl_->options.host + ":" + std::to_string(impl_->options.port);
-  builder.AddListeningPort(address, ::grpc::InsecureServerCredentials(), &impl_->port);
+  builder.AddListeningPort(address, credentials_of(impl_->options), &impl_->port);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Finds dead clients, and lets clients look for a dead broker while nothing flows.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);

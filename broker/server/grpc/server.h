@@ -6,12 +6,18 @@
 #include <string>
 
 #include "broker/handlers/grpc/handlers.h"
+#include "broker/security/authorizer.h"
 
 namespace broker::server::grpc {
 
 struct ServerOptions {
   std::string host = "0.0.0.0";
   uint16_t port = 9090;  // 0: any free one, see port()
+  // TLS when a certificate is given (PEM files, read again when they change). Clients may show a
+  // certificate of `client_ca`, and must when it is required.
+  std::string tls_cert, tls_key, client_ca;
+  bool client_certificate_required = false;
+  const security::Authorizer* authorizer = nullptr;  // null: everybody may do everything
   int message_bytes_max = 32 << 20;
   size_t publish_bytes_max = 16 << 20;  // unanswered on one Publish stream; then it is not read
 };
