@@ -8,6 +8,7 @@ namespace {
 
 // The part of a disk that must stay free for what comes during a drain.
 constexpr double kDiskFullAt = 0.9;
+constexpr int64_t kUnsettledMs = 10'000;
 
 std::string name_of(const Stream& stream, const Shard& shard) {
   return "shard " + std::to_string(shard.index()) + " of stream '" + stream.name + "'";
@@ -45,20 +46,28 @@ std::string Core::cost_of_stop(const Stream& stream, const Shard& shard,
   const auto* report =
       live != stream.live.end() && live->second.report ? &*live->second.report : nullptr;
   bool concerned = false;
-  int staying = 0;
+  int staying = 0, connected = 0;
   for (const auto& replica : ensemble) {
     const Session* session = live_session(replica);
     if (!session || session->stopping) continue;
     const int32_t broker = replica.broker();
     if (brokers.count(broker)) {
       concerned = true;
-    } else if (report && (lists(report->in_sync(), broker) || broker == shard.leader())) {
+      continue;
+    }
+    ++connected;
+    if (report && (lists(report->in_sync(), broker) || broker == shard.leader())) {
       ++staying;
     }
   }
   if (!concerned || needed == 0) return "";
   if (!shard.has_leader()) return name_of(stream, shard) + " is electing its leader";
   if (!report || report->term() != shard.term() || !report->committed()) {
+    // A leader that cannot commit (of a version that the others do not understand, say) is better
+    // gone, where the others can elect one.
+    const bool stale = live != stream.live.end() &&
+                       now() - live->second.leader_since_ms >= kUnsettledMs;
+    if (stale && brokers.count(shard.leader()) && connected > size / 2) return "";
     return name_of(stream, shard) + " has not settled after an election";
   }
   if (staying >= needed) return "";

@@ -70,6 +70,23 @@ TEST(StopRisk, AnElectionIsWaitedFor) {
   }
 }
 
+// A roll on the local Kubernetes put a broker beside others that did not understand its replication
+// messages. It led a shard and committed nothing; going back was refused, since the shard had not
+// settled.
+TEST(StopRisk, ALeaderThatCannotCommitMayStop) {
+  World w(3);
+  w.run(100);
+  w.create("s", 1);
+  w.run(500);
+  const int32_t leader = w.shard("s", 0).leader();
+  w.brokers[leader].commits = false;
+  w.run(3000);
+  EXPECT_NE(risk(w, {leader}), "");
+  w.run(12'000);
+  EXPECT_EQ(risk(w, {leader}), "");
+  EXPECT_NE(risk(w, {leader, leader == 0 ? 1 : 0}), "");
+}
+
 TEST(StopRisk, WhatCannotBeKeptIsNotAskedFor) {
   World w(3);
   w.run(100);

@@ -142,8 +142,8 @@ std::vector<plan::Claim> observe_claims(const api::StreamCluster& cluster,
     claim.deleting = !kube::metadata_text(*object, "deletionTimestamp").empty();
     claim.size = object->value("/spec/resources/requests/storage"_json_pointer, std::string());
     claim.phase = object->value("/status/phase"_json_pointer, std::string());
-    for (const auto& [name, value] :
-         object->value("/metadata/annotations"_json_pointer, Json::object()).items()) {
+    const Json annotations = object->value("/metadata/annotations"_json_pointer, Json::object());
+    for (const auto& [name, value] : annotations.items()) {
       if (value.is_string()) claim.annotations[name] = value.get<std::string>();
     }
     out.push_back(std::move(claim));

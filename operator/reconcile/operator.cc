@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "broker/base/log.h"
 #include "operator/api/json.h"
@@ -33,7 +34,7 @@ constexpr const char* kUsage =
     "  --coordinator-address=H:P     what brokers dial: this operator's Service (required)\n"
     "  --operator-namespace=NS       where the Lease and the CA are kept (required)\n"
     "  --pod-name=NAME               this replica's name in the Lease (required)\n"
-    "  --watch-namespaces=NS         the one namespace to watch; all by default\n"
+    "  --watch-namespaces=NS,NS      the namespaces to watch; all by default\n"
     "  --upgrade-brokers=false       true: brokers whose StreamCluster names no image follow\n"
     "                                --broker-image when it changes, one after the other\n"
     "  --coordinator-port=9443       where this process listens for brokers\n"
@@ -67,18 +68,24 @@ Result<Settings> parse(const std::vector<std::string>& arguments) {
       return Status(Code::kInvalidArgument, std::string("--") + required + " is required");
     }
   }
-  if (settings["watch-namespaces"].find(',') != std::string::npos) {
-    return Status(Code::kInvalidArgument,
-                  "--watch-namespaces takes one namespace, or none to watch all");
-  }
   return settings;
 }
 
-kube::CacheOptions cache_options(const kube::ResourceType& type, const std::string& ns,
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> out;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, ',');) {
+    if (!part.empty()) out.push_back(part);
+  }
+  return out;
+}
+
+kube::CacheOptions cache_options(const kube::ResourceType& type,
+                                 const std::vector<std::string>& namespaces,
                                  const std::string& labels = "") {
   kube::CacheOptions options;
   options.type = type;
-  options.selection.ns = type.namespaced ? ns : "";
+  if (type.namespaced) options.namespaces = namespaces;
   options.selection.label_selector = labels;
   return options;
 }
@@ -96,14 +103,14 @@ struct Active {
       : executor_(executor), clock_(clock), random_(random), client_(client), metrics_(metrics),
         settings_(settings), certificates_(client, clock, settings.at("operator-namespace")),
         events_(client, clock, metrics, "sluice-operator", settings.at("pod-name")) {
-    const std::string& ns = settings.at("watch-namespaces");
+    const auto ns = split(settings.at("watch-namespaces"));
     const std::string ours = "app.kubernetes.io/managed-by=sluice-operator";
     const std::string brokers =
         "app.kubernetes.io/name=sluice,app.kubernetes.io/component=broker";
     add("streamclusters", cache_options(metadata::stream_clusters(), ns));
     add("streams", cache_options(metadata::streams(), ns));
     add("pods", cache_options(kube::pods(), ns, brokers));
-    auto nodes = cache_options(kube::nodes(), "");
+    auto nodes = cache_options(kube::nodes(), {});
     nodes.transform = [](kube::Json& node) {  // only the zone is read
       node.erase("status");
       node.erase("spec");

@@ -138,6 +138,57 @@ def check_history(load):
     assert not missing, f"{len(missing)} acknowledged records are missing, the first: {missing[0]}"
 
 
+def message(name, wanted):
+    for entry in get("streamcluster", name)["status"].get("conditions", []):
+        if entry["type"] == wanted:
+            return f"{entry['status']} {entry['reason']}: {entry['message']}"
+    return ""
+
+
+def patch(spec):
+    kubectl("patch", "streamcluster", CLUSTER, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+def broker_pods():
+    return {int(p["metadata"]["name"].rsplit("-", 1)[1]): p for p in json.loads(kubectl(
+        "get", "pods", "-l", f"app.kubernetes.io/instance={CLUSTER}", "-o", "json"))["items"]}
+
+
+def pod_uids():
+    return {index: pod["metadata"]["uid"] for index, pod in broker_pods().items()}
+
+
+def is_ready(pod):
+    return not pod["metadata"].get("deletionTimestamp") and any(
+        c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+
+
+class Watch(threading.Thread):
+    """Notes the smallest number of ready brokers while a fault goes on."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.fewest, self.stopping = 99, threading.Event()
+
+    def run(self):
+        while not self.stopping.is_set():
+            try:
+                self.fewest = min(self.fewest, sum(map(is_ready, broker_pods().values())))
+            except AssertionError:
+                pass  # kubectl was refused; looked at again at once
+            time.sleep(0.1)
+
+    def stop(self):
+        self.stopping.set()
+        self.join(60)
+        return self.fewest
+
+
+def rolled(brokers=3):
+    status = get("streamcluster", CLUSTER)["status"]
+    return cluster_ready(brokers) and status.get("updatedBrokers") == brokers
+
+
 def with_load(stream, fault):
     stream = f"{stream}-{RUN}"
     sluice("stream", "create", stream, "--partitions", "6", "--replication", "3")
@@ -239,6 +290,133 @@ def test_scale_out_and_in_under_load():
     load.wait_more(100)
     load.stop()
     check_history(load)
+
+
+def test_the_volume_of_a_removed_broker_is_kept_until_its_time():
+    claim = f"data-{CLUSTER}-3"
+
+    def notes():
+        return get("pvc", claim)["metadata"]["annotations"]
+    wait_for(lambda: "sluice.dev/delete-after" in notes(), "the intent on the claim", 60)
+    assert notes()["sluice.dev/cluster-uid"] == get("streamcluster", CLUSTER)["metadata"]["uid"]
+    assert notes()["sluice.dev/directory"], notes()
+    kubectl("annotate", "pvc", claim, "--overwrite", "sluice.dev/delete-after=2020-01-01T00:00:00Z")
+    wait_for(lambda: claim not in kubectl("get", "pvc", "-o", "name"), "the claim to go", 60)
+    assert kubectl("get", "pvc", "-o", "name").count(f"data-{CLUSTER}-") == 3
+
+
+def test_settings_roll_through_zone_by_zone_under_load():
+    def fault(load):
+        before = pod_uids()
+        watch = Watch()
+        watch.start()
+        patch({"resources": {"requests": {"cpu": "100m", "memory": f"{130 + int(RUN) % 7}Mi"}}})
+        wait_for(lambda: rolled() and not set(before.values()) & set(pod_uids().values()),
+                 "every broker to be restarted", 240)
+        fewest = watch.stop()
+        assert fewest == 2, f"{fewest} brokers were ready at one moment"
+        load.wait_more(100)
+    with_load("roll", fault)
+
+
+def test_a_bad_image_stops_at_the_first_broker_and_is_mended():
+    before = pod_uids()
+    patch({"image": "registry.invalid/sluice:none"})
+    wait_for(lambda: "True RollStuck" in message(CLUSTER, "Degraded"), "the roll to stop", 120)
+    assert "ErrImagePull" in message(CLUSTER, "Degraded") or "ImagePullBackOff" in message(
+        CLUSTER, "Degraded"), message(CLUSTER, "Degraded")
+    tried = [i for i, uid in pod_uids().items() if uid != before[i]]
+    assert len(tried) == 1, f"brokers {tried} were restarted"
+    # A pod that somebody deletes meanwhile comes back as it was.
+    other = (tried[0] + 1) % 3
+    wait_for(lambda: get("statefulset", CLUSTER)["spec"]["template"]["spec"]["containers"][0]
+             ["image"] != "registry.invalid/sluice:none", "the template to be held back", 30)
+    kubectl("delete", "pod", f"{CLUSTER}-{other}")
+    wait_for(lambda: is_ready(broker_pods()[other]), "the deleted broker to be ready", 120)
+    assert pod_uids()[tried[0]] != before[tried[0]]
+    third = 3 - tried[0] - other
+    patch({"image": None})
+    wait_for(rolled, "the edit to mend it", 120)
+    assert pod_uids()[third] == before[third], "a broker was restarted for nothing"
+
+
+def test_a_node_is_drained_under_load():
+    def fault(load):
+        node = get("pod", f"{CLUSTER}-1")["spec"]["nodeName"]
+        others = [i for i, p in broker_pods().items() if p["spec"]["nodeName"] != node]
+        drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
+        try:
+            kubectl(*drain)
+            # The others' shards have two copies now: none of them may be evicted.
+            eviction = {"apiVersion": "policy/v1", "kind": "Eviction",
+                        "metadata": {"name": f"{CLUSTER}-{others[0]}", "namespace": "default"}}
+            done = run(HOME / "kubernetes/bin/kubectl", "create", "--raw",
+                       f"/api/v1/namespaces/default/pods/{CLUSTER}-{others[0]}/eviction", "-f", "-",
+                       stdin=json.dumps(eviction), check=False)
+            assert done.returncode != 0 and "disruption budget" in done.stderr, done
+            load.wait_more(100)
+        finally:
+            kubectl("uncordon", node)
+    with_load("node-drain", fault)
+
+
+def test_any_broker_drains_pauses_and_comes_back():
+    stream = f"drains-{RUN}"
+    sluice("stream", "create", stream, "--partitions", "4", "--replication", "3")
+
+    def state(broker):
+        states = get("streamcluster", CLUSTER)["status"]["brokerStates"]
+        return next(s for s in states if s["id"] == broker)
+    patch({"drain": [1]})
+    wait_for(lambda: "3 copies of each shard, and 2 brokers would stay" in message(
+        CLUSTER, "Degraded"), "the refusal", 30)
+    assert state(1)["state"] == "Running"
+    patch({"brokers": 4, "rebalancing": {"paused": True}})
+    wait_for(lambda: "moves are paused" in get("streamcluster", CLUSTER)["status"]["rebalance"]
+             .get("message", ""), "the drain to wait", 120)
+    assert state(1)["shards"] > 0
+    patch({"rebalancing": {"paused": False}})
+    wait_for(lambda: state(1)["state"] == "Drained", "broker 1 to be empty", 180)
+    patch({"drain": None})
+    wait_for(lambda: state(1)["shards"] > 0, "shards to come back", 120)
+    kubectl("scale", "streamcluster", CLUSTER, "--replicas=3")
+    wait_for(lambda: cluster_ready(3), "three brokers again", 300)
+
+
+def test_volumes_grow():
+    before = pod_uids()
+    name = get("pvc", f"data-{CLUSTER}-0")["spec"]["storageClassName"]
+    kubectl("patch", "storageclass", name, "-p", '{"allowVolumeExpansion": true}')
+    patch({"storage": {"size": "3Gi"}})
+
+    def sizes():
+        return [get("pvc", f"data-{CLUSTER}-{i}")["spec"]["resources"]["requests"]["storage"]
+                for i in range(3)]
+    wait_for(lambda: sizes() == ["3Gi"] * 3, "the claims to ask for more", 60)
+    wait_for(lambda: get("statefulset", CLUSTER)["spec"]["volumeClaimTemplates"][0]["spec"]
+             ["resources"]["requests"]["storage"] == "3Gi", "the StatefulSet to be made again", 60)
+    wait_for(rolled, "the cluster to be ready", 60)
+    assert pod_uids() == before, "brokers were restarted"
+    done = run(HOME / "kubernetes/bin/kubectl", "patch", "streamcluster", CLUSTER, "--type=merge",
+               "-p", '{"spec":{"storage":{"size":"2Gi"}}}', check=False)
+    assert done.returncode != 0 and "cannot shrink" in done.stderr, done
+
+
+def test_a_settled_cluster_is_not_written_to():
+    def versions():
+        kinds = ("streamclusters,streams,shardmaps,statefulsets,services,configmaps,serviceaccounts,"
+                 "poddisruptionbudgets,networkpolicies,secrets,pvc")
+        return {f"{o['kind']}/{o['metadata']['name']}": o["metadata"]["resourceVersion"]
+                for o in json.loads(kubectl("get", kinds, "-o", "json"))["items"]}
+
+    def calm():
+        before = versions()
+        time.sleep(45)  # longer than the operator's steady interval
+        after = versions()
+        changed = [k for k in after if after[k] != before.get(k)]
+        assert not changed, f"written: {changed}"
+        return True
+    wait_for(calm, "nothing to be written for 45 s", 200)
 
 
 def test_second_up_changes_nothing():

@@ -53,7 +53,7 @@ struct WorldBroker {
   int process = 0;
   bool up = false;
   bool connected = true;  // to the coordinator
-  bool stopping = false, stop_allowed = false, votes = true;
+  bool stopping = false, stop_allowed = false, votes = true, commits = true;
   SessionId session = 0;
   int64_t last_heartbeat = 0;
   std::map<ShardKey, WorldReplica> replicas;
@@ -426,7 +426,7 @@ class World : public Outbox {
       follower.sealed_end = replica.sealed_end;
       has.insert(member.broker());
     }
-    bool can_commit = has_majority(s, [&](const Replica& r) {
+    bool can_commit = broker.commits && has_majority(s, [&](const Replica& r) {
       auto peer = brokers.find(r.broker());
       return has.count(r.broker()) && peer->second.directory == r.directory();
     });

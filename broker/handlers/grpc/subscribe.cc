@@ -4,6 +4,7 @@
 #include <set>
 
 #include "broker/model/records.h"
+#include "broker/model/sequence_number.h"
 
 namespace broker::handlers::grpc {
 
@@ -223,6 +224,14 @@ void SubscribeFlow::on_offsets(int32_t index, Result<routing::ShardOffsets> offs
       return begin_at(reader, offsets->high_watermark);
     case v1::ShardPosition::kTimestampMs:
       return ask_timestamp(reader);
+    case v1::ShardPosition::kSequenceNumber: {
+      auto wanted = offset_of(reader);
+      if (!wanted.ok()) return finish(wanted.status());
+      if (*wanted >= offsets->log_start && *wanted <= offsets->high_watermark) {
+        return begin_at(reader, *wanted);
+      }
+      return refuse_offset(reader, *wanted, *offsets);
+    }
     case v1::ShardPosition::kOffset: {
       Offset wanted{reader.from.offset()};
       if (wanted < offsets->log_start || wanted > offsets->high_watermark) {
@@ -234,6 +243,18 @@ void SubscribeFlow::on_offsets(int32_t index, Result<routing::ShardOffsets> offs
     case v1::ShardPosition::FROM_NOT_SET:
       return begin_at(reader, offsets->log_start);
   }
+}
+
+Result<Offset> SubscribeFlow::offset_of(const Reader& reader) const {
+  auto number = parse_sequence_number(reader.from.sequence_number());
+  const auto* shard = stream_->shard(reader.index);
+  if (!number || !shard || number->stream_hash != sequence_stream_hash(stream_->id) ||
+      number->shard != reader.index ||
+      number->generation != static_cast<uint64_t>(shard->opened_generation())) {
+    return Status(Code::kInvalidArgument, "sequence number '" + reader.from.sequence_number() +
+                                              "' names no record of " + name_of(reader));
+  }
+  return Offset{std::max<int64_t>(static_cast<int64_t>(number->place) - 1, 0)};
 }
 
 void SubscribeFlow::refuse_offset(const Reader& reader, Offset wanted,
@@ -420,7 +441,14 @@ Status SubscribeFlow::take_records(Reader& reader, v1::ShardRecords& out) {
       ASSIGN_OR_RETURN(auto it, RecordIterator::open(batch.bytes.view(), kDecompressedBytesMax));
       Record record;
       while (it.next(record)) {
-        if (record.offset >= reader.position) fill(*out.add_records(), record);
+        if (record.offset < reader.position) continue;
+        fill(*out.add_records(), record);
+        if (!request_.sequence_numbers()) continue;
+        const auto* shard = stream_->shard(reader.index);
+        auto number = sequence_number_of(stream_->id, reader.index,
+                                         shard ? shard->opened_generation() : 0, record.offset);
+        out.mutable_records(out.records_size() - 1)
+            ->set_sequence_number(format_sequence_number(number));
       }
       RETURN_IF_ERROR(it.status());
     }

@@ -60,6 +60,8 @@ class SubscribeFlow : public std::enable_shared_from_this<SubscribeFlow> {
   bool may_start(int32_t index) const;
   void resolve(Reader& reader);
   void on_offsets(int32_t index, Result<routing::ShardOffsets> offsets);
+  // Of the record that the reader's sequence number names.
+  Result<Offset> offset_of(const Reader& reader) const;
   void refuse_offset(const Reader& reader, Offset wanted, const routing::ShardOffsets& offsets);
   void ask_timestamp(Reader& reader);
   void on_offset_at(int32_t index, Result<Offset> offset);

@@ -156,6 +156,34 @@ TEST(Subscribe, SaysWhichOffsetsThereAre) {
   EXPECT_THAT(subscribing.finished->message(), HasSubstr("shard 0 of stream 's': it has 0..1"));
 }
 
+TEST(Subscribe, GoesOnFromASequenceNumber) {
+  FlowWorld world(v1::STREAM_MODE_ELASTIC);
+  for (int i = 0; i < 4; ++i) world.shards.put(0, "k", std::to_string(i));
+  std::vector<std::string> numbers;
+  Subscribing first{world};
+  first.flow = world.handlers.subscribe(
+      {[&](v1::SubscribeResponse event, size_t) {
+         for (const auto& record : event.records().records()) {
+           numbers.push_back(record.sequence_number());
+         }
+       },
+       [](const Status&) {}});
+  v1::SubscribeRequest request;
+  request.set_sequence_numbers(true);
+  first.start(request);
+  ASSERT_EQ(numbers.size(), 4u);
+  Subscribing second{world};
+  request.set_sequence_numbers(false);
+  request.add_positions()->set_sequence_number(numbers[2]);
+  second.start(request);
+  EXPECT_THAT(second.events, ElementsAre("0:2", "0:3", "caught up 0"));
+  Subscribing third{world};
+  request.mutable_positions(0)->set_sequence_number("12");
+  third.start(request);
+  ASSERT_TRUE(third.finished);
+  EXPECT_EQ(third.finished->code(), Code::kInvalidArgument);
+}
+
 TEST(Subscribe, RefusesNonsense) {
   FlowWorld world(v1::STREAM_MODE_PARTITIONED);
   auto code_for = [&](auto change) {

@@ -1,5 +1,6 @@
 #include "operator/kube/cache/cache.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "broker/base/log.h"
@@ -17,32 +18,47 @@ constexpr int64_t kShortWatchMs = 1'000;
 Cache::Cache(Client& client, broker::env::Clock& clock, broker::env::Random& random,
              broker::Metrics& metrics, CacheOptions options)
     : client_(client), clock_(clock), random_(random), metrics_(metrics),
-      options_(std::move(options)) {}
+      options_(std::move(options)) {
+  auto namespaces = options_.namespaces;
+  if (namespaces.empty()) namespaces.push_back(options_.selection.ns);
+  for (const auto& ns : namespaces) {
+    followers_.push_back(std::make_unique<Follower>());
+    followers_.back()->selection = options_.selection;
+    followers_.back()->selection.ns = ns;
+  }
+}
 
 Cache::~Cache() { stop(); }
 
 void Cache::on_change(Handler handler) { handlers_.push_back(std::move(handler)); }
 
 void Cache::start() {
-  thread_ = Thread("cache", [this] { run(); });
+  for (auto& follower : followers_) {
+    follower->thread = Thread("cache", [this, one = follower.get()] { run(*one); });
+  }
 }
 
 void Cache::stop() {
   stopping_.stop();
   synced_changed_.notify_all();
-  thread_.join();
+  for (auto& follower : followers_) follower->thread.join();
+}
+
+bool Cache::all_synced() const {
+  return std::all_of(followers_.begin(), followers_.end(),
+                     [](const auto& follower) { return follower->synced; });
 }
 
 bool Cache::synced() const {
   std::lock_guard lock(mutex_);
-  return synced_;
+  return all_synced();
 }
 
 bool Cache::wait_synced(int64_t timeout_ms) {
   std::unique_lock lock(mutex_);
   synced_changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
-                           [this] { return synced_ || stopping_.stopped(); });
-  return synced_;
+                           [this] { return all_synced() || stopping_.stopped(); });
+  return all_synced();
 }
 
 JsonPtr Cache::get(const std::string& ns, const std::string& name) const {
@@ -55,10 +71,10 @@ std::vector<JsonPtr> Cache::all(const std::string& ns) const {
   return store_.all(ns);
 }
 
-void Cache::run() {
+void Cache::run(Follower& follower) {
   int failures = 0;
   while (!stopping_.stopped()) {
-    Status status = relist();
+    Status status = relist(follower);
     if (!status.ok()) {
       broker::log_warn("kube", "cannot list, trying again",
                        {{"kind", options_.type.kind}, {"error", status.to_string()}});
@@ -66,7 +82,7 @@ void Cache::run() {
       continue;
     }
     failures = 0;
-    follow();
+    follow(follower);
   }
 }
 
@@ -80,11 +96,11 @@ void Cache::trim(Json& object) const {
   if (options_.transform) options_.transform(object);
 }
 
-Status Cache::relist() {
+Status Cache::relist(Follower& follower) {
   ListOptions list;
   list.transform = [this](Json& object) { trim(object); };
-  ASSIGN_OR_RETURN(auto result, client_.list(options_.type, options_.selection, list));
-  resource_version_ = result.resource_version;
+  ASSIGN_OR_RETURN(auto result, client_.list(options_.type, follower.selection, list));
+  follower.resource_version = result.resource_version;
   metrics_
       .counter("sluice_operator_cache_lists_total", "Times a cache has listed all its objects.",
                {{"kind", options_.type.kind}})
@@ -92,28 +108,29 @@ Status Cache::relist() {
   std::vector<Change> changes;
   {
     std::lock_guard lock(mutex_);
-    changes = store_.replace_all(std::move(result.items));
+    changes = store_.replace_all(std::move(result.items), follower.selection.ns);
   }
   tell(changes);
   {
     std::lock_guard lock(mutex_);
-    synced_ = true;
+    follower.synced = true;
   }
   synced_changed_.notify_all();
   return {};
 }
 
-void Cache::follow() {
+void Cache::follow(Follower& follower) {
   int failures = 0;
   while (!stopping_.stopped()) {
     WatchOptions watch = options_.watch;
-    watch.resource_version = resource_version_;
+    watch.resource_version = follower.resource_version;
     // Spreads the reconnections of many caches.
     watch.server_timeout_seconds +=
         static_cast<int64_t>(random_.below(static_cast<uint64_t>(watch.server_timeout_seconds) + 1));
     const int64_t started_ms = clock_.mono_ms();
-    Status status = client_.watch(options_.type, options_.selection, watch, stopping_,
-                                  [this](WatchEvent event) { on_event(event); });
+    Status status =
+        client_.watch(options_.type, follower.selection, watch, stopping_,
+                      [&](WatchEvent event) { on_event(follower, std::move(event)); });
     if (stopping_.stopped()) return;
     if (is_expired(status)) {
       broker::log_info("kube", "the watch is too far behind, listing again",
@@ -130,8 +147,8 @@ void Cache::follow() {
   }
 }
 
-void Cache::on_event(WatchEvent event) {
-  resource_version_ = metadata_text(event.object, "resourceVersion");
+void Cache::on_event(Follower& follower, WatchEvent event) {
+  follower.resource_version = metadata_text(event.object, "resourceVersion");
   if (event.type == WatchEvent::Type::kBookmark) return;
   trim(event.object);
   std::vector<Change> changes;
@@ -144,6 +161,7 @@ void Cache::on_event(WatchEvent event) {
 }
 
 void Cache::tell(const std::vector<Change>& changes) {
+  std::lock_guard telling(telling_);
   for (const auto& change : changes) {
     for (const auto& handler : handlers_) handler(change.before, change.after);
   }

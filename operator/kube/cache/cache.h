@@ -1,9 +1,10 @@
 #pragma once
-// A local copy of all objects of one kind (in one namespace or all, by label selector), kept up to
-// date by a list and a watch on a thread of its own. It may lag behind the server; reconcilers are
+// A local copy of all objects of one kind (in some namespaces or all, by label selector), kept up to
+// date by a list and a watch, for each namespace on a thread of its own. It may lag behind the server; reconcilers are
 // level-triggered and do not mind. Readers may be on any thread; change handlers run on the cache's
-// thread, after the change is visible to readers.
+// threads, one at a time, after the change is visible to readers.
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -16,6 +17,8 @@ namespace sluice_operator::kube {
 struct CacheOptions {
   ResourceType type;
   Selection selection;
+  // Instead of selection.ns: just these. Empty: as selection.ns says.
+  std::vector<std::string> namespaces;
   // Called on each object before it is stored, beside dropping managedFields and kubectl's
   // last-applied annotation: what nobody reads need not be kept.
   std::function<void(Json&)> transform;
@@ -48,12 +51,20 @@ class Cache {
   const ResourceType& type() const { return options_.type; }
 
  private:
-  void run();
-  broker::Status relist();
+  // What one thread follows; its fields are that thread's, but for `synced`.
+  struct Follower {
+    Selection selection;
+    std::string resource_version;
+    bool synced = false;
+    Thread thread;
+  };
+  void run(Follower& follower);
+  broker::Status relist(Follower& follower);
   // Watches until the server has forgotten our resourceVersion, or stop.
-  void follow();
-  void on_event(WatchEvent event);
+  void follow(Follower& follower);
+  void on_event(Follower& follower, WatchEvent event);
   void tell(const std::vector<Change>& changes);
+  bool all_synced() const;  // with the lock
   void trim(Json& object) const;
   void back_off(int failures);
 
@@ -68,10 +79,8 @@ class Cache {
   mutable std::mutex mutex_;
   std::condition_variable synced_changed_;
   Store store_;
-  bool synced_ = false;
-
-  std::string resource_version_;  // of the cache's thread
-  Thread thread_;
+  std::mutex telling_;
+  std::vector<std::unique_ptr<Follower>> followers_;
 };
 
 }  // namespace sluice_operator::kube

@@ -4,7 +4,7 @@
 
 namespace sluice_operator::kube {
 
-std::vector<Change> Store::replace_all(std::vector<Json> objects) {
+std::vector<Change> Store::replace_all(std::vector<Json> objects, const std::string& ns) {
   std::vector<Change> changes;
   std::map<ObjectKey, JsonPtr> next;
   for (auto& object : objects) {
@@ -20,7 +20,12 @@ std::vector<Change> Store::replace_all(std::vector<Json> objects) {
     changes.push_back({before, after});
   }
   for (const auto& [key, before] : objects_) {
-    if (!next.contains(key)) changes.push_back({before, nullptr});
+    if (next.contains(key)) continue;
+    if (!ns.empty() && key.ns != ns) {
+      next[key] = before;
+    } else {
+      changes.push_back({before, nullptr});
+    }
   }
   objects_ = std::move(next);
   return changes;

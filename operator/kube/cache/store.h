@@ -17,8 +17,9 @@ struct Change {
 
 class Store {
  public:
-  // The whole truth, from a list. Objects whose resourceVersion is unchanged are no change.
-  std::vector<Change> replace_all(std::vector<Json> objects);
+  // The whole truth of one namespace (of all, when it is empty), from a list. Objects whose
+  // resourceVersion is unchanged are no change.
+  std::vector<Change> replace_all(std::vector<Json> objects, const std::string& ns = "");
   // One event. An object that is already at this resourceVersion is no change.
   std::vector<Change> upsert(Json object);
   std::vector<Change> remove(const ObjectKey& key);

@@ -31,5 +31,16 @@ TEST(Store, ListsAndEventsGiveChangesOnce) {
   EXPECT_TRUE(store.all("other").empty());
 }
 
+TEST(Store, AListOfOneNamespaceLeavesTheOthersAlone) {
+  Store store;
+  Json elsewhere = object("a", 1);
+  elsewhere["metadata"]["namespace"] = "other";
+  store.replace_all({elsewhere}, "other");
+  EXPECT_EQ(store.replace_all({object("a", 1)}, "ns").size(), 1u);
+  EXPECT_EQ(store.size(), 2u);
+  EXPECT_EQ(store.replace_all({}, "ns").size(), 1u);
+  EXPECT_NE(store.get({"other", "a"}), nullptr);
+}
+
 }  // namespace
 }  // namespace sluice_operator::kube

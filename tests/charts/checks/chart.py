@@ -10,6 +10,7 @@ import yaml
 VARIANTS = {
     "defaults": {},
     "one namespace": {"watchNamespaces": ["team-a"]},
+    "two namespaces": {"watchNamespaces": ["team-a", "team-b"], "upgradeBrokers": True},
     "everything": {
         "fullnameOverride": "streams-operator", "replicas": 3, "brokerImage": "registry.example.com/sluice:1",
         "image": {"repository": "registry.example.com/sluice", "digest": "sha256:" + "0" * 64,
@@ -41,7 +42,8 @@ REFUSED = [
     ({"brokerImage": "a b"}, "brokerImage"),
     ({"watchNamespaces": "team-a"}, "watchNamespaces"),
     ({"watchNamespaces": ["Team_A"]}, "watchNamespaces"),
-    ({"watchNamespaces": ["a", "b"]}, "watchNamespaces"),
+    ({"watchNamespaces": ["a", "a"]}, "watchNamespaces"),
+    ({"upgradeBrokers": "sometimes"}, "upgradeBrokers"),
     ({"logLevel": "loud"}, "logLevel"),
     ({"logFormat": "xml"}, "logFormat"),
     ({"resources": {"requests": {"memory": "64 MB"}}}, "memory"),
