@@ -8,6 +8,8 @@ namespace broker {
 // Groups and committed offsets, under the name that Kafka's tools know.
 inline constexpr std::string_view kConsumerOffsetsStream = "__consumer_offsets";
 
-constexpr bool is_internal_stream(std::string_view name) { return name == kConsumerOffsetsStream; }
+constexpr bool is_internal_stream(std::string_view name) {
+  return name == kConsumerOffsetsStream || name.starts_with("__sluice_");
+}
 
 }  // namespace broker

@@ -28,6 +28,8 @@ enum class GroupError : int16_t {
   kUnknownMemberId = 25,
   kInvalidSessionTimeout = 26,
   kRebalanceInProgress = 27,
+  kTopicAuthorizationFailed = 29,
+  kGroupAuthorizationFailed = 30,
   kUnsupportedVersion = 35,
   kInvalidRequest = 42,
   kNonEmptyGroup = 68,

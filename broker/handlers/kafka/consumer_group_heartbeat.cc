@@ -34,29 +34,36 @@ groups::ConsumerHeartbeatRequest to_request(Exchange& exchange,
 void handle(Context& context, const ExchangePtr& exchange,
             wire::ConsumerGroupHeartbeatRequest asked) {
   std::string group = asked.group_id;
-  Reply<groups::ConsumerHeartbeatResult> reply = [exchange](
-                                                     groups::ConsumerHeartbeatResult result) {
-    wire::ConsumerGroupHeartbeatResponse response;
-    response.error_code = exchange->fail(to_error(result.error));
-    if (!result.message.empty()) response.error_message = std::move(result.message);
-    if (!result.member.empty()) response.member_id = std::move(result.member);
-    response.member_epoch = result.epoch;
-    response.heartbeat_interval_ms = result.heartbeat_ms;
-    if (result.assignment) {
-      auto& assignment = response.assignment.emplace();
-      for (const auto& [topic, partitions] : *result.assignment) {
-        if (partitions.empty()) continue;
-        auto& out = assignment.topic_partitions.emplace_back();
-        out.topic_id = topic;
-        out.partitions.assign(partitions.begin(), partitions.end());
-      }
-    }
-    respond(*exchange, response);
-  };
+  Reply<groups::ConsumerHeartbeatResult> reply =
+      [exchange](groups::ConsumerHeartbeatResult result) {
+        wire::ConsumerGroupHeartbeatResponse response;
+        response.error_code = exchange->fail(to_error(result.error));
+        if (!result.message.empty()) response.error_message = std::move(result.message);
+        if (!result.member.empty()) response.member_id = std::move(result.member);
+        response.member_epoch = result.epoch;
+        response.heartbeat_interval_ms = result.heartbeat_ms;
+        if (result.assignment) {
+          auto& assignment = response.assignment.emplace();
+          for (const auto& [topic, partitions] : *result.assignment) {
+            if (partitions.empty()) continue;
+            auto& out = assignment.topic_partitions.emplace_back();
+            out.topic_id = topic;
+            out.partitions.assign(partitions.begin(), partitions.end());
+          }
+        }
+        respond(*exchange, response);
+      };
   auto request = to_request(*exchange, std::move(asked));
-  context.groups->run(group, reply, [&](Machine& machine, Now now, const auto& to, Effects& fx) {
-    machine.consumer_heartbeat(request, now, to, fx);
-  });
+  for (const std::string& topic : request.names.value_or(std::vector<std::string>())) {
+    if (allowed_on_topic(context.services, *exchange, Operation::kDescribe, topic)) continue;
+    groups::ConsumerHeartbeatResult refused;
+    refused.error = GroupError::kTopicAuthorizationFailed;
+    return reply(std::move(refused));
+  }
+  run_for(context, *exchange, Operation::kRead, group, reply,
+          [&](Machine& machine, Now now, const auto& to, Effects& fx) {
+            machine.consumer_heartbeat(request, now, to, fx);
+          });
 }
 
 }  // namespace broker::handlers::kafka

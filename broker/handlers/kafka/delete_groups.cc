@@ -10,7 +10,7 @@ void handle(Context& context, const ExchangePtr& exchange, wire::DeleteGroupsReq
     size_t at = batch->response.results.size();
     batch->response.results.emplace_back().group_id = group;
     batch->ask<groups::DeleteGroupResult>(
-        *context.groups, group,
+        context, Operation::kDelete, group,
         [&](Machine& machine, Now, const auto& to, Effects& fx) {
           machine.delete_group(group, to, fx);
         },

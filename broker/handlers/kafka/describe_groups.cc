@@ -35,7 +35,7 @@ void handle(Context& context, const ExchangePtr& exchange, wire::DescribeGroupsR
     size_t at = batch->response.groups.size();
     batch->response.groups.emplace_back().group_id = group;
     batch->ask<groups::DescribeResult>(
-        *context.groups, group,
+        context, Operation::kDescribe, group,
         [&](Machine& machine, Now, const auto& to, Effects& fx) {
           fx.reply(to, machine.describe_classic(group));
         },

@@ -1,9 +1,10 @@
 #pragma once
-// What the handlers of groups share: error numbers, who a client is, and several groups in one
-// request. On the reactor.
+// What the handlers of groups share: error numbers, who a client is and what it may do, and several
+// groups in one request. On the reactor.
 #include <memory>
 
 #include "broker/groups/groups.h"
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/context.h"
 
 namespace broker::handlers::kafka {
@@ -15,11 +16,25 @@ using groups::Now;
 using groups::Reply;
 
 // The group module's errors carry Kafka's numbers.
-inline Error to_error(GroupError error) { return static_cast<Error>(error); }
+inline Error to_error(GroupError error) {
+  return static_cast<Error>(error);
+}
 
 // As Apache Kafka shows it in descriptions.
 inline std::string client_host(const Exchange& exchange) {
   return "/" + exchange.client->principal.host;
+}
+
+// Runs `step` for the group, if the client may do `operation` on it.
+template <class T, class Step>
+void run_for(Context& context, const Exchange& exchange, Operation operation,
+             const std::string& group, const Reply<T>& reply, const Step& step) {
+  if (allowed_on_group(context.services, exchange, operation, group)) {
+    return context.groups->run(group, reply, step);
+  }
+  T refused;
+  refused.error = GroupError::kGroupAuthorizationFailed;
+  reply(std::move(refused));
 }
 
 // Answers one request about several groups when each has been asked of its coordinator.
@@ -33,14 +48,14 @@ class GroupBatch : public std::enable_shared_from_this<GroupBatch<Response>> {
 
   // `fill` puts a result into the response, by index: references into it grow stale.
   template <class T, class Step>
-  void ask(groups::Groups& groups, const std::string& group, const Step& step,
+  void ask(Context& context, Operation operation, const std::string& group, const Step& step,
            std::function<void(T)> fill) {
     ++pending_;
     Reply<T> reply = [self = this->shared_from_this(), fill = std::move(fill)](T result) {
       fill(std::move(result));
       self->finish();
     };
-    groups.run<T>(group, reply, step);
+    run_for(context, *exchange_, operation, group, reply, step);
   }
   // After the last ask().
   void finish() {

@@ -422,12 +422,10 @@ TEST(Metadata, ATermWithoutALeaderIsNotToldAsAnEpoch) {
   EXPECT_GT(elected.leader_epoch, between.leader_epoch);
 }
 
-TEST(Refused, GroupsAndTransactions) {
+TEST(Refused, Transactions) {
   TestBroker broker;
   wire::FindCoordinatorRequest find;
-  find.coordinator_keys = {"group"};
-  auto group = broker.call<wire::FindCoordinatorResponse>(6, find);
-  EXPECT_EQ(group.coordinators.at(0).error_code, code(Error::kCoordinatorNotAvailable));
+  find.coordinator_keys = {"transaction"};
   find.key_type = 1;
   auto transaction = broker.call<wire::FindCoordinatorResponse>(6, find);
   EXPECT_EQ(transaction.coordinators.at(0).node_id, 0);

@@ -15,10 +15,10 @@ void handle(Context& context, const ExchangePtr& exchange, wire::HeartbeatReques
   };
   groups::HeartbeatRequest request{asked.group_id, std::move(asked.member_id),
                                    std::move(asked.group_instance_id), asked.generation_id};
-  context.groups->run(asked.group_id, reply,
-                      [&](Machine& machine, Now now, const auto& to, Effects& fx) {
-                        machine.heartbeat(request, now, to, fx);
-                      });
+  run_for(context, *exchange, Operation::kRead, asked.group_id, reply,
+          [&](Machine& machine, Now now, const auto& to, Effects& fx) {
+            machine.heartbeat(request, now, to, fx);
+          });
 }
 
 }  // namespace broker::handlers::kafka

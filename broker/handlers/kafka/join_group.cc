@@ -48,9 +48,10 @@ void handle(Context& context, const ExchangePtr& exchange, wire::JoinGroupReques
     respond(*exchange, response);
   };
   auto request = to_request(*exchange, std::move(asked));
-  context.groups->run(group, reply, [&](Machine& machine, Now now, const auto& to, Effects& fx) {
-    machine.join(std::move(request), now, to, fx);
-  });
+  run_for(context, *exchange, Operation::kRead, group, reply,
+          [&](Machine& machine, Now now, const auto& to, Effects& fx) {
+            machine.join(std::move(request), now, to, fx);
+          });
 }
 
 }  // namespace broker::handlers::kafka

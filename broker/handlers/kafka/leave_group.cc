@@ -26,10 +26,10 @@ void handle(Context& context, const ExchangePtr& exchange, wire::LeaveGroupReque
   for (auto& member : asked.members) {
     request.members.push_back({std::move(member.member_id), std::move(member.group_instance_id)});
   }
-  context.groups->run(asked.group_id, reply,
-                      [&](Machine& machine, Now now, const auto& to, Effects& fx) {
-                        machine.leave(std::move(request), now, to, fx);
-                      });
+  run_for(context, *exchange, Operation::kRead, asked.group_id, reply,
+          [&](Machine& machine, Now now, const auto& to, Effects& fx) {
+            machine.leave(std::move(request), now, to, fx);
+          });
 }
 
 }  // namespace broker::handlers::kafka

@@ -25,7 +25,11 @@ void handle(Context& context, const ExchangePtr& exchange, wire::ListGroupsReque
   groups::ListResult result = context.groups->list();
   wire::ListGroupsResponse response;
   response.error_code = exchange->fail(to_error(result.error));
+  bool all = allowed_on_cluster(context.services, *exchange, Operation::kDescribe);
   for (auto& group : result.groups) {
+    if (!all && !allowed_on_group(context.services, *exchange, Operation::kDescribe, group.group)) {
+      continue;
+    }
     std::string type = group.consumer ? "consumer" : "classic";
     if (!wanted(asked.states_filter, group.state) || !wanted(asked.types_filter, type)) continue;
     auto& out = response.groups.emplace_back();

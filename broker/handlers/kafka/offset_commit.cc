@@ -11,8 +11,9 @@ using Request = wire::OffsetCommitRequest;
 using Response = wire::OffsetCommitResponse;
 
 // The answer's frame, in the order of the request, and what the coordinator is asked.
-void lay_out(const Services& services, const Request& asked, bool by_id, Response& response,
-             groups::CommitRequest& request) {
+void lay_out(const Services& services, const Exchange& exchange, const Request& asked,
+             Response& response, groups::CommitRequest& request) {
+  bool by_id = exchange.version() >= 10;
   for (const auto& topic : asked.topics) {
     auto& answered = response.topics.emplace_back();
     answered.name = topic.name;
@@ -27,6 +28,10 @@ void lay_out(const Services& services, const Request& asked, bool by_id, Respons
       item.metadata = partition.committed_metadata.value_or("");
       if (!ref.stream) {
         item.error = by_id ? GroupError::kUnknownTopicId : GroupError::kUnknownTopicOrPartition;
+        continue;
+      }
+      if (!allowed_on_topic(services, exchange, Operation::kRead, ref.stream->name())) {
+        item.error = GroupError::kTopicAuthorizationFailed;
         continue;
       }
       item.topic = ref.stream->name();
@@ -56,15 +61,15 @@ void handle(Context& context, const ExchangePtr& exchange, Request asked) {
   request.generation = asked.generation_id_or_member_epoch;
   request.version = exchange->version();
   request.retention_ms = asked.retention_time_ms;
-  lay_out(context.services, asked, exchange->version() >= 10, *response, request);
+  lay_out(context.services, *exchange, asked, *response, request);
   Reply<groups::CommitResult> reply = [exchange, response](const groups::CommitResult& result) {
     fill(*exchange, result, *response);
     respond(*exchange, *response);
   };
-  context.groups->run(asked.group_id, reply,
-                      [&](Machine& machine, Now now, const auto& to, Effects& fx) {
-                        machine.commit(std::move(request), now, to, fx);
-                      });
+  run_for(context, *exchange, Operation::kRead, asked.group_id, reply,
+          [&](Machine& machine, Now now, const auto& to, Effects& fx) {
+            machine.commit(std::move(request), now, to, fx);
+          });
 }
 
 }  // namespace broker::handlers::kafka

@@ -11,15 +11,20 @@ void handle(Context& context, const ExchangePtr& exchange, wire::OffsetDeleteReq
   for (const auto& topic : asked.topics) {
     auto& answered = response->topics.emplace_back();
     answered.name = topic.name;
-    bool known = context.services.metadata.find(topic.name) != nullptr;
+    Error error = Error::kNone;
+    if (!allowed_on_topic(context.services, *exchange, Operation::kRead, topic.name)) {
+      error = Error::kTopicAuthorizationFailed;
+    } else if (!context.services.metadata.find(topic.name)) {
+      error = Error::kUnknownTopicOrPartition;
+    }
     groups::TopicPartitions wanted{topic.name, {}};
     for (const auto& partition : topic.partitions) {
       auto& out = answered.partitions.emplace_back();
       out.partition_index = partition.partition_index;
-      if (!known) out.error_code = exchange->fail(Error::kUnknownTopicOrPartition);
+      out.error_code = exchange->fail(error);
       wanted.partitions.push_back(partition.partition_index);
     }
-    if (known) request.topics.push_back(std::move(wanted));
+    if (error == Error::kNone) request.topics.push_back(std::move(wanted));
   }
   Reply<groups::DeleteOffsetsResult> reply = [exchange,
                                               response](groups::DeleteOffsetsResult result) {
@@ -34,10 +39,10 @@ void handle(Context& context, const ExchangePtr& exchange, wire::OffsetDeleteReq
     }
     respond(*exchange, *response);
   };
-  context.groups->run(asked.group_id, reply,
-                      [&](Machine& machine, Now, const auto& to, Effects& fx) {
-                        machine.delete_offsets(request, to, fx);
-                      });
+  run_for(context, *exchange, Operation::kDelete, asked.group_id, reply,
+          [&](Machine& machine, Now, const auto& to, Effects& fx) {
+            machine.delete_offsets(request, to, fx);
+          });
 }
 
 }  // namespace broker::handlers::kafka

@@ -38,6 +38,10 @@ std::vector<groups::TopicPartitions> lay_out(const Services& services, Exchange&
         if (ref.stream) name = ref.stream->name();
       }
     }
+    if (error == Error::kNone &&
+        !allowed_on_topic(services, exchange, Operation::kDescribe, name)) {
+      error = Error::kTopicAuthorizationFailed;
+    }
     for (int32_t index : topic.partition_indexes) {
       auto& partition = out.partitions.emplace_back();
       partition.partition_index = index;
@@ -67,9 +71,10 @@ void fill_asked(Exchange& exchange, const groups::FetchOffsetsResult& result,
 }
 
 template <class Topic>
-void fill_all(const Services& services, const groups::FetchOffsetsResult& result,
-              std::vector<Topic>& topics) {
+void fill_all(const Services& services, const Exchange& exchange,
+              const groups::FetchOffsetsResult& result, std::vector<Topic>& topics) {
   for (const auto& fetched : result.offsets) {
+    if (!allowed_on_topic(services, exchange, Operation::kDescribe, fetched.topic)) continue;
     if (topics.empty() || topics.back().name != fetched.topic) {
       auto& topic = topics.emplace_back();
       topic.name = fetched.topic;
@@ -89,28 +94,25 @@ void handle_one(Context& context, const ExchangePtr& exchange, const Request& as
   request.group = asked.group_id;
   auto response = std::make_shared<Response>();
   if (asked.topics) {
-    request.topics =
-        lay_out(context.services, *exchange, *asked.topics, false, response->topics);
+    request.topics = lay_out(context.services, *exchange, *asked.topics, false, response->topics);
   }
   bool all = !asked.topics;
   Reply<groups::FetchOffsetsResult> reply = [&services = context.services, exchange, response,
                                              all](const groups::FetchOffsetsResult& result) {
     response->error_code = exchange->fail(to_error(result.error));
     if (all) {
-      fill_all(services, result, response->topics);
+      fill_all(services, *exchange, result, response->topics);
     } else {
       fill_asked(*exchange, result, response->topics);
     }
     respond(*exchange, *response);
   };
-  context.groups->run(asked.group_id, reply,
-                      [&](Machine& machine, Now, const auto& to, Effects& fx) {
-                        machine.fetch(request, to, fx);
-                      });
+  run_for(
+      context, *exchange, Operation::kDescribe, asked.group_id, reply,
+      [&](Machine& machine, Now, const auto& to, Effects& fx) { machine.fetch(request, to, fx); });
 }
 
-void ask_group(Context& context, const std::shared_ptr<Batch>& batch,
-               const Request::Group& asked) {
+void ask_group(Context& context, const std::shared_ptr<Batch>& batch, const Request::Group& asked) {
   size_t at = batch->response.groups.size();
   auto& answered = batch->response.groups.emplace_back();
   answered.group_id = asked.group_id;
@@ -124,7 +126,7 @@ void ask_group(Context& context, const std::shared_ptr<Batch>& batch,
         lay_out(context.services, batch->exchange(), *asked.topics, by_id, answered.topics);
   }
   batch->ask<groups::FetchOffsetsResult>(
-      *context.groups, asked.group_id,
+      context, Operation::kDescribe, asked.group_id,
       [&](Machine& machine, Now, const auto& to, Effects& fx) { machine.fetch(request, to, fx); },
       [&services = context.services, b = batch.get(), at,
        all](const groups::FetchOffsetsResult& result) {
@@ -133,7 +135,7 @@ void ask_group(Context& context, const std::shared_ptr<Batch>& batch,
         if (result.error != GroupError::kNone) {
           group.topics.clear();
         } else if (all) {
-          fill_all(services, result, group.topics);
+          fill_all(services, b->exchange(), result, group.topics);
         } else {
           fill_asked(b->exchange(), result, group.topics);
         }

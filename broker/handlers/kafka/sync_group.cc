@@ -29,10 +29,10 @@ void handle(Context& context, const ExchangePtr& exchange, wire::SyncGroupReques
   for (auto& assignment : asked.assignments) {
     request.assignments[std::move(assignment.member_id)] = std::move(assignment.assignment);
   }
-  context.groups->run(asked.group_id, reply,
-                      [&](Machine& machine, Now now, const auto& to, Effects& fx) {
-                        machine.sync(std::move(request), now, to, fx);
-                      });
+  run_for(context, *exchange, Operation::kRead, asked.group_id, reply,
+          [&](Machine& machine, Now now, const auto& to, Effects& fx) {
+            machine.sync(std::move(request), now, to, fx);
+          });
 }
 
 }  // namespace broker::handlers::kafka

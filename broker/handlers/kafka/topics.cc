@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/handlers/kafka/authorize.h"
+#include "broker/model/internal_streams.h"
 #include "broker/partition/partition.h"
 
 namespace broker::handlers::kafka {
@@ -16,8 +17,8 @@ bool is_legal_topic_name(std::string_view name) {
 }
 
 bool is_internal_topic(std::string_view name) {
-  return name == "__consumer_offsets" || name == "__transaction_state" ||
-         name == "__share_group_state" || name == "__cluster_metadata";
+  return is_internal_stream(name) || name == "__transaction_state" ||
+         name == "__share_group_state" || name == "__cluster_metadata" || name == "__sluice_kinesis";
 }
 
 Uuid parse_uuid(std::string_view text) {
@@ -40,14 +41,30 @@ TopicRef find_topic(const cluster::Metadata& metadata, std::string_view name, co
   return ref;
 }
 
+namespace {
+
+bool changes(security::Operation operation) {
+  return operation == security::Operation::kWrite || operation == security::Operation::kAlter ||
+         operation == security::Operation::kDelete ||
+         operation == security::Operation::kAlterConfigs;
+}
+
+}  // namespace
+
 TopicRef find_topic(const Services& services, Exchange& exchange, security::Operation operation,
                     std::string_view name, const Uuid& id, bool by_id) {
   TopicRef ref = find_topic(services.metadata, name, id, by_id);
   std::string_view subject = ref.stream ? std::string_view(ref.stream->name()) : name;
   // An id that names nothing tells nothing.
   if (!ref.stream && by_id) return ref;
-  if (allowed_on_topic(services, exchange, operation, subject)) return ref;
-  return {nullptr, Error::kTopicAuthorizationFailed};
+  if (!allowed_on_topic(services, exchange, operation, subject)) {
+    return {nullptr, Error::kTopicAuthorizationFailed};
+  }
+  // The brokers' own state is theirs to change.
+  if (is_internal_stream(subject) && changes(operation)) {
+    return {nullptr, Error::kInvalidTopicException};
+  }
+  return ref;
 }
 
 const v1::Endpoint& kafka_endpoint(const v1::Broker& broker, const Exchange& exchange) {
