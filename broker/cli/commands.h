@@ -9,5 +9,6 @@ std::vector<Command> consume_commands();
 std::vector<Command> stream_commands();   // stream …, shard …
 std::vector<Command> cluster_commands();
 std::vector<Command> bench_commands();
+std::vector<Command> autoscale_commands();  // autoscale …, why
 
 }  // namespace broker::cli

@@ -1,68 +1,88 @@
 #pragma once
 // PURE: whether an elastic stream's shards should split or merge, from their load. The same inputs
-// give the same decision. Called by reconcile/'s autoscaler every interval. Invariant: missing or
-// stale figures decide nothing.
-#include <array>
-#include <cstdint>
+// give the same decision. Called by reconcile/'s autoscaler at every look and by simulate.h.
+// Invariant: missing, stale or absurd figures decide nothing, and begin the waiting for a merge
+// anew. README.md has the rules.
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "broker/coordination/hash_range.h"
+#include "operator/autoscale/forecast.h"
+#include "operator/autoscale/policy.h"
+#include "operator/autoscale/tiling.h"
 
 namespace sluice_operator::autoscale {
 
-inline constexpr size_t kHeatParts = 16;  // sixteenths of a shard's hash range, as brokers count
+inline constexpr size_t kHeatParts = 16;  // of a shard's hash range, as brokers count
 
 struct ShardLoad {
   int32_t shard = 0;
   broker::coordination::KeyRange range;
-  // Absent: no figures for this shard, or they are too old.
+  // What was offered, refused records included. Absent: no figures, or they are too old.
   std::optional<double> bytes_per_s;
   std::optional<double> records_per_s;
-  std::array<double, kHeatParts> heat{};  // bytes/s; all 0: not known
-};
-
-struct Policy {
-  int32_t shards_min = 1;
-  int32_t shards_max = 16;
-  double target = 0.7;  // share of a shard's capacity
-  int64_t scale_up_after_ms = 30'000;
-  int64_t scale_down_after_ms = 600'000;
-  double shard_bytes_per_s = 1 << 20;
-  double shard_records_per_s = 1000;
+  double throttled_per_s = 0;  // records refused because the shard was full
+  std::vector<double> heat;    // bytes/s by equal parts of the range; all 0: not known
+  std::optional<HotKey> hot_key;
 };
 
 struct Snapshot {
-  int64_t now_ms = 0;
+  int64_t now_ms = 0;   // never runs backwards
+  int64_t wall_ms = 0;  // for schedules
   std::vector<ShardLoad> open_shards;
+  size_t shards_known = 0;  // closed ones included
   bool resharding = false;  // a split or merge is under way
-  std::string problem;      // why there are no figures at all
+  std::string problem;      // why there are no figures: a sentence
+  std::string problem_reason;
 };
 
 enum class Action { kNone, kSplit, kMerge };
 std::string_view to_string(Action action);
 
-struct Decision {
+struct Operation {
   Action action = Action::kNone;
   std::vector<int32_t> shards;  // split: the shard; merge: the two neighbours
   std::vector<broker::coordination::HashKey> at;  // split: the first keys of the new children
+};
+
+struct Decision {
+  Action action = Action::kNone;
+  std::vector<Operation> operations;  // to be done at once; empty for kNone
+  bool recommended_only = false;      // dry run: what would have been done
+  double spends = 0;  // actions, joins to come included, that only save shards
+  std::vector<int32_t> shards() const;
   std::string reason;   // one word, stable
   std::string message;  // a sentence
   std::map<std::string, std::string> inputs;
+  int64_t next_allowed_ms = 0;  // before this nothing else can follow, unless the load grows
 };
 
-// What is remembered between two looks: for how long a shard has been hot, a pair cold.
+// What is remembered between two looks. Losing it (an operator that starts) is safe: nothing
+// merges until a whole window has been seen again.
 struct Memory {
-  std::map<int32_t, int64_t> hot_since_ms;
-  std::map<std::pair<int32_t, int32_t>, int64_t> cold_since_ms;
+  struct Track {
+    Forecast load;
+    double level_before = 0;
+    double refused = 0;  // share of the records, over half a minute
+    int64_t hot_since_ms = -1;
+  };
+  std::map<int32_t, Track> shards;
+  Forecast total;  // of all shards, in shards
+  Residuals residuals;
+  int64_t last_look_ms = -1;
+  int64_t unbroken_since_ms = 0;
+  // The second half of a retiling: boundaries at which pieces are still to be joined.
+  std::set<broker::coordination::HashKey> joins;
+  int64_t joins_until_ms = 0;
+  double allowance = 4;  // actions that may be spent on saving shards
+  int64_t falling_since_ms = -1;
+  int64_t last_merge_ms = -1;
+  int64_t last_flap_ms = -1;
+  int flaps = 0;  // times that the load came back soon after a merge
 };
 
 Decision decide(const Policy& policy, const Snapshot& snapshot, Memory& memory);
-
-// The keys that cut `load`'s range into `parts` of about equal heat (equal width where heat is not
-// known).
-std::vector<broker::coordination::HashKey> cuts(const ShardLoad& load, int parts);
 
 }  // namespace sluice_operator::autoscale

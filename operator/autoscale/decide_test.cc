@@ -1,107 +1,362 @@
-// Scaling decisions: hot shards split at their heat, cold neighbours merge, bounds and windows hold,
-// and missing figures decide nothing.
+// Decisions are functions of load, policy and what was seen before: the rules, and the traps
+// (bounds, windows, hot keys, figures that cannot be).
 #include "operator/autoscale/decide.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 namespace sluice_operator::autoscale {
 namespace {
 
 using broker::coordination::HashKey;
-using broker::coordination::KeyRange;
-using broker::coordination::split_equally;
-
-ShardLoad shard(int32_t index, KeyRange range, double bytes, double records) {
-  ShardLoad load;
-  load.shard = index;
-  load.range = range;
-  load.bytes_per_s = bytes;
-  load.records_per_s = records;
-  return load;
-}
-
-Snapshot equal_shards(int count, double bytes_each, int64_t now_ms) {
-  Snapshot snapshot;
-  snapshot.now_ms = now_ms;
-  auto ranges = *split_equally({}, count);
-  for (int i = 0; i < count; i++) {
-    snapshot.open_shards.push_back(shard(i, ranges[static_cast<size_t>(i)], bytes_each, 1));
-  }
-  return snapshot;
-}
+using broker::coordination::kHashKeyMax;
+using testing::HasSubstr;
 
 constexpr double kMiB = 1 << 20;
 
-TEST(Decide, AHotShardSplitsAfterItsWindowIntoWhatTheLoadAsksFor) {
-  Policy policy;
-  policy.scale_up_after_ms = 5000;
+// A stream whose shards one can load, and which does what was decided.
+class World {
+ public:
+  explicit World(int shards) {
+    auto ranges = broker::coordination::split_equally({}, shards);
+    for (const auto& range : *ranges) add(range);
+  }
+  void add(broker::coordination::KeyRange range) {
+    ShardLoad load;
+    load.shard = next_++;
+    load.range = range;
+    load.bytes_per_s = load.records_per_s = 0;
+    shards.push_back(load);
+  }
+  // `mib_per_s` in all, spread evenly over the keys.
+  void spread(double mib_per_s) {
+    for (auto& load : shards) {
+      double width = static_cast<double>(load.range.last - load.range.first) / kHashKeyMaxAsDouble;
+      load.bytes_per_s = mib_per_s * kMiB * width;
+    }
+  }
+  Decision look(double after_s = 2) {
+    now_ms += static_cast<int64_t>(after_s * 1000);
+    Snapshot snapshot;
+    snapshot.now_ms = snapshot.wall_ms = now_ms;
+    snapshot.open_shards = shards;
+    snapshot.resharding = resharding;
+    snapshot.problem = problem;
+    return decide(policy, snapshot, memory);
+  }
+  Decision look_for(double seconds) {
+    Decision last;
+    for (double t = 0; t < seconds; t += 2) {
+      last = look();
+      if (last.action != Action::kNone) break;
+    }
+    return last;
+  }
+  // Looks and does what is decided, until nothing is.
+  std::vector<Decision> follow(double mib_per_s, double seconds) {
+    std::vector<Decision> done;
+    for (double t = 0; t < seconds; t += 2) {
+      spread(mib_per_s);
+      auto decision = look();
+      if (decision.action != Action::kNone) done.push_back(decision);
+      apply(decision);
+    }
+    return done;
+  }
+  void apply(const Decision& decision) {
+    for (const auto& operation : decision.operations) {
+      auto at = std::find_if(shards.begin(), shards.end(), [&](const auto& load) {
+        return load.shard == operation.shards[0];
+      });
+      ASSERT_NE(at, shards.end());
+      auto first = at->range;
+      if (operation.action == Action::kSplit) {
+        auto ranges = broker::coordination::cut_range(first, operation.at);
+        ASSERT_TRUE(ranges.ok()) << ranges.status().to_string();
+        shards.erase(at);
+        for (const auto& range : *ranges) add(range);
+      } else {
+        auto other = std::find_if(shards.begin(), shards.end(), [&](const auto& load) {
+          return load.shard == operation.shards[1];
+        });
+        ASSERT_NE(other, shards.end());
+        ASSERT_TRUE(broker::coordination::are_adjacent(first, other->range));
+        auto both = broker::coordination::join_ranges(first, other->range);
+        std::erase_if(shards, [&](const auto& load) {
+          return load.shard == operation.shards[0] || load.shard == operation.shards[1];
+        });
+        add(both);
+      }
+    }
+  }
+
+  static constexpr double kHashKeyMaxAsDouble = 340282366920938463463374607431768211455.0;
+  std::vector<ShardLoad> shards;
+  Policy policy{.shards_max = 64};
   Memory memory;
-  EXPECT_EQ(decide(policy, equal_shards(1, 2.5 * kMiB, 0), memory).reason, "Stabilising");
-  auto decision = decide(policy, equal_shards(1, 2.5 * kMiB, 5000), memory);
+  int64_t now_ms = 1'000'000;
+  bool resharding = false;
+  std::string problem;
+
+ private:
+  int32_t next_ = 0;
+};
+
+TEST(Decide, OneStepReachesAsManyShardsAsTheLoadAsksFor) {
+  World world(1);
+  world.spread(0.5);
+  EXPECT_EQ(world.look().reason, "WithinTarget");
+  world.spread(4.0);
+  auto decision = world.look();
   EXPECT_EQ(decision.action, Action::kSplit);
-  EXPECT_EQ(decision.at.size(), 3u);  // 2.5 / 0.7 -> 4 parts
-  EXPECT_EQ(decision.inputs.at("openShards"), "1");
-  EXPECT_NE(decision.message.find("2621440 bytes/s"), std::string::npos);
+  EXPECT_EQ(decision.reason, "ShardHot");
+  world.apply(decision);
+  EXPECT_EQ(world.shards.size(), 5u);  // 4.0 / 0.9
+  EXPECT_EQ(decision.inputs.at("shardsNeeded"), "4.44");
 }
 
-TEST(Decide, ABlipIsForgotten) {
-  Policy policy;
-  policy.scale_up_after_ms = 5000;
-  Memory memory;
-  decide(policy, equal_shards(1, 2 * kMiB, 0), memory);
-  decide(policy, equal_shards(1, 0.1 * kMiB, 3000), memory);
-  EXPECT_EQ(decide(policy, equal_shards(1, 2 * kMiB, 6000), memory).reason, "Stabilising");
+TEST(Decide, FullShardsAreSharedWithTheirNeighboursInsteadOfDoubling) {
+  World world(10);
+  world.policy.actions_per_shard_hour = 10;
+  world.memory.allowance = 100;
+  auto done = world.follow(9.9, 20);
+  ASSERT_FALSE(done.empty());
+  EXPECT_GE(world.shards.size(), 11u);
+  EXPECT_LE(world.shards.size(), 13u);
 }
 
-TEST(Decide, MaximumAndMinimumHold) {
-  Policy policy;
-  policy.scale_up_after_ms = policy.scale_down_after_ms = 0;
-  policy.shards_max = 2;
-  policy.shards_min = 2;
-  Memory memory;
-  EXPECT_EQ(decide(policy, equal_shards(2, 9 * kMiB, 0), memory).reason, "AtMaximum");
-  EXPECT_EQ(decide(policy, equal_shards(2, 0, 1000), memory).reason, "WithinTarget");
-  policy.shards_max = 3;
-  auto decision = decide(policy, equal_shards(2, 9 * kMiB, 2000), memory);
-  EXPECT_EQ(decision.at.size(), 1u);  // room for one more only
+TEST(Decide, ALoadMustStayAboveForTheStabilisationWindow) {
+  World world(2);
+  world.policy.scale_up_after_ms = 10'000;
+  world.spread(3);
+  EXPECT_EQ(world.look().reason, "Stabilising");
+  EXPECT_EQ(world.look_for(8).reason, "Stabilising");
+  EXPECT_EQ(world.look(4).action, Action::kSplit);
 }
 
-TEST(Decide, ColdNeighboursMergeAfterTheirWindow) {
-  Policy policy;
-  policy.scale_down_after_ms = 20'000;
-  Memory memory;
-  EXPECT_EQ(decide(policy, equal_shards(4, 0, 0), memory).action, Action::kNone);
-  auto decision = decide(policy, equal_shards(4, 0, 20'000), memory);
+TEST(Decide, RecordsCountAsBytesDo) {
+  World world(1);
+  world.shards[0].bytes_per_s = 1000;
+  world.shards[0].records_per_s = 2500;
+  EXPECT_EQ(world.look().operations.at(0).at.size(), 2u);
+}
+
+TEST(Decide, BoundsHold) {
+  World world(2);
+  world.policy.shards_min = world.policy.shards_max = 2;
+  world.spread(9);
+  EXPECT_EQ(world.look().reason, "AtMaximum");
+  world.spread(0);
+  EXPECT_EQ(world.look_for(3600).action, Action::kNone);
+  world.policy.shards_max = 3;
+  world.spread(9);
+  auto decision = world.look();
+  world.apply(decision);
+  EXPECT_EQ(world.shards.size(), 3u);
+}
+
+TEST(Decide, ColdShardsMergeOnlyAfterAWholeWindow) {
+  World world(4);
+  world.spread(0.4);
+  auto before = world.now_ms;
+  auto decision = world.look_for(600);
   EXPECT_EQ(decision.action, Action::kMerge);
-  EXPECT_EQ(decision.shards, (std::vector<int32_t>{0, 1}));
+  EXPECT_EQ(decision.reason, "ShardsCold");
+  EXPECT_GE(world.now_ms - before, world.policy.scale_down_after_ms);
+  world.apply(decision);
+  world.follow(0.4, 300);
+  EXPECT_EQ(world.shards.size(), 1u);
 }
 
-TEST(Decide, MissingFiguresDecideNothingAndForgetTheWindows) {
-  Policy policy;
-  policy.scale_up_after_ms = 1000;
-  Memory memory;
-  decide(policy, equal_shards(2, 2 * kMiB, 0), memory);
-  auto missing = equal_shards(2, 2 * kMiB, 900);
-  missing.open_shards[1].bytes_per_s.reset();
-  EXPECT_EQ(decide(policy, missing, memory).reason, "MetricsMissing");
-  EXPECT_EQ(decide(policy, equal_shards(2, 2 * kMiB, 1100), memory).reason, "Stabilising");
-  auto busy = equal_shards(2, 2 * kMiB, 9000);
-  busy.resharding = true;
-  EXPECT_EQ(decide(policy, busy, memory).reason, "Resharding");
+TEST(Decide, WithoutAllFiguresNothingIsDecidedAndTheWindowBeginsAnew) {
+  World world(4);
+  world.spread(0.1);
+  EXPECT_EQ(world.look_for(50).reason, "WithinTarget");
+  for (auto break_it : {+[](World& w) { w.problem = "Prometheus is away"; },
+                        +[](World& w) { w.shards[1].bytes_per_s.reset(); },
+                        +[](World& w) { w.shards[2].records_per_s = NAN; },
+                        +[](World& w) { w.shards[2].bytes_per_s = -1; },
+                        +[](World& w) { w.shards[0].bytes_per_s = 1e18; },
+                        +[](World& w) { w.shards.clear(); }}) {
+    World broken = world;
+    break_it(broken);
+    auto decision = broken.look();
+    EXPECT_EQ(decision.action, Action::kNone);
+    EXPECT_THAT(decision.message, HasSubstr("nothing is decided"));
+    broken.problem.clear();
+    broken.shards = world.shards;
+    auto healed = broken.now_ms;
+    EXPECT_EQ(broken.look_for(600).action, Action::kMerge);
+    EXPECT_GE(broken.now_ms - healed, world.policy.scale_down_after_ms) << decision.message;
+  }
 }
 
-TEST(Cuts, FollowTheHeat) {
-  ShardLoad load;
-  load.heat[15] = 100;  // everything in the last sixteenth
-  auto at = cuts(load, 2);
-  ASSERT_EQ(at.size(), 1u);
-  EXPECT_GT(at[0], HashKey{15} << 124);
-  load.heat = {};
-  at = cuts(load, 2);
-  ASSERT_EQ(at.size(), 1u);
-  EXPECT_EQ(at[0], HashKey{1} << 127);
-  load.range = {5, 6};
-  EXPECT_EQ(cuts(load, 2), (std::vector<HashKey>{6}));
+TEST(Decide, AGapInTheLooksBeginsTheWindowAnew) {
+  World world(4);
+  world.spread(0.1);
+  world.look_for(50);
+  EXPECT_EQ(world.look(3600).action, Action::kNone);
+}
+
+TEST(Decide, AClockThatStandsOrGoesBackDecidesNothing) {
+  World world(1);
+  world.spread(0.1);
+  world.look();
+  world.spread(5);
+  EXPECT_EQ(world.look(0).reason, "ClockWentBack");
+  EXPECT_EQ(world.look(-100).reason, "ClockWentBack");
+  EXPECT_EQ(world.look(200).action, Action::kSplit);
+}
+
+TEST(Decide, OneAtATime) {
+  World world(1);
+  world.spread(5);
+  world.resharding = true;
+  EXPECT_EQ(world.look().reason, "Resharding");
+}
+
+TEST(Decide, DryRunRecommendsAndFreezeStops) {
+  World world(1);
+  world.policy.mode = Mode::kDryRun;
+  world.spread(5);
+  auto decision = world.look();
+  EXPECT_TRUE(decision.recommended_only);
+  EXPECT_EQ(decision.action, Action::kSplit);
+  EXPECT_THAT(decision.message, HasSubstr("dry run"));
+  world.policy.mode = Mode::kFrozen;
+  EXPECT_EQ(world.look().reason, "Frozen");
+}
+
+TEST(Decide, WarmThroughputAndSchedulesRaiseTheFloor) {
+  World world(1);
+  world.policy.warm_bytes_per_s = 5 * kMiB;
+  auto decision = world.look();
+  EXPECT_EQ(decision.reason, "BelowMinimum");
+  world.apply(decision);
+  EXPECT_EQ(world.shards.size(), 5u);
+  world.follow(0, 600);
+  EXPECT_EQ(world.shards.size(), 5u);  // and is not merged away
+
+  Policy policy{.shards_max = 100};
+  policy.schedules.push_back({.days = 0x1f, .from_minute = 22 * 60, .to_minute = 2 * 60, .shards_min = 9});
+  const int64_t day = 86'400'000, monday = 4 * day;  // 1970-01-05
+  EXPECT_EQ(floor_at(policy, monday + 21 * 3600'000), 1);
+  EXPECT_EQ(floor_at(policy, monday + 22 * 3600'000), 9);
+  EXPECT_EQ(floor_at(policy, monday + day + 3600'000), 9);       // still Monday's night
+  EXPECT_EQ(floor_at(policy, monday + 3600'000), 1);             // Sunday has none
+  EXPECT_EQ(floor_at(policy, monday + 5 * day + 3600'000), 9);   // Friday's night
+  EXPECT_EQ(floor_at(policy, monday + 5 * day + 23 * 3600'000), 1);
+}
+
+TEST(Decide, AHotKeyIsCutOutAndThenNamed) {
+  World world(1);
+  HotKey key{"user-17", kHashKeyMax / 3, 0.9};
+  std::set<std::string> reasons;
+  for (int i = 0; i < 200; i++) {
+    for (auto& load : world.shards) {
+      double width = static_cast<double>(load.range.last - load.range.first) / World::kHashKeyMaxAsDouble;
+      bool hot = load.range.contains(key.at);
+      double even = 0.5 * width, total = even + (hot ? 4.5 : 0);
+      load.bytes_per_s = total * kMiB;
+      load.hot_key.reset();
+      if (hot) load.hot_key = HotKey{key.name, key.at, 4.5 / total};
+    }
+    auto decision = world.look();
+    reasons.insert(decision.reason);
+    world.apply(decision);
+    if (decision.reason != "HotKey") continue;
+    EXPECT_THAT(decision.message, HasSubstr("user-17"));
+  }
+  EXPECT_TRUE(reasons.contains("HotKey"));
+  EXPECT_LE(world.shards.size(), 4u);  // splitting does not go on for ever
+}
+
+TEST(Decide, ALoadThatComesBackSoonMakesTheWindowLonger) {
+  World world(2);
+  world.policy.actions_per_shard_hour = 1000;
+  world.follow(1.5, 100);
+  for (int i = 0; i < 3; i++) {
+    world.follow(0.3, 200 << i);
+    world.follow(3, 30);
+  }
+  EXPECT_GE(world.memory.flaps, 1);
+  auto decision = world.look();
+  EXPECT_GT(std::stoi(decision.inputs.at("scaleDownWindowSeconds")), 60);
+}
+
+TEST(Decide, AnOperatorThatStartsInTheMiddleOfARetilingLeavesItSafe) {
+  World world(10);
+  world.policy.actions_per_shard_hour = 10;
+  world.memory.allowance = 100;
+  world.spread(9.9);
+  auto decision = world.look();
+  ASSERT_EQ(decision.action, Action::kSplit);
+  world.apply(decision);
+  ASSERT_FALSE(world.memory.joins.empty());
+  world.memory = {};  // as a new process has it
+  auto after = world.follow(9.9, 50);
+  EXPECT_TRUE(after.empty());  // more shards than needed are safe, until a window has been seen
+  world.follow(9.9, 600);
+  EXPECT_LE(world.shards.size(), 13u);
+}
+
+TEST(Retile, FollowsTheHeat) {
+  std::vector<Tile> tiles(1);
+  tiles[0].load = 1.5;
+  tiles[0].heat.assign(kHeatParts, 0);
+  tiles[0].heat[15] = 100;  // everything in the last sixteenth
+  auto plan = retile(tiles, 0, 1, 2);
+  ASSERT_EQ(plan.cuts.size(), 1u);
+  EXPECT_GT(plan.cuts[0].at[0], HashKey{15} << 124);
+  EXPECT_NEAR(plan.fullest, 0.75, 1e-6);
+  tiles[0].heat.clear();
+  plan = retile(tiles, 0, 1, 2);
+  EXPECT_EQ(plan.cuts[0].at[0] >> 124, HashKey{7});  // the middle, but for rounding
+  tiles[0].range = {5, 6};
+  EXPECT_EQ(retile(tiles, 0, 1, 2).cuts[0].at, (std::vector<HashKey>{6}));
+}
+
+TEST(Retile, TwoFullShardsBecomeThreeByTwoCutsAndOneJoin) {
+  auto ranges = broker::coordination::split_equally({}, 2);
+  std::vector<Tile> tiles = {{0, (*ranges)[0], 1.05, {}, {}}, {1, (*ranges)[1], 1.05, {}, {}}};
+  auto plan = retile(tiles, 0, 2, 3);
+  EXPECT_EQ(plan.cuts.size(), 2u);
+  EXPECT_EQ(plan.joins, (std::vector<HashKey>{(*ranges)[1].first}));
+  EXPECT_NEAR(plan.fullest, 0.7, 1e-6);
+}
+
+TEST(Retile, AKeyIsNeverCutThrough) {
+  std::vector<Tile> tiles(1);
+  tiles[0].load = 2;
+  tiles[0].hot_key = HotKey{"k", kHashKeyMax / 2, 0.8};
+  auto plan = retile(tiles, 0, 1, 4);
+  for (auto key : plan.cuts.at(0).at) {
+    EXPECT_TRUE(key <= kHashKeyMax / 2 || key == kHashKeyMax / 2 + 1);
+  }
+}
+
+TEST(Residuals, HeadroomGrowsWithTheNoiseAndNotWithASingleStep) {
+  Residuals calm, noisy, stepped;
+  for (int i = 0; i < 1000; i++) {
+    calm.add(1, i % 2 ? 1.01 : 0.99);
+    noisy.add(1, i % 2 ? 1.2 : 0.8);
+    stepped.add(1, i == 500 ? 4 : 1);
+  }
+  EXPECT_LT(calm.headroom(0.0005), 1.02);
+  EXPECT_GT(noisy.headroom(0.0005), 1.15);
+  EXPECT_LT(stepped.headroom(0.0005), 1.01);
+}
+
+TEST(Forecast, AStepIsNoTrendAndARampIs) {
+  Forecast step, ramp;
+  for (int i = 0; i < 10; i++) {
+    step.add(i * 2000, i < 9 ? 1 : 4);
+    ramp.add(i * 2000, 1 + 0.1 * i);
+  }
+  EXPECT_DOUBLE_EQ(step.expected(10'000, 1.1), 4);
+  EXPECT_NEAR(ramp.expected(10'000, 1.1), 1.9 + 0.5, 1e-9);
 }
 
 }  // namespace

@@ -29,9 +29,10 @@ autoscale::Policy policy_of(const api::StreamClusterSpec& cluster, const api::St
 }
 
 autoscale::Snapshot snapshot_of(const v1::ShardMap& map, const std::string& stream,
-                                const LoadAnswer& answer, int64_t now_ms) {
+                                const LoadAnswer& answer, int64_t now_ms, int64_t wall_ms) {
   autoscale::Snapshot snapshot;
   snapshot.now_ms = now_ms;
+  snapshot.wall_ms = wall_ms;
   snapshot.problem = answer.problem;
   auto rates = answer.rates.find(stream);
   for (const auto& shard : map.shards()) {
@@ -44,11 +45,12 @@ autoscale::Snapshot snapshot_of(const v1::ShardMap& map, const std::string& stre
     if (range.ok()) load.range = *range;
     // The source answered for the whole cluster: a shard without a series has taken nothing yet.
     load.bytes_per_s = load.records_per_s = 0;
+    snapshot.shards_known = static_cast<size_t>(map.shards_size());
     if (rates != answer.rates.end()) {
       if (auto it = rates->second.find(shard.index()); it != rates->second.end()) {
         load.bytes_per_s = it->second.bytes_per_s;
         load.records_per_s = it->second.records_per_s;
-        load.heat = it->second.heat;
+        load.heat.assign(it->second.heat.begin(), it->second.heat.end());
       }
     }
     snapshot.open_shards.push_back(load);
@@ -131,7 +133,8 @@ void Autoscaler::decide_stream(const kube::ObjectKey& key, Clusters::Cluster& cl
   if (!map || map->deleting()) return;
   auto decision =
       autoscale::decide(policy_of(cluster.resource.spec, stream.spec),
-                        snapshot_of(*map, name, answer, clock_.mono_ms()), cluster.scaling[name]);
+                        snapshot_of(*map, name, answer, clock_.mono_ms(), clock_.wall_ms()),
+                        cluster.scaling[name]);
   metrics_
       .counter("sluice_operator_scaling_decisions_total", "Looks at a stream, by what followed.",
                {{"namespace", key.ns},
@@ -141,31 +144,32 @@ void Autoscaler::decide_stream(const kube::ObjectKey& key, Clusters::Cluster& cl
                 {"reason", decision.reason}})
       .Increment();
   record(key, cluster, stream, decision);
-  if (decision.action != autoscale::Action::kNone) act(key, cluster, name, decision);
+  if (!decision.operations.empty() && !decision.recommended_only) act(key, cluster, name, decision);
 }
 
 void Autoscaler::act(const kube::ObjectKey& key, Clusters::Cluster& cluster,
                      const std::string& stream, const autoscale::Decision& decision) {
-  v1::AdminRequest request;
-  if (decision.action == autoscale::Action::kSplit) {
-    auto* split = request.mutable_split_shard();
-    split->set_stream(stream);
-    split->set_index(decision.shards.at(0));
-    for (auto at : decision.at) split->add_at(broker::coordination::format_hash_key(at));
-  } else {
-    auto* merge = request.mutable_merge_shards();
-    merge->set_stream(stream);
-    merge->set_index(decision.shards.at(0));
-    merge->set_adjacent(decision.shards.at(1));
+  for (const auto& operation : decision.operations) {
+    v1::AdminRequest request;
+    if (operation.action == autoscale::Action::kSplit) {
+      auto* split = request.mutable_split_shard();
+      split->set_stream(stream);
+      split->set_index(operation.shards.at(0));
+      for (auto at : operation.at) split->add_at(broker::coordination::format_hash_key(at));
+    } else {
+      auto* merge = request.mutable_merge_shards();
+      merge->set_stream(stream);
+      merge->set_index(operation.shards.at(0));
+      merge->set_adjacent(operation.shards.at(1));
+    }
+    cluster.coordinator.admin(request, [key, stream](const v1::AdminResponse& response) {
+      if (response.code() == "OK") return;
+      broker::log_warn("autoscaler", "a scaling action failed",
+                       {{"cluster", key.to_string()},
+                        {"stream", stream},
+                        {"error", response.message()}});
+    });
   }
-  cluster.scaling[stream] = {};  // what follows is judged afresh
-  cluster.coordinator.admin(request, [key, stream](const v1::AdminResponse& response) {
-    if (response.code() == "OK") return;
-    broker::log_warn("autoscaler", "a scaling action failed",
-                     {{"cluster", key.to_string()},
-                      {"stream", stream},
-                      {"error", response.message()}});
-  });
 }
 
 void Autoscaler::record(const kube::ObjectKey& key, Clusters::Cluster& cluster,
@@ -178,7 +182,7 @@ void Autoscaler::record(const kube::ObjectKey& key, Clusters::Cluster& cluster,
   api::Decision entry;
   entry.time = api::rfc3339(clock_.wall_ms());
   entry.action = action;
-  entry.shards = decision.shards;
+  entry.shards = decision.shards();
   entry.reason = decision.reason;
   entry.message = decision.message;
   entry.inputs = decision.inputs;

@@ -1,0 +1,309 @@
+#include "operator/autoscale/brokers.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "operator/autoscale/round.h"
+
+namespace sluice_operator::autoscale {
+
+namespace {
+
+constexpr double kAbsurd = 50;  // a share that no broker reaches
+constexpr int64_t kTrendMs = 10 * 60'000, kGapMs = 120'000;
+constexpr double kInMargin = 0.85;  // of the target, for those that stay
+constexpr double kImbalance = 2;    // the fullest broker against the mean
+
+BrokerDecision none(std::string reason, std::string message) {
+  BrokerDecision decision;
+  decision.reason = std::move(reason);
+  decision.message = std::move(message);
+  return decision;
+}
+
+double target_of(const BrokerPolicy& policy, size_t resource) {
+  return resource == static_cast<size_t>(Resource::kSpace) ? policy.space_target : policy.target;
+}
+
+std::string name_of(size_t resource) {
+  return std::string(to_string(static_cast<Resource>(resource)));
+}
+
+std::pair<std::string, std::string> what_is_wrong(const BrokerSnapshot& snapshot,
+                                                  const BrokerMemory& memory) {
+  if (!snapshot.problem.empty()) {
+    return {snapshot.problem_reason.empty() ? "MetricsMissing" : snapshot.problem_reason,
+            snapshot.problem};
+  }
+  if (snapshot.brokers.empty()) return {"MetricsMissing", "no broker has metrics"};
+  if (!memory.past.empty() && snapshot.now_ms <= memory.past.back().at_ms) {
+    return {"ClockWentBack", "the clock did not move on since the last look"};
+  }
+  for (const auto& broker : snapshot.brokers) {
+    bool any = false;
+    for (size_t r = 0; r < kResources; r++) {
+      if (!broker.used[r]) continue;
+      any = true;
+      if (!std::isfinite(*broker.used[r]) || *broker.used[r] < 0 || *broker.used[r] > kAbsurd) {
+        return {"MetricsAbsurd", "broker " + std::to_string(broker.id) + " says that it uses " +
+                                     text_of(*broker.used[r]) + " times its " + name_of(r)};
+      }
+    }
+    if (!any) return {"MetricsMissing", "broker " + std::to_string(broker.id) + " has no metrics"};
+  }
+  return {};
+}
+
+// Load after the lead time, by the slope of the last ten minutes; never below what it is.
+std::array<double, kResources> ahead(const BrokerPolicy& policy, const BrokerMemory& memory) {
+  const auto& now = memory.past.back();
+  std::array<double, kResources> out = now.load;
+  double n = 0, t_sum = 0, t_square = 0;
+  std::array<double, kResources> sum{}, product{};
+  for (auto it = memory.past.rbegin(); it != memory.past.rend(); ++it) {
+    if (now.at_ms - it->at_ms > kTrendMs) break;
+    double t = static_cast<double>(it->at_ms - now.at_ms) / 1000;
+    n++;
+    t_sum += t;
+    t_square += t * t;
+    for (size_t r = 0; r < kResources; r++) {
+      sum[r] += it->load[r];
+      product[r] += t * it->load[r];
+    }
+  }
+  double spread = n * t_square - t_sum * t_sum;
+  for (size_t r = 0; r < kResources; r++) {
+    double mean = sum[r] / n;
+    double slope = spread > 0 ? (n * product[r] - t_sum * sum[r]) / spread : 0;
+    double fitted = mean - slope * t_sum / n;  // at now
+    out[r] = std::max(mean, fitted + std::max(0.0, slope) *
+                                         static_cast<double>(policy.lead_ms) / 1000);
+  }
+  return out;
+}
+
+struct Need {
+  double brokers = 0;
+  size_t resource = 0;
+};
+
+Need need_of(const BrokerPolicy& policy, const std::array<double, kResources>& load, double margin) {
+  Need need;
+  for (size_t r = 0; r < kResources; r++) {
+    double brokers = load[r] / (target_of(policy, r) * margin);
+    if (brokers > need.brokers) need = {brokers, r};
+  }
+  return need;
+}
+
+// By how many brokers the fullest zone is ahead of the emptiest when `without` is gone.
+int skew(const BrokerSnapshot& snapshot, int32_t without) {
+  std::map<std::string, int> zones;
+  for (const auto& broker : snapshot.brokers) zones[broker.zone] += broker.id != without;
+  int low = INT32_MAX, high = 0;
+  for (const auto& [zone, count] : zones) {
+    low = std::min(low, count);
+    high = std::max(high, count);
+  }
+  return high - low;
+}
+
+class Look {
+ public:
+  Look(const BrokerPolicy& policy, const BrokerSnapshot& snapshot, BrokerMemory& memory)
+      : policy_(policy), snapshot_(snapshot), memory_(memory), n_(snapshot.wanted) {}
+
+  BrokerDecision choose() {
+    auto [reason, problem] = what_is_wrong(snapshot_, memory_);
+    if (!reason.empty()) {
+      memory_.past.clear();
+      memory_.high_since_ms = -1;
+      return none(reason, problem + ": nothing is decided");
+    }
+    note();
+    if (policy_.mode == Mode::kFrozen) return none("Frozen", "scaling of brokers is frozen");
+    if (!snapshot_.busy.empty()) return none("Busy", snapshot_.busy);
+    if (auto decision = bounds()) return *decision;
+    int64_t next = memory_.last_step_ms + policy_.cooldown_ms;
+    auto soon = need_of(policy_, ahead(policy_, memory_), 1);
+    if (soon.brokers <= n_) memory_.high_since_ms = -1;
+    else if (memory_.high_since_ms < 0) memory_.high_since_ms = snapshot_.now_ms;
+    if (memory_.last_step_ms >= 0 && snapshot_.now_ms < next) {
+      auto decision = none("CoolingDown", "a broker was added or removed a moment ago");
+      decision.next_allowed_ms = next;
+      return decision;
+    }
+    if (soon.brokers > n_) return out(soon);
+    return in();
+  }
+
+ private:
+  void note() {
+    if (!memory_.past.empty() && snapshot_.now_ms - memory_.past.back().at_ms > kGapMs) {
+      memory_.past.clear();
+    }
+    BrokerMemory::Point point{snapshot_.now_ms, {}};
+    for (const auto& broker : snapshot_.brokers) {
+      for (size_t r = 0; r < kResources; r++) point.load[r] += broker.used[r].value_or(0);
+    }
+    memory_.past.push_back(point);
+    int64_t keep = std::max(policy_.scale_down_after_ms, kTrendMs) + kGapMs;
+    while (snapshot_.now_ms - memory_.past.front().at_ms > keep) memory_.past.pop_front();
+    // A number that somebody else chose is left alone for as long as one of ours.
+    if (memory_.wanted_before >= 0 && n_ != memory_.wanted_before) {
+      memory_.last_step_ms = snapshot_.now_ms;
+      memory_.stepped = false;
+    }
+    memory_.wanted_before = n_;
+  }
+
+  BrokerDecision step(BrokerAction action, int32_t brokers, std::string reason,
+                      std::string message) {
+    BrokerDecision decision;
+    decision.action = action;
+    decision.brokers = brokers;
+    decision.reason = std::move(reason);
+    decision.message = std::move(message);
+    decision.next_allowed_ms = snapshot_.now_ms + policy_.cooldown_ms;
+    if (policy_.mode == Mode::kDryRun) {
+      decision.recommended_only = true;
+      decision.message = "dry run, nothing is done: " + decision.message;
+    } else {
+      memory_.last_step_ms = snapshot_.now_ms;
+      memory_.wanted_before = brokers;
+      memory_.stepped = true;
+      memory_.high_since_ms = -1;
+    }
+    return decision;
+  }
+
+  std::optional<BrokerDecision> bounds() {
+    int32_t floor = std::max(policy_.brokers_min, snapshot_.replication_max);
+    if (n_ < floor && n_ < brokers_ceiling(policy_)) {
+      return step(BrokerAction::kAdd, n_ + 1, "BelowMinimum",
+                  "at least " + std::to_string(floor) + " brokers are asked for");
+    }
+    return std::nullopt;
+  }
+
+  BrokerDecision out(const Need& need) {
+    const std::string what = name_of(need.resource) + " of " + std::to_string(n_) +
+                             " brokers will pass " + percent(target_of(policy_, need.resource)) +
+                             " by the time that another could help";
+    if (n_ >= brokers_ceiling(policy_)) {
+      bool money = brokers_ceiling(policy_) < policy_.brokers_max;
+      return none(money ? "BudgetReached" : "AtMaximum",
+                  what + ", and " + (money ? "budgetPerHour" : "max") + " is reached");
+    }
+    if (snapshot_.now_ms - memory_.high_since_ms < policy_.scale_up_after_ms) {
+      auto decision = none("Stabilising", what + "; not for long enough yet");
+      decision.next_allowed_ms = memory_.high_since_ms + policy_.scale_up_after_ms;
+      return decision;
+    }
+    return step(BrokerAction::kAdd, n_ + 1, "BrokersFull", what);
+  }
+
+  BrokerDecision in() {
+    int32_t floor = std::max({policy_.brokers_min, snapshot_.replication_max, 1});
+    if (n_ <= floor) return rest();
+    int64_t since = memory_.past.front().at_ms;
+    std::array<double, kResources> peak{};
+    for (const auto& point : memory_.past) {
+      for (size_t r = 0; r < kResources; r++) peak[r] = std::max(peak[r], point.load[r]);
+    }
+    auto need = need_of(policy_, peak, kInMargin);
+    if (need.brokers > n_ - 1) return rest();
+    if (snapshot_.now_ms - since < policy_.scale_down_after_ms) {
+      auto decision = none("Stabilising", "fewer brokers could hold the load; not for long enough");
+      decision.next_allowed_ms = since + policy_.scale_down_after_ms;
+      return decision;
+    }
+    if (skew(snapshot_, n_ - 1) > std::max(1, skew(snapshot_, -1))) {
+      return none("ZonesUneven", "without broker " + std::to_string(n_ - 1) +
+                                     " its zone would have too few: nothing is removed");
+    }
+    return step(BrokerAction::kRemove, n_ - 1, "BrokersIdle",
+                std::to_string(n_ - 1) + " brokers would have held the highest load of the last " +
+                    std::to_string(policy_.scale_down_after_ms / 1000) +
+                    " s with margin: the last one is drained and removed");
+  }
+
+  BrokerDecision rest() const {
+    double sum = 0, most = 0;
+    for (const auto& broker : snapshot_.brokers) {
+      double used = 0;
+      for (const auto& share : broker.used) used = std::max(used, share.value_or(0));
+      sum += used;
+      most = std::max(most, used);
+    }
+    double mean = sum / static_cast<double>(snapshot_.brokers.size());
+    if (most > policy_.target && most > kImbalance * mean) {
+      return none("Imbalanced", "one broker is at " + percent(most) + ", the mean is " +
+                                    percent(mean) + ": moving shards helps, another broker not");
+    }
+    return none("WithinTarget", "the brokers have room, and none is spare");
+  }
+
+  const BrokerPolicy& policy_;
+  const BrokerSnapshot& snapshot_;
+  BrokerMemory& memory_;
+  const int32_t n_;
+};
+
+void add_inputs(BrokerDecision& decision, const BrokerPolicy& policy,
+                const BrokerSnapshot& snapshot) {
+  auto& inputs = decision.inputs;
+  inputs["brokers"] = std::to_string(snapshot.wanted);
+  inputs["min"] = std::to_string(policy.brokers_min);
+  inputs["max"] = std::to_string(brokers_ceiling(policy));
+  inputs["target"] = percent(policy.target);
+  for (size_t r = 0; r < kResources; r++) {
+    double sum = 0, most = 0;
+    int known = 0;
+    for (const auto& broker : snapshot.brokers) {
+      if (!broker.used[r]) continue;
+      known++;
+      sum += *broker.used[r];
+      most = std::max(most, *broker.used[r]);
+    }
+    if (known == 0) continue;
+    inputs[name_of(r)] = percent(sum / known) + " mean, " + percent(most) + " most";
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Resource resource) {
+  switch (resource) {
+    case Resource::kCpu: return "cpu";
+    case Resource::kNetwork: return "network";
+    case Resource::kDisk: return "diskBandwidth";
+    case Resource::kSpace: return "space";
+  }
+  return "cpu";
+}
+
+std::string_view to_string(BrokerAction action) {
+  switch (action) {
+    case BrokerAction::kNone: return "None";
+    case BrokerAction::kAdd: return "AddBroker";
+    case BrokerAction::kRemove: return "DrainBroker";
+  }
+  return "None";
+}
+
+int32_t brokers_ceiling(const BrokerPolicy& policy) {
+  if (policy.budget_per_hour <= 0 || policy.price_per_hour <= 0) return policy.brokers_max;
+  double affordable = std::floor(policy.budget_per_hour / policy.price_per_hour + 1e-9);
+  return static_cast<int32_t>(std::clamp<double>(affordable, 0, policy.brokers_max));
+}
+
+BrokerDecision decide_brokers(const BrokerPolicy& policy, const BrokerSnapshot& snapshot,
+                              BrokerMemory& memory) {
+  BrokerDecision decision = Look(policy, snapshot, memory).choose();
+  if (decision.action == BrokerAction::kNone) decision.brokers = snapshot.wanted;
+  add_inputs(decision, policy, snapshot);
+  return decision;
+}
+
+}  // namespace sluice_operator::autoscale

@@ -1,0 +1,384 @@
+#include "operator/autoscale/round.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace sluice_operator::autoscale {
+
+namespace {
+
+constexpr double kHeadroomMax = 1.5;
+constexpr int64_t kAheadMs = 10'000;     // a trend is planned for this long beyond the lead
+// A shard that is there may become fuller than new ones are planned, which leaves room between
+// making shards and making more: to this much below its limit, and at so many times the budget.
+constexpr double kTolerance = 1.02, kHotBudgets = 20;
+constexpr double kMergedShare = 0.97;  // of what a shard may be planned for, after a merge
+constexpr size_t kNeighbours = 5;      // shards that are retiled together
+constexpr double kActionPrice = 0.08;  // in shards
+constexpr double kRefusedShare = 0.01;   // of a shard's records: it is full, whatever the rate says
+constexpr size_t kShardsKnownMax = 1500;  // one object of Kubernetes holds the map
+constexpr int64_t kJoinsMs = 60'000;
+constexpr double kUnknown = 1e6;  // the load of a shard that was just made: it is left alone
+constexpr double kFalling = 0.85;
+
+}  // namespace
+
+std::string text_of(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, value != 0 && std::abs(value) < 10 ? "%.2f" : "%.0f", value);
+  return text;
+}
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.0f%%", share * 100);
+  return text;
+}
+
+Round::Round(const Policy& policy, const Snapshot& snapshot, Memory& memory)
+    : policy_(policy),
+      snapshot_(snapshot),
+      memory_(memory),
+      headroom_(std::max(1 / policy.target,
+                         std::min(kHeadroomMax, memory.residuals.headroom(policy.throttle_budget)))),
+      tolerance_(std::min(headroom_, std::max(kTolerance, memory.residuals.headroom(
+                                                              kHotBudgets * policy.throttle_budget)))) {
+  double usual = memory.residuals.usual();
+  std::vector<const ShardLoad*> ordered;
+  for (const auto& load : snapshot.open_shards) ordered.push_back(&load);
+  std::sort(ordered.begin(), ordered.end(),
+            [](auto* a, auto* b) { return a->range.first < b->range.first; });
+  for (const ShardLoad* load : ordered) {
+    auto& track = memory_.shards.at(load->shard);
+    double expected = track.load.expected(policy_.lead_ms + kAheadMs, usual) * headroom_;
+    if (track.refused > kRefusedShare) {
+      expected = std::max(expected, (1 + track.refused) * headroom_ / tolerance_);
+    }
+    if (expected * tolerance_ <= headroom_) track.hot_since_ms = -1;
+    else if (track.hot_since_ms < 0) track.hot_since_ms = snapshot_.now_ms;
+    tiles_.push_back({load->shard, load->range, expected, load->heat, load->hot_key});
+    used_.push_back(track.load.latest());
+    if (!load->hot_key || track.hot_since_ms < 0) continue;
+    double key_load = track.load.mean() * load->hot_key->share;
+    if (key_load * headroom_ < 1) continue;
+    blocked_.push_back("the key '" + load->hot_key->name + "' alone takes " + percent(key_load) +
+                       " of shard " + std::to_string(load->shard) +
+                       ": no split helps it, only the producer can spread it over several keys");
+  }
+}
+
+// A shard whose heaviest key alone fills it counts only with what could be moved elsewhere.
+bool Round::is_hot(size_t tile) const {
+  const Tile& t = tiles_[tile];
+  if (t.range.first == t.range.last) return false;
+  double key = t.hot_key ? t.load * t.hot_key->share : 0;
+  if (key >= 1 && t.load - key < 0.1) return false;
+  int64_t since = memory_.shards.at(t.shard).hot_since_ms;
+  return since >= 0 && snapshot_.now_ms - since >= policy_.scale_up_after_ms;
+}
+
+int64_t Round::window_ms() const { return policy_.scale_down_after_ms << memory_.flaps; }
+
+void Round::explain(Decision& decision) const {
+  double used = 0, needed = 0;
+  for (size_t i = 0; i < tiles_.size(); i++) {
+    used = std::max(used, used_[i]);
+    needed += tiles_[i].load;
+  }
+  decision.inputs["utilisation"] = percent(used);
+  decision.inputs["headroom"] = text_of(headroom_);
+  decision.inputs["shardsNeeded"] = text_of(needed);
+  decision.inputs["scaleDownWindowSeconds"] = std::to_string(window_ms() / 1000);
+  decision.inputs["actionsAllowed"] = text_of(std::max(0.0, std::floor(memory_.allowance)));
+}
+
+std::string Round::hottest_text() const {
+  size_t hottest = 0;
+  for (size_t i = 1; i < tiles_.size(); i++) {
+    if (tiles_[i].load > tiles_[hottest].load) hottest = i;
+  }
+  return "shard " + std::to_string(tiles_[hottest].shard) + " is at " + percent(used_[hottest]) +
+         " of its limit";
+}
+
+Decision Round::merges(std::string reason, std::string message) const {
+  Decision decision;
+  decision.action = Action::kMerge;
+  decision.reason = std::move(reason);
+  for (size_t i = 0; i + 1 < tiles_.size(); i++) {
+    if (!memory_.joins.contains(tiles_[i + 1].range.first)) continue;
+    decision.operations.push_back(
+        {Action::kMerge, {tiles_[i].shard, tiles_[i + 1].shard}, {}});
+    i++;  // each shard once a look
+  }
+  decision.message = std::move(message);
+  explain(decision);
+  return decision;
+}
+
+std::optional<Decision> Round::join_pieces() {
+  if (snapshot_.now_ms > memory_.joins_until_ms) memory_.joins.clear();
+  std::set<broker::coordination::HashKey> still;
+  for (size_t i = 0; i + 1 < tiles_.size(); i++) {
+    auto key = tiles_[i + 1].range.first;
+    // The load may have changed since this was planned.
+    if (memory_.joins.contains(key) && tiles_[i].load + tiles_[i + 1].load <= 1) still.insert(key);
+  }
+  memory_.joins = std::move(still);
+  if (memory_.joins.empty()) return std::nullopt;
+  size_t left = memory_.joins.size();
+  auto decision = merges("PiecesJoined", std::to_string(left) +
+                                             " boundaries left by the last reshaping go: the "
+                                             "pieces beside them become one shard each");
+  if (open() - static_cast<int32_t>(decision.operations.size()) < policy_.shards_min) {
+    memory_.joins.clear();
+    return std::nullopt;
+  }
+  return decision;
+}
+
+Decision Round::act(const std::vector<Window>& windows, std::string reason, std::string message) {
+  Decision decision;
+  decision.action = Action::kSplit;
+  for (const auto& window : windows) {
+    for (const auto& cut : window.retiling.cuts) {
+      decision.operations.push_back({Action::kSplit, {tiles_[cut.tile].shard}, cut.at});
+    }
+    memory_.joins.insert(window.retiling.joins.begin(), window.retiling.joins.end());
+  }
+  memory_.joins_until_ms = snapshot_.now_ms + kJoinsMs;
+  double spends = 0;
+  for (const auto& window : windows) {
+    if (window.count > 1) spends += static_cast<double>(window.retiling.actions());
+  }
+  if (decision.operations.empty()) {
+    decision = merges(std::move(reason), std::move(message));
+    decision.spends = spends;
+    return decision;
+  }
+  decision.spends = spends;
+  decision.reason = std::move(reason);
+  decision.message = std::move(message);
+  explain(decision);
+  return decision;
+}
+
+std::optional<Decision> Round::reach_floor() {
+  int32_t floor = floor_at(policy_, snapshot_.wall_ms);
+  if (open() >= floor) return std::nullopt;
+  // The shards with most room for it are cut, by load where there is some, else by width.
+  std::vector<Tile> tiles = tiles_;
+  double total = 0;
+  for (const auto& tile : tiles) total += tile.load;
+  for (auto& tile : tiles) {
+    double width = static_cast<double>(tile.range.last - tile.range.first) /
+                   static_cast<double>(broker::coordination::kHashKeyMax);
+    tile.load = total > 0 ? std::max(tile.load, total * width * 0.01) : width;
+  }
+  std::vector<int> parts(tiles.size(), 1);
+  for (int32_t more = floor - open(); more > 0; more--) {
+    size_t widest = 0;
+    auto each = [&](size_t i) {
+      bool single = tiles[i].range.first == tiles[i].range.last;
+      return single ? -1.0 : tiles[i].load / parts[i];
+    };
+    for (size_t i = 1; i < tiles.size(); i++) {
+      if (each(i) > each(widest)) widest = i;
+    }
+    parts[widest]++;
+  }
+  std::vector<Window> windows;
+  for (size_t i = 0; i < tiles.size(); i++) {
+    if (parts[i] > 1) windows.push_back({i, 1, parts[i], 0, retile(tiles, i, 1, parts[i])});
+  }
+  return act(windows, "BelowMinimum",
+             "at least " + std::to_string(floor) + " shards are asked for, by minShards, a "
+             "schedule or warmThroughput; " + std::to_string(open()) + " are open");
+}
+
+// The window [first, first + count) as enough shards, when that is within the bounds and helps.
+std::optional<Round::Window> Round::relief(size_t first, size_t count,
+                                           double allowance) const {
+  double load = 0, fullest = 0;
+  int hot = 0;
+  for (size_t i = first; i < first + count; i++) {
+    double key = tiles_[i].hot_key ? tiles_[i].load * tiles_[i].hot_key->share : 0;
+    if (key >= 1 && count > 1) return std::nullopt;
+    load += tiles_[i].load - std::max(0.0, key - 1);
+    fullest = std::max(fullest, tiles_[i].load);
+    hot += is_hot(i);
+  }
+  int room = policy_.shards_max - open();
+  int parts = std::max(static_cast<int>(std::ceil(load - 1e-9)), count == 1 ? 2 : 1);
+  if (count == 1) parts = std::min(parts, room + 1);
+  if (parts < 2 && count == 1) return std::nullopt;
+  Window window{first, count, parts, 0, retile(tiles_, first, count, parts)};
+  bool helps = window.retiling.fullest < fullest * 0.98 && !window.retiling.cuts.empty();
+  if (!helps || static_cast<int>(window.retiling.extra()) > room) return std::nullopt;
+  auto actions = static_cast<double>(window.retiling.actions());
+  bool affordable = count == 1 || (actions <= allowance &&
+                                   snapshot_.shards_known < kShardsKnownMax);
+  if (!affordable) return std::nullopt;
+  double added = parts - static_cast<double>(count);
+  window.score = (added + kActionPrice * actions) / std::max(1, hot);
+  return window;
+}
+
+std::optional<Round::Window> Round::best_relief(size_t hot, const std::vector<bool>& taken,
+                                                double allowance) const {
+  std::optional<Window> best;
+  for (size_t count = 1; count <= kNeighbours; count++) {
+    size_t from = hot + 1 >= count ? hot + 1 - count : 0;
+    for (size_t first = from; first <= hot && first + count <= tiles_.size(); first++) {
+      if (std::any_of(taken.begin() + static_cast<long>(first),
+                      taken.begin() + static_cast<long>(first + count), [](bool t) { return t; })) {
+        continue;
+      }
+      auto window = relief(first, count, allowance);
+      if (window && (!best || window->score < best->score)) best = std::move(window);
+    }
+  }
+  return best;
+}
+
+std::optional<Decision> Round::scale_up() {
+  std::vector<bool> taken(tiles_.size(), false);
+  std::vector<Window> windows;
+  std::string hot_ones;
+  int hot = 0;
+  int room = policy_.shards_max - open();
+  double allowance = memory_.allowance;
+  for (size_t i = 0; i < tiles_.size(); i++) {
+    if (taken[i] || !is_hot(i)) continue;
+    hot++;
+    if (room <= 0) continue;
+    auto window = best_relief(i, taken, allowance);
+    if (!window || static_cast<int>(window->retiling.extra()) > room) continue;
+    room -= static_cast<int>(window->retiling.extra());
+    if (window->count > 1) allowance -= static_cast<double>(window->retiling.actions());
+    for (size_t t = window->first; t < window->first + window->count; t++) taken[t] = true;
+    hot_ones += (hot_ones.empty() ? "" : "; ") + std::string(window->count == 1 ? "shard " : "shards ") +
+                std::to_string(tiles_[window->first].shard) +
+                (window->count == 1 ? "" : " and the next " + std::to_string(window->count - 1)) +
+                " become " + std::to_string(window->parts);
+    windows.push_back(std::move(*window));
+  }
+  if (!windows.empty()) {
+    return act(windows, "ShardHot",
+               hottest_text() + ", above the target of " + percent(policy_.target) + ": " + hot_ones);
+  }
+  if (hot > 0) {
+    Decision decision;
+    bool full = open() >= policy_.shards_max;
+    decision.reason = full ? "AtMaximum" : blocked_.empty() ? "NoSplitHelps" : "HotKey";
+    decision.message = full ? hottest_text() + ", and maxShards is reached"
+                       : blocked_.empty() ? hottest_text() + ", and no split would help"
+                                          : blocked_.front();
+    explain(decision);
+    return decision;
+  }
+  return std::nullopt;
+}
+
+std::optional<Round::Window> Round::saving(const std::vector<Tile>& peaks, size_t first,
+                                           size_t count) const {
+  double load = 0;
+  for (size_t i = first; i < first + count; i++) load += peaks[i].load;
+  int parts = std::max(1, static_cast<int>(std::ceil(load)));
+  if (parts >= static_cast<int>(count)) return std::nullopt;
+  Window window{first, count, parts, 0, retile(peaks, first, count, parts)};
+  if (window.retiling.fullest > 1) return std::nullopt;
+  if (static_cast<int>(window.retiling.extra()) > policy_.shards_max - open()) return std::nullopt;
+  auto saved = static_cast<double>(count) - parts;
+  window.score = static_cast<double>(window.retiling.actions()) / saved - saved * 0.01;
+  return window;
+}
+
+// A shard that is younger than the window had a share of the stream's load then as it has now.
+std::vector<Tile> Round::peaks() const {
+  int64_t now = snapshot_.now_ms;
+  double mean = memory_.total.mean();
+  double then = mean > 0 ? memory_.total.peak(now, window_ms()) / mean : 1;
+  std::vector<Tile> peaks = tiles_;
+  for (auto& tile : peaks) {
+    const auto& load = memory_.shards.at(tile.shard).load;
+    bool known = now - load.since_ms() >= 2 * policy_.lead_ms;
+    double peak = std::max(load.peak(now, window_ms()), load.mean() * then);
+    tile.load = known ? peak * headroom_ / kMergedShare : kUnknown;
+  }
+  return peaks;
+}
+
+std::optional<Decision> Round::scale_down() {
+  int64_t now = snapshot_.now_ms;
+  int32_t floor = floor_at(policy_, snapshot_.wall_ms);
+  if (open() <= floor || now - memory_.unbroken_since_ms < window_ms()) return std::nullopt;
+  auto peaks = this->peaks();
+  double needed = 0;
+  for (const auto& tile : peaks) needed += tile.load;
+  // While the load falls, waiting saves more with fewer actions.
+  bool falling = memory_.total.mean() < kFalling * memory_.total.peak(now, window_ms());
+  if (!falling) memory_.falling_since_ms = -1;
+  else if (memory_.falling_since_ms < 0) memory_.falling_since_ms = now;
+  if (falling && now - memory_.falling_since_ms < window_ms()) return std::nullopt;
+  std::vector<Window> all, chosen;
+  for (size_t first = 0; first < peaks.size(); first++) {
+    for (size_t count = 2; count <= kNeighbours && first + count <= peaks.size(); count++) {
+      if (auto window = saving(peaks, first, count)) all.push_back(std::move(*window));
+    }
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score < b.score; });
+  // A great fall is followed at once; small savings only as often as the allowance lets them.
+  bool fall = needed < 0.75 * open() || open() > policy_.shards_max;
+  double allowance = memory_.allowance;
+  int spare = open() - floor;
+  std::vector<bool> taken(peaks.size(), false);
+  for (auto& window : all) {
+    int saved = static_cast<int>(window.count) - window.parts;
+    auto cost = static_cast<double>(window.retiling.actions());
+    bool free = true;
+    for (size_t t = window.first; t < window.first + window.count; t++) free &= !taken[t];
+    bool merges_only = window.retiling.cuts.empty();
+    bool allowed = (merges_only && fall) || (cost <= allowance && (merges_only ||
+                                             snapshot_.shards_known < kShardsKnownMax));
+    if (!free || saved > spare || !allowed) continue;
+    spare -= saved;
+    allowance -= cost;
+    for (size_t t = window.first; t < window.first + window.count; t++) taken[t] = true;
+    chosen.push_back(std::move(window));
+  }
+  if (chosen.empty()) return std::nullopt;
+  size_t before = 0;
+  int after = 0;
+  for (const auto& window : chosen) {
+    before += window.count;
+    after += window.parts;
+  }
+  return act(chosen, "ShardsCold",
+             std::to_string(before) + " shards never needed more than " + std::to_string(after) +
+                 " in the last " + std::to_string(window_ms() / 1000) + " s: they become " +
+                 std::to_string(after));
+}
+
+Decision Round::rest() const {
+  Decision decision;
+  if (!blocked_.empty()) {
+    decision.reason = "HotKey";
+    decision.message = blocked_.front();
+  } else if (std::any_of(memory_.shards.begin(), memory_.shards.end(),
+                         [](const auto& shard) { return shard.second.hot_since_ms >= 0; })) {
+    decision.reason = "Stabilising";
+    decision.message = hottest_text() + ", above the target, not long enough yet";
+  } else {
+    decision.reason = "WithinTarget";
+    decision.message = hottest_text() + ", no shard is above the target";
+  }
+  int64_t since = memory_.unbroken_since_ms;
+  for (const auto& [shard, track] : memory_.shards) since = std::max(since, track.load.since_ms());
+  decision.next_allowed_ms = std::max(snapshot_.now_ms, since + window_ms());
+  explain(decision);
+  return decision;
+}
+
+}  // namespace sluice_operator::autoscale

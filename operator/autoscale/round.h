@@ -1,0 +1,57 @@
+#pragma once
+// PURE: one look of decide() at figures that are good: the rules, in the order in which they are
+// tried. Each rule gives a decision, or nothing when it has none to give.
+#include "operator/autoscale/decide.h"
+
+namespace sluice_operator::autoscale {
+
+class Round {
+ public:
+  Round(const Policy& policy, const Snapshot& snapshot, Memory& memory);
+
+  // Pieces of an earlier retiling become one.
+  std::optional<Decision> join_pieces();
+  // At least minShards, what a schedule asks for, and the warm throughput.
+  std::optional<Decision> reach_floor();
+  // Shards above the target, with their neighbours where that takes fewer shards.
+  std::optional<Decision> scale_up();
+  // Neighbours whose highest load of the whole window fewer shards could have taken.
+  std::optional<Decision> scale_down();
+  // Nothing: says why not.
+  Decision rest() const;
+
+ private:
+  struct Window {
+    size_t first = 0, count = 1;
+    int parts = 1;
+    double score = 0;  // less is better
+    Retiling retiling;
+  };
+  int32_t open() const { return static_cast<int32_t>(tiles_.size()); }
+  bool is_hot(size_t tile) const;
+  std::optional<Window> best_relief(size_t hot, const std::vector<bool>& taken,
+                                    double allowance) const;
+  std::optional<Window> relief(size_t first, size_t count, double allowance) const;
+  std::optional<Window> saving(const std::vector<Tile>& peaks, size_t first, size_t count) const;
+  Decision act(const std::vector<Window>& windows, std::string reason, std::string message);
+  Decision merges(std::string reason, std::string message) const;
+  int64_t window_ms() const;
+  // The tiles with the highest load of the window as theirs.
+  std::vector<Tile> peaks() const;
+  void explain(Decision& decision) const;
+  std::string hottest_text() const;
+
+  const Policy& policy_;
+  const Snapshot& snapshot_;
+  Memory& memory_;
+  double headroom_;  // on what is expected, for shards that are made
+  double tolerance_;  // less: how full those that are there may become before they are hot
+  std::vector<Tile> tiles_;  // in key order; load: expected, with headroom: what a new shard is planned for
+  std::vector<double> used_;  // share of its limit that a shard takes now, by tile
+  std::vector<std::string> blocked_;  // hot keys that no split can help
+};
+
+std::string text_of(double value);
+std::string percent(double share);
+
+}  // namespace sluice_operator::autoscale
