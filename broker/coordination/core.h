@@ -239,6 +239,8 @@ class Core {
   bool has_vote(const Election& election, const Replica& replica);
   int32_t choose_winner(const Shard& shard, const Live& live);
   void on_votes(Session& session, const sluice::v1::NewTermResults& message);
+  static bool resigns(const Stream& stream, const Session& session,
+                      const sluice::v1::NewTermResult& result);
   void queue_terms(Stream& stream, std::vector<TermChange> changes);
   void queue_leaders(Stream& stream, std::vector<Decision> decisions);
   void send_new_terms();

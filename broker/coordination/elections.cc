@@ -270,11 +270,30 @@ void Core::queue_leaders(Stream& stream, std::vector<Decision> decisions) {
   queue(stream, std::move(edit));
 }
 
+// An error that nobody asked for, from the leader of the term: it has found its log damaged.
+bool Core::resigns(const Stream& stream, const Session& session,
+                   const sluice::v1::NewTermResult& result) {
+  const Shard* shard = find_shard_by_index(stream.map, result.shard().index());
+  return shard && !result.error().empty() && shard->has_leader() &&
+         shard->leader() == session.broker && shard->term() == result.term();
+}
+
 void Core::on_votes(Session& session, const sluice::v1::NewTermResults& message) {
   for (const auto& result : message.results()) {
     Stream* stream = find_stream_by_id(result.shard().stream_id());
     if (!stream) continue;
     auto it = stream->live.find(result.shard().index());
+    if (it != stream->live.end() && resigns(*stream, session, result)) {
+      it->second.disowned_term = result.term();
+      it->second.report.reset();
+      stream->dirty = true;
+      log_warn("coordinator", "a leader resigns",
+               {{"stream", stream->map.stream()},
+                {"shard", result.shard().index()},
+                {"broker", session.broker},
+                {"reason", result.error()}});
+      continue;
+    }
     if (it == stream->live.end() || !it->second.election ||
         it->second.election->term != result.term()) {
       continue;  // of an older election

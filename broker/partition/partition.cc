@@ -48,7 +48,10 @@ struct Partition::HostImpl : replication::Host {
     return terms;
   }
   Result<std::vector<Batch>> read(Offset from, size_t bytes_max) override {
-    return log.read(from, bytes_max, log.log_end());
+    auto batches = log.read(from, bytes_max, log.log_end());
+    // Seen to when the replica's turn is over.
+    if (batches.code() == Code::kCorruption) partition.changed_.damaged = true;
+    return batches;
   }
   // Wraps what is to happen when an operation is durable; nothing when the partition is gone.
   storage::ShardLog::Done when_durable(std::function<void()> then) {
@@ -141,6 +144,7 @@ Partition::Partition(Surroundings& around, storage::ShardLog& log,
       around_.self(), *host_, options,
       replication::ReplicaState{recovered.term, recovered.adopted_term}, log_.log_start());
   follow_limits();
+  if (!log_.quarantined().ok()) replica_->lose_log();
   rebuild_producers();
   if (log_.quarantined().ok() && log_.log_end() > log_.log_start()) {
     auto last = log_.read(log_.log_end() - 1, 1, log_.log_end());
@@ -171,6 +175,7 @@ void Partition::rebuild_producers() {
   while (at < log_.log_end()) {
     auto batches = log_.read(at, kScanBytes, log_.log_end());
     if (!batches.ok() || batches->empty()) {
+      changed_.damaged |= batches.code() == Code::kCorruption;
       log_error("partition", "cannot read the log for its producers",
                 {{"shard", id().to_string()}, {"error", batches.status().to_string()}});
       return;
@@ -332,8 +337,9 @@ void Partition::settle() {
   settling_ = true;
   auto alive = alive_;
   while (*alive && (changed_.role || changed_.high_watermark || changed_.durable ||
-                    changed_.report || changed_.log_start)) {
+                    changed_.report || changed_.log_start || changed_.damaged)) {
     auto changed = std::exchange(changed_, {});
+    if (changed.damaged) on_damage();
     if (changed.role) role_changed();
     if (*alive && (changed.high_watermark || changed.durable)) complete_committed();
     if (*alive && changed.log_start) complete_deletions();
@@ -424,6 +430,15 @@ bool Partition::closed() const {
   return seal_end_ && high_watermark() >= *seal_end_;
 }
 
+template <class T>
+Result<T> Partition::checked(Result<T> read) {
+  if (read.code() == Code::kCorruption) {
+    changed_.damaged = true;
+    settle();
+  }
+  return read;
+}
+
 Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica) {
   if (!is_leader() && !any_replica) {
     return Status(Code::kNotLeader, "this broker does not lead the shard");
@@ -441,7 +456,7 @@ Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica)
   fetched.high_watermark = limit;
   fetched.log_start = log_start();
   if (from == limit) return fetched;
-  ASSIGN_OR_RETURN(fetched.batches, log_.read(from, bytes_max, limit));
+  ASSIGN_OR_RETURN(fetched.batches, checked(log_.read(from, bytes_max, limit)));
   int64_t records = 0;
   for (const auto& batch : fetched.batches) {
     fetched.bytes += batch.bytes.size();
@@ -522,11 +537,11 @@ TermEnd Partition::term_end(Term term) const {
 }
 
 Result<std::optional<BatchHeader>> Partition::find_timestamp(int64_t timestamp_ms) {
-  return log_.find_timestamp(timestamp_ms, high_watermark());
+  return checked(log_.find_timestamp(timestamp_ms, high_watermark()));
 }
 
 Result<std::optional<BatchHeader>> Partition::find_max_timestamp() {
-  return log_.find_max_timestamp(high_watermark());
+  return checked(log_.find_max_timestamp(high_watermark()));
 }
 
 void Partition::on_metadata(cluster::StreamPtr stream) {
@@ -540,8 +555,26 @@ void Partition::on_metadata(cluster::StreamPtr stream) {
   settle();
 }
 
+const Status& Partition::quarantined() const {
+  static const Status kFetching(Code::kCorruption,
+                                "the log was damaged and is being fetched from the leader");
+  return log_.quarantined().ok() && replica_->log_lost() ? kFetching : log_.quarantined();
+}
+
+// Damage was found where somebody read. Other members have the records: this one fetches them again.
+// A sole member goes on with what is whole.
+void Partition::on_damage() {
+  const bool sole = shard().replicas_size() == 1 && shard().next_replicas().empty();
+  if (sole || !log_.quarantined().ok()) return;
+  const bool led = is_leader();
+  const Term term = replica_->term();
+  log_.quarantine(Status(Code::kCorruption, "a damaged record was found while reading"));
+  replica_->lose_log();
+  if (led) around_.resign(id(), term, log_.quarantined().message());
+}
+
 void Partition::on_message(BrokerId from, replication::Message message) {
-  if (!log_.quarantined().ok()) return;
+  if (!log_.quarantined().ok() && !std::holds_alternative<replication::Attach>(message)) return;
   replica_->on_message(from, std::move(message), around_.mono_ms());
   settle();
 }

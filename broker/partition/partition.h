@@ -55,6 +55,8 @@ class Surroundings {
   virtual void report(const ShardId& shard) = 0;  // Partition::leader_report() has changed
   virtual void transfer_ready(const ShardId& shard, Term term, BrokerId target, bool ready) = 0;
   virtual void want_tick(const ShardId& shard) = 0;
+  // This broker leads the shard in `term` and cannot go on: somebody else must.
+  virtual void resign(const ShardId& shard, Term term, const std::string& why) = 0;
   virtual int64_t mono_ms() const = 0;
   virtual int64_t wall_ms() const = 0;
   virtual BrokerId self() const = 0;
@@ -137,7 +139,7 @@ class Partition {
   void save_producers();
   const replication::Replica& replica() const { return *replica_; }
   // Ok, or why this replica cannot vote or serve (damage found in its log).
-  const Status& quarantined() const { return log_.quarantined(); }
+  const Status& quarantined() const;
 
  private:
   struct HostImpl;
@@ -161,6 +163,10 @@ class Partition {
   // Runs after every input: completes, wakes and reports what it changed. Callbacks may call back.
   void settle();
   void note_batch(const Batch& batch);
+  // What a read of the log answered; damage has its consequences.
+  template <class T>
+  Result<T> checked(Result<T> read);
+  void on_damage();
   ShardMetrics& load();
   void follow_limits();
   Status throttled(int64_t records, int64_t bytes);
@@ -185,6 +191,7 @@ class Partition {
   std::optional<replication::LeaderView> view_;
   struct {
     bool role = false, high_watermark = false, durable = false, report = false, log_start = false;
+    bool damaged = false;
   } changed_;
   bool settling_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for late completions

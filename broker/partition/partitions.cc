@@ -220,6 +220,17 @@ void Partitions::report(const ShardId& shard) {
   if (auto report = partition->leader_report()) parts_.session.report(*report);
 }
 
+void Partitions::resign(const ShardId& shard, Term term, const std::string& why) {
+  cluster::v1::NewTermResult message;  // that nobody asked for: this broker cannot lead
+  message.mutable_shard()->set_stream_id(shard.stream.to_string());
+  message.mutable_shard()->set_index(shard.index);
+  message.set_term(term.value);
+  message.set_current_term(-1);
+  message.set_directory(parts_.store.directory_id().to_string());
+  message.set_error(why);
+  parts_.session.answer(message);
+}
+
 void Partitions::transfer_ready(const ShardId& shard, Term term, BrokerId target, bool ready) {
   cluster::v1::TransferReady message;
   message.mutable_shard()->set_stream_id(shard.stream.to_string());

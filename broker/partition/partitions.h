@@ -62,6 +62,7 @@ class Partitions : private Surroundings {
   void report(const ShardId& shard) override;
   void transfer_ready(const ShardId& shard, Term term, BrokerId target, bool ready) override;
   void want_tick(const ShardId& shard) override;
+  void resign(const ShardId& shard, Term term, const std::string& why) override;
   int64_t mono_ms() const override { return parts_.clock.mono_ms(); }
   int64_t wall_ms() const override { return parts_.clock.wall_ms(); }
   BrokerId self() const override { return self_; }

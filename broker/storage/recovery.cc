@@ -287,7 +287,11 @@ Status Recovery::replay_frames(uint64_t file, FrameScanner& scanner, uint64_t si
       std::string at = " at byte " + std::to_string(position);
       auto log = core_.by_log_id_.find(header.log_id);
       if (!in_order) return damaged(file, "no frame" + at);
-      if (log == core_.by_log_id_.end()) return damaged(file, "the frame" + at + " fails its checksum");
+      // A promise to a coordinator is lost: the shard could break it.
+      const bool lost_state = header.type == FrameType::kState;
+      if (lost_state || log == core_.by_log_id_.end()) {
+        return damaged(file, "the frame" + at + " fails its checksum");
+      }
       quarantine(*log->second, "log file " + std::to_string(file) + ": the frame" + at +
                                    " fails its checksum");
     } else {

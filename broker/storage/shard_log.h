@@ -52,6 +52,8 @@ class ShardLog {
   // damaged or missing. Such a shard refuses reads, appends and truncation until reset() or remove:
   // it is a new incarnation and must be fetched from peers (design.md, rule 6).
   const Status& quarantined() const { return quarantined_; }
+  // Damage was found later, by a read. Lasts until reset(); over restarts from the next checkpoint on.
+  void quarantine(Status why) { quarantined_ = std::move(why); }
 
   // Appends batches whose base offsets run on from log_end() without a hole and whose terms are
   // not below last_term(); offset and term are already patched in the bytes. The store keeps

@@ -22,6 +22,11 @@ void Replica::on_attach(BrokerId from, const Attach& message) {
     host_.persist(state_);
   }
   fenced_here_ = false;
+  if (log_lost() && !emptied_) {
+    emptied_ = true;
+    high_watermark_ = Offset{0};
+    host_.reset(Offset{0});
+  }
   Following following;
   following.leader = from;
   following.attach_id = message.attach_id;
@@ -68,6 +73,9 @@ void Replica::on_append(BrokerId from, Append message) {
     }
     following_->synchronised = true;
     following_->start_end = message.start_end;
+    // What was committed by counting the copy that was lost: in an earlier term, so it is in the start
+    // log; or in this one, so the leader, which has just learnt of the loss, knew it to be committed.
+    if (log_lost()) following_->start_end = std::max(message.start_end, message.high_watermark);
   }
   if (!following_->synchronised || message.base > host_.log_end()) {
     acknowledge(true);

@@ -64,7 +64,7 @@ void Replica::on_assignment(const Assignment& assignment, int64_t now_ms) {
   bool sole = assignment.voters.size() == 1 && assignment.voters[0].broker == self_ &&
               assignment.next_voters.empty();
   bool elected = role_ == Role::kFenced && fenced_here_ && !answer_pending_;
-  if (elected || (role_ == Role::kIdle && sole)) become_leader(now_ms);
+  if (elected || (role_ == Role::kIdle && sole && !log_lost())) become_leader(now_ms);
 }
 
 void Replica::become_leader(int64_t now_ms) {
@@ -94,7 +94,19 @@ void Replica::refuse_new_term(Term asked) {
   host_.answer_new_term({asked, false, state_.term, state_.adopted_term, host_.log_end()});
 }
 
+void Replica::lose_log() {
+  if (role_ == Role::kFollower) acknowledge(true);
+  emptied_ = false;
+  fenced_here_ = false;
+  answer_pending_.reset();
+  if (role_ != Role::kIdle) set_role(Role::kIdle);
+  if (log_lost()) return;
+  state_.adopted_term = kLogLost;
+  host_.persist(state_);
+}
+
 void Replica::on_new_term(Term term) {
+  if (log_lost()) return;  // the broker answers that it cannot vote
   if (term < state_.term || (term == state_.term && state_.adopted_term == term)) {
     refuse_new_term(term);
     return;

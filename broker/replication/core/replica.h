@@ -18,6 +18,11 @@ struct ReplicaState {
   bool operator==(const ReplicaState&) const = default;
 };
 
+// The adopted term of a replica whose log was found damaged (design.md, rule 6). It votes for nobody,
+// leads nothing and counts for nothing until it has fetched again, from a leader, all that can have
+// been committed with its help: then it adopts that leader's term like any other.
+inline constexpr Term kLogLost{-2};
+
 struct Member {
   BrokerId broker;
   Uuid directory;
@@ -121,6 +126,8 @@ class Replica {
   // A peer's link came up (with the directory that it has) or went down.
   void on_peer(const Member& peer, bool up, int64_t now_ms);
   void prepare_transfer(Term term, BrokerId target, int64_t now_ms);
+  // Its log is damaged: kLogLost. What it has is dropped when a leader attaches, not before.
+  void lose_log();
   // True while it wants another tick.
   bool tick(int64_t now_ms);
 
@@ -128,6 +135,7 @@ class Replica {
   Role role() const { return role_; }
   Term term() const { return state_.term; }
   Term adopted_term() const { return state_.adopted_term; }
+  bool log_lost() const { return state_.adopted_term == kLogLost; }
   std::optional<BrokerId> leader() const;
   Offset high_watermark() const { return high_watermark_; }
   // Leader: every later leader's log begins here or above. -1: not known yet.
@@ -222,6 +230,7 @@ class Replica {
   Role role_ = Role::kIdle;
   ReplicaState state_;    // as asked to persist
   ReplicaState durable_;  // as known durable
+  bool emptied_ = false;  // lost, and its log is being fetched by this process
   bool fenced_here_ = false;  // answered NewTerm(state_.term) in this process
   std::optional<Term> answer_pending_;
   Offset high_watermark_;
