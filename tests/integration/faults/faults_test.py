@@ -262,6 +262,24 @@ def data_file(broker, kind):
     return max(found, key=used_bytes_of)
 
 
+def damage_while_it_runs(cluster, load, broker):
+    """Damages old records of a leader, and reads until it has come upon them."""
+    broker.stop()   # what it has written since its start is read from memory
+    broker.start()
+    wait_in_sync(cluster, load.topic)
+    wait_for(lambda: any(l == broker.number for l, _ in topic_state(cluster, load.topic).values()),
+             f"{broker.name} to lead again", 60)
+    path = min(p for p in broker.data.glob("log/*.log"))
+    for position in range(4096, used_bytes_of(path), 4096):
+        flip(path, position)
+    said = broker.log_text().count("damaged bytes")
+
+    def found():
+        read_all(cluster, load.topic, load.partitions)
+        return broker.log_text().count("damaged bytes") > said
+    wait_for(found, f"{broker.name} to find the damage", 60)
+
+
 def damage(cluster, kind, how, broker):
     """Damages a file of a stopped broker, starts it, and makes the cluster whole again."""
     broker.kill()
@@ -297,6 +315,9 @@ def test_damage_to_each_kind_of_file(cluster, _):
         outcomes.append(f"{kind} {how}: {damage(cluster, kind, how, broker)}")
         load.wait_acknowledged(400, f"after {kind} {how}")
         wait_in_sync(cluster, "damage", 90)
+    damage_while_it_runs(cluster, load, chance.choice(cluster.brokers))
+    load.wait_acknowledged(400, "after damage to a leader's old records")
+    wait_in_sync(cluster, "damage", 90)
     total = load.finish()
     # The same again, with each broker away: whoever was damaged serves some of it.
     for broker in cluster.brokers:

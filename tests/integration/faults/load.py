@@ -42,7 +42,8 @@ class Load:
             if error:
                 self.add(type="fail", id=id, error=str(error))
                 return
-            self.add(type="ack", id=id, partition=message.partition(), offset=message.offset())
+            offset = message.offset()   # none when the broker only said that it had it already
+            self.add(type="ack", id=id, partition=message.partition(), offset=-1 if offset is None else offset)
             self.acknowledged += 1
         while not self.stopping.is_set():
             key, id = f"p{number}-{sequence % 20}", f"p{number}-{sequence}"
@@ -118,6 +119,13 @@ def delete_topic(cluster, topic):
     admin.delete_topics([topic])[topic].result(60)
 
 
+def watermarks(consumer, topic, partition):
+    try:
+        return consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+    except KafkaException:
+        return None   # not known, or not led, yet
+
+
 def read_all(cluster, topic, partitions, seconds=60):
     """Everything from each log's start to its end, as `start` and `final` events."""
     consumer = make_consumer(cluster, eof=True)
@@ -125,7 +133,7 @@ def read_all(cluster, topic, partitions, seconds=60):
     try:
         places = []
         for p in range(partitions):
-            low, _ = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30)
+            low, _ = wait_for(lambda: watermarks(consumer, topic, p), f"the bounds of partition {p}", seconds)
             events.append({"type": "start", "partition": p, "offset": low})
             places.append(TopicPartition(topic, p, low))
         consumer.assign(places)
