@@ -259,6 +259,13 @@ void Partition::follow_limits() {
   if (limits.ok() && limits->has_value()) limits_.emplace(**limits);
 }
 
+bool Partition::stamps_append_time() const {
+  const auto& settings = stream_->map.config().kafka();
+  if (settings.empty()) return false;
+  auto type = settings.find("message.timestamp.type");
+  return type != settings.end() && type->second == "LogAppendTime";
+}
+
 Status Partition::check_append(const BatchHeader& header) const {
   if (stream_->map.deleting()) return Status(Code::kNotFound, "the stream is being deleted");
   RETURN_IF_ERROR(replica_->may_append(static_cast<size_t>(header.size)));
@@ -302,6 +309,10 @@ void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, Appe
       done(Status(verdict.code, verdict.reason));
       return;
     }
+  }
+  if (stamps_append_time() && !header.control()) {
+    answer.log_append_time_ms = around_.wall_ms();
+    stamp_append_time(const_cast<char*>(bytes.data()), header, answer.log_append_time_ms);
   }
   // The batch is ours from here on: offset and epoch lie outside its CRC.
   patch_batch(const_cast<char*>(bytes.data()), log_.log_end(), replica_->term());
@@ -411,11 +422,12 @@ void Partition::role_changed() {
   fail_waiters(Status(Code::kTimeout, "leadership has moved; the record may or may not be stored"));
 }
 
+bool Partition::awaits_seal() const {
+  return is_leader() && shard().state() == cluster::v1::SHARD_STATE_SEALING && !seal_end_;
+}
+
 void Partition::seal_if_asked() {
-  if (shard().state() != cluster::v1::SHARD_STATE_SEALING || seal_end_ || !replica_->committed() ||
-      !replica_->may_append(0).ok()) {
-    return;
-  }
+  if (!awaits_seal() || !replica_->committed() || !replica_->may_append(0).ok()) return;
   Buffer bytes = Buffer::from_string(build_seal_batch(producers_.encode(), around_.wall_ms()));
   auto header = parse_batch_header(bytes.view());
   CHECK(header.ok());
@@ -552,6 +564,7 @@ void Partition::on_metadata(cluster::StreamPtr stream) {
   replica_->on_assignment(to_assignment(shard(), stream_->map.config().min_insync()),
                           around_.mono_ms());
   if (is_leader()) changed_.report = true;
+  if (awaits_seal()) around_.want_tick(id());
   settle();
 }
 
@@ -591,8 +604,10 @@ void Partition::prepare_transfer(Term term, BrokerId target) {
 
 bool Partition::tick() {
   bool again = replica_->tick(around_.mono_ms());
+  // Whatever was in the way of a seal (a transfer, a lost majority, a full disk) may be over.
+  if (is_leader()) seal_if_asked();
   settle();
-  return again;
+  return again || awaits_seal();
 }
 
 void Partition::apply_retention(storage::Store& store) {

@@ -133,6 +133,7 @@ class Partition {
   void prepare_transfer(Term term, BrokerId target);
   bool tick();
   void apply_retention(storage::Store& store);
+  void expire_producers(int64_t silent_since_ms) { producers_.expire(silent_since_ms); }
   // While this broker leads; what the coordinator is to know.
   std::optional<cluster::v1::LeaderReport> leader_report() const;
   // Keeps the producer table with the log (at times, and at a clean stop).
@@ -150,6 +151,7 @@ class Partition {
     AppendDone done;
   };
   Status check_append(const BatchHeader& header) const;
+  bool stamps_append_time() const;
   bool answer_repeat(const BatchHeader& header, Acks acks, AppendDone& done);
   void append_checked(Buffer batch, BatchHeader header, Acks acks, AppendDone done);
   void finish_when(Acks acks, Offset end, Appended answer, AppendDone done);
@@ -159,6 +161,7 @@ class Partition {
   void wake_readers();
   void rebuild_producers();
   void seal_if_asked();
+  bool awaits_seal() const;
   void role_changed();
   // Runs after every input: completes, wakes and reports what it changed. Callbacks may call back.
   void settle();

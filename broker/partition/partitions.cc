@@ -6,7 +6,7 @@ namespace broker::partition {
 namespace {
 
 constexpr int64_t kTickMs = 50;
-constexpr int64_t kRetentionMs = 10'000;
+constexpr int64_t kRetentionMs = 300'000;  // as Kafka's log.retention.check.interval.ms
 
 std::optional<ShardId> to_shard_id(const cluster::v1::ShardRef& ref) {
   auto stream = Uuid::parse(ref.stream_id());
@@ -258,7 +258,10 @@ void Partitions::tick() {
 }
 
 void Partitions::retention() {
-  for (auto& [id, partition] : partitions_) partition->apply_retention(parts_.store);
+  for (auto& [id, partition] : partitions_) {
+    partition->apply_retention(parts_.store);
+    partition->expire_producers(parts_.clock.wall_ms() - kProducerIdExpirationMs);
+  }
   parts_.executor.schedule_after(kRetentionMs, [this] { retention(); });
 }
 

@@ -12,6 +12,9 @@
 
 namespace broker::partition {
 
+// A producer that has been silent for longer is forgotten (Kafka's producer.id.expiration.ms).
+inline constexpr int64_t kProducerIdExpirationMs = 86'400'000;
+
 class Producers {
  public:
   // How a batch relates to what its producer has stored before.

@@ -42,9 +42,17 @@ BrokerProcess::BrokerProcess(SimWorld& world, Trace& trace, Network& network,
 
 BrokerProcess::~BrokerProcess() { tear_down(); }
 
-void BrokerProcess::replace_disk() {
+void BrokerProcess::replace_disk(bool keep_identity) {
   CHECK(!running());
+  const std::string meta = std::string(kDir) + "/meta";
+  std::string identity = keep_identity ? disk_->content(meta) : "";
   disk_ = std::make_unique<SimDisk>(world_.random());
+  disk_->lie_about_sync(settings_.disks_lie);
+  if (!keep_identity) return;
+  CHECK(start().ok());
+  kill(false);
+  for (const auto& path : disk_->files(std::string(kDir) + "/log/")) CHECK(disk_->remove(path).ok());
+  disk_->set_content(meta, identity);
 }
 
 Status BrokerProcess::start() {

@@ -16,6 +16,7 @@ struct BrokerSettings {
   uint64_t tail_cache_bytes = 64 << 10;
   int64_t disk_min_us = 30, disk_max_us = 900;
   replication::ReplicaOptions replication;
+  bool disks_lie = false;  // about syncs
 };
 
 class BrokerProcess {
@@ -32,8 +33,9 @@ class BrokerProcess {
   void stop_cleanly();
   void pause();
   void resume();
-  // A new, empty disk. Only while it is down.
-  void replace_disk();
+  // A new, empty disk. Only while it is down. `keep_identity` breaks the rules: the new directory
+  // says that it is the old one.
+  void replace_disk(bool keep_identity = false);
 
   int id() const { return id_; }
   bool running() const { return partitions_ != nullptr; }

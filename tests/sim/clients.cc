@@ -115,10 +115,11 @@ class Producer : public Clients::Client {
     lane.outstanding++;
     clients_.call(
         shard->leader(), lane.arrival_us,
-        [id = lane.shard, batch = item.batch](BrokerProcess& broker, Clients::Answer answer) {
+        [id = lane.shard, batch = item.batch, acks = clients_.settings().acks](
+            BrokerProcess& broker, Clients::Answer answer) {
           auto* partition = broker.partitions().find(id);
           if (!partition) return answer(Status(Code::kNotLeader, "not here"));
-          partition->append(Buffer::copy_of(batch), partition::Acks::kAll, std::move(answer));
+          partition->append(Buffer::copy_of(batch), acks, std::move(answer));
         },
         [this, id = lane.shard, number = item.number](Result<partition::Appended> result) {
           on_result(lanes_.at(id), number, result);

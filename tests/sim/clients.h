@@ -11,6 +11,7 @@ namespace broker::sim {
 struct ClientSettings {
   int64_t pause_min_ms = 5, pause_max_ms = 120;  // between two things that a client does
   size_t padding_max = 400;                      // bytes of a record
+  partition::Acks acks = partition::Acks::kAll;  // of producers; others promise less
 };
 
 // Names records and counts what became of them.

@@ -106,7 +106,7 @@ void Cluster::pause(int id, int64_t ms) {
 void Cluster::wipe(int id, int64_t back_after_ms) {
   trace.note(world.now_us(), "broker " + std::to_string(id) + " loses its disk");
   broker(id).kill(true);
-  broker(id).replace_disk();
+  broker(id).replace_disk(lost_disks_keep_identity);
   world.schedule(back_after_ms * 1000, [this, id] { start_broker(id); });
 }
 

@@ -69,6 +69,7 @@ class Cluster {
   CoordinatorHost coordinator;
   Oracle oracle;
   BrokerSettings settings;
+  bool lost_disks_keep_identity = false;  // against the rules: for tests of the tests
 
  private:
   void start_broker(int id);

@@ -16,11 +16,15 @@ class Run {
         draw_(options.seed ^ 0x9e3779b97f4a7c15ULL),
         cluster_(options.seed, 3 + static_cast<int>(draw_.below(3)), draw_settings(),
                  options.verbose),
-        clients_(cluster_, {}) {}
+        clients_(cluster_, draw_clients()) {
+    cluster_.lost_disks_keep_identity = options.mutation == Mutation::kLostDiskVotes;
+  }
 
   RunResult run() {
     set_up();
-    Nemesis nemesis(cluster_, clients_, NemesisSettings::draw(draw_, cluster_));
+    auto faults = NemesisSettings::draw(draw_, cluster_);
+    if (options_.mutation == Mutation::kLostDiskVotes) faults.enabled.insert(Fault::kWipe);
+    Nemesis nemesis(cluster_, clients_, faults);
     nemesis.streams = {"part", "elastic"};
     for (int step = 0; step < options_.steps && !cluster_.oracle.broken(); step++) {
       nemesis.step();
@@ -40,6 +44,7 @@ class Run {
  private:
   BrokerSettings draw_settings() {
     BrokerSettings settings;
+    settings.disks_lie = options_.mutation == Mutation::kDisksLie;
     if (draw_.one_in(3)) settings.log_file_bytes = 48 << 10;
     // One message must fit into one append of the store.
     settings.replication.append_bytes_max = settings.log_file_bytes / 4;
@@ -47,6 +52,12 @@ class Run {
     if (draw_.one_in(3)) settings.disk_max_us = 8'000;
     if (draw_.one_in(3)) settings.replication.append_bytes_max = 2 << 10;
     if (draw_.one_in(4)) settings.replication.inflight_bytes_max = 8 << 10;
+    return settings;
+  }
+
+  ClientSettings draw_clients() {
+    ClientSettings settings;
+    if (options_.mutation == Mutation::kEarlyAck) settings.acks = partition::Acks::kLeader;
     return settings;
   }
 

@@ -8,8 +8,17 @@
 
 namespace broker::sim {
 
+// Ways in which a run breaks the rules, to prove that the oracle notices.
+enum class Mutation {
+  kNone,
+  kDisksLie,          // fsync does nothing
+  kEarlyAck,          // what only the leader has is taken for acknowledged
+  kLostDiskVotes,     // an emptied directory keeps its identity
+};
+
 struct RunOptions {
   uint64_t seed = 1;
+  Mutation mutation = Mutation::kNone;
   int steps = 60;  // faults
   bool verbose = false;
 };

@@ -48,6 +48,8 @@ class SimDisk : public env::FileSystem {
   bool stopped() const { return stop_at_ != 0 && changes_ >= stop_at_; }
   // Flips a bit of what is on the disk (and in the cache).
   void flip_bit(const std::string& path, uint64_t position, int bit);
+  // A disk that says that it has synced and has not: for tests of the tests.
+  void lie_about_sync(bool lies) { lies_ = lies; }
   bool rotten() const { return rotten_; }  // a bit was flipped once
   // A file's current bytes.
   std::string content(const std::string& path) const;
@@ -84,7 +86,7 @@ class SimDisk : public env::FileSystem {
   uint64_t capacity_;
   uint64_t generation_ = 0, changes_ = 0, stop_at_ = 0;
   std::function<Status(DiskOp, const std::string&)> fault_;
-  bool rotten_ = false;
+  bool rotten_ = false, lies_ = false;
   std::set<std::string> dirs_;
   std::map<std::string, InodePtr> names_, durable_names_;
   std::map<std::string, std::vector<EntryChange>> unsynced_names_;  // by folder
