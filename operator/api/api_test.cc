@@ -33,11 +33,15 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
   spec.brokers = 5;
   spec.image = "registry/sluice:1";
   spec.limits_of_pod = {{"memory", "1Gi"}};
+  spec.kinesis.credentials_secret = "kinesis-keys";
   spec.storage = {"20Gi", "fast", DeletionPolicy::kDelete, 60};
   spec.drain = {1, 3};
   spec.rebalancing.paused = true;
   spec.replication = {3, 2};
-  spec.autoscaling = {"http://prometheus:9090", 2};
+  spec.autoscaling.prometheus_url = "http://prometheus:9090";
+  spec.autoscaling.interval_seconds = 2;
+  spec.autoscaling.brokers = StreamClusterSpec::BrokerScaling{.min = 3, .max = 9, .budget_per_hour = 5};
+  spec.autoscaling.queries = {{"bytes", "x"}};
   StreamClusterStatus status;
   status.observed_generation = 7;
   status.conditions = {{"Ready", "True", "AllReady", "5 of 5", "2026-01-01T00:00:00Z", 7}};

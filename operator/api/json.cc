@@ -156,6 +156,8 @@ Decision read_decision(const Fields& fields) {
   return decision;
 }
 
+constexpr std::initializer_list<std::pair<const char*, ScalingMode>> kScalingModes = {
+    {"Auto", ScalingMode::kAuto}, {"DryRun", ScalingMode::kDryRun}, {"Frozen", ScalingMode::kFrozen}};
 constexpr std::initializer_list<std::pair<const char*, DeletionPolicy>> kDeletionPolicies = {
     {"Retain", DeletionPolicy::kRetain}, {"Delete", DeletionPolicy::kDelete}};
 
@@ -183,8 +185,29 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
   limits.read("shardWriteBytesPerSecond", out.limits.shard_write_bytes_per_second);
   limits.read("shardWriteRecordsPerSecond", out.limits.shard_write_records_per_second);
   limits.read("maxRecordBytes", out.limits.max_record_bytes);
+  spec.child("kinesis").read("credentialsSecret", out.kinesis.credentials_secret);
   spec.child("autoscaling").child("prometheus").read("url", out.autoscaling.prometheus_url);
   spec.child("autoscaling").read("intervalSeconds", out.autoscaling.interval_seconds);
+  Fields prometheus = spec.child("autoscaling").child("prometheus");
+  prometheus.read("caBundle", out.autoscaling.prometheus_ca);
+  prometheus.read("queries", out.autoscaling.queries);
+  prometheus.child("tokenSecret").read("name", out.autoscaling.token_secret);
+  prometheus.child("tokenSecret").read("key", out.autoscaling.token_key);
+  if (!spec.child("autoscaling").has("brokers")) return;
+  Fields brokers = spec.child("autoscaling").child("brokers");
+  auto& scaling = out.autoscaling.brokers.emplace();
+  brokers.read("min", scaling.min);
+  brokers.read("max", scaling.max);
+  brokers.read("targetUtilizationPercent", scaling.target_utilization_percent);
+  brokers.read("spaceTargetPercent", scaling.space_target_percent);
+  brokers.read("scaleUpStabilizationSeconds", scaling.scale_up_stabilization_seconds);
+  brokers.read("scaleDownStabilizationSeconds", scaling.scale_down_stabilization_seconds);
+  brokers.read("cooldownSeconds", scaling.cooldown_seconds);
+  brokers.read("networkBytesPerSecond", scaling.network_bytes_per_second);
+  brokers.read("diskBytesPerSecond", scaling.disk_bytes_per_second);
+  brokers.read("pricePerHour", scaling.price_per_hour);
+  brokers.read("budgetPerHour", scaling.budget_per_hour);
+  brokers.read_word("mode", scaling.mode, kScalingModes);
 }
 
 void read_status(const Fields& status, StreamClusterStatus& out) {
@@ -255,6 +278,18 @@ void read_spec(const Fields& spec, StreamSpec& out) {
     fields.read("targetUtilizationPercent", scaling.target_utilization_percent);
     fields.read("scaleUpStabilizationSeconds", scaling.scale_up_stabilization_seconds);
     fields.read("scaleDownStabilizationSeconds", scaling.scale_down_stabilization_seconds);
+    fields.read("throttledPerMillion", scaling.throttled_per_million);
+    fields.read("actionsPerShardPerHour", scaling.actions_per_shard_per_hour);
+    fields.read_word("mode", scaling.mode, kScalingModes);
+    fields.child("warmThroughput").read("bytesPerSecond", scaling.warm_bytes_per_second);
+    fields.child("warmThroughput").read("recordsPerSecond", scaling.warm_records_per_second);
+    fields.each_object("schedules", [&](const Fields& item) {
+      auto& schedule = scaling.schedules.emplace_back();
+      item.read("days", schedule.days);
+      item.read("from", schedule.from);
+      item.read("to", schedule.to);
+      item.read("minShards", schedule.min_shards);
+    });
   }
   spec.read_word("deletionPolicy", out.deletion_policy, kDeletionPolicies);
 }
@@ -341,6 +376,32 @@ Json to_json(const RebalanceStatus& rebalance) {
   return out;
 }
 
+const char* word(ScalingMode mode) {
+  for (const auto& [text, value] : kScalingModes) {
+    if (value == mode) return text;
+  }
+  return "Auto";
+}
+
+Json to_json(const StreamClusterSpec::BrokerScaling& scaling) {
+  Json out{{"min", scaling.min},
+           {"max", scaling.max},
+           {"targetUtilizationPercent", scaling.target_utilization_percent},
+           {"spaceTargetPercent", scaling.space_target_percent},
+           {"scaleUpStabilizationSeconds", scaling.scale_up_stabilization_seconds},
+           {"scaleDownStabilizationSeconds", scaling.scale_down_stabilization_seconds},
+           {"cooldownSeconds", scaling.cooldown_seconds},
+           {"mode", word(scaling.mode)}};
+  auto put_positive = [&](const char* name, int64_t value) {
+    if (value > 0) out[name] = value;
+  };
+  put_positive("networkBytesPerSecond", scaling.network_bytes_per_second);
+  put_positive("diskBytesPerSecond", scaling.disk_bytes_per_second);
+  put_positive("pricePerHour", scaling.price_per_hour);
+  put_positive("budgetPerHour", scaling.budget_per_hour);
+  return out;
+}
+
 const char* word(DeletionPolicy policy) {
   return policy == DeletionPolicy::kDelete ? "Delete" : "Retain";
 }
@@ -382,6 +443,9 @@ Json spec_to_json(const StreamClusterSpec& spec) {
                 {"maxRecordBytes", spec.limits.max_record_bytes}}},
               {"autoscaling", {{"intervalSeconds", spec.autoscaling.interval_seconds}}}};
   put(out, "image", spec.image);
+  if (!spec.kinesis.credentials_secret.empty()) {
+    out["kinesis"] = {{"credentialsSecret", spec.kinesis.credentials_secret}};
+  }
   put(out, "drain", spec.drain);
   put(out["resources"], "requests", spec.requests);
   put(out["resources"], "limits", spec.limits_of_pod);
@@ -389,8 +453,15 @@ Json spec_to_json(const StreamClusterSpec& spec) {
   put(out["replication"], "factor", spec.replication.factor);
   put(out["replication"], "minInsync", spec.replication.min_insync);
   if (!spec.autoscaling.prometheus_url.empty()) {
-    out["autoscaling"]["prometheus"] = {{"url", spec.autoscaling.prometheus_url}};
+    auto& prometheus = out["autoscaling"]["prometheus"] = {{"url", spec.autoscaling.prometheus_url}};
+    put(prometheus, "caBundle", spec.autoscaling.prometheus_ca);
+    put(prometheus, "queries", spec.autoscaling.queries);
+    if (!spec.autoscaling.token_secret.empty()) {
+      prometheus["tokenSecret"] = {{"name", spec.autoscaling.token_secret},
+                                   {"key", spec.autoscaling.token_key}};
+    }
   }
+  if (spec.autoscaling.brokers) out["autoscaling"]["brokers"] = to_json(*spec.autoscaling.brokers);
   return out;
 }
 
@@ -416,7 +487,22 @@ Json spec_to_json(const StreamSpec& spec, const std::string& metadata_name) {
         {"maxShards", scaling.max_shards},
         {"targetUtilizationPercent", scaling.target_utilization_percent},
         {"scaleUpStabilizationSeconds", scaling.scale_up_stabilization_seconds},
-        {"scaleDownStabilizationSeconds", scaling.scale_down_stabilization_seconds}};
+        {"scaleDownStabilizationSeconds", scaling.scale_down_stabilization_seconds},
+        {"mode", word(scaling.mode)},
+        {"throttledPerMillion", scaling.throttled_per_million},
+        {"actionsPerShardPerHour", scaling.actions_per_shard_per_hour}};
+    auto& fields = out["autoscaling"];
+    if (scaling.warm_bytes_per_second > 0) {
+      fields["warmThroughput"]["bytesPerSecond"] = scaling.warm_bytes_per_second;
+    }
+    if (scaling.warm_records_per_second > 0) {
+      fields["warmThroughput"]["recordsPerSecond"] = scaling.warm_records_per_second;
+    }
+    for (const auto& schedule : scaling.schedules) {
+      Json item{{"from", schedule.from}, {"to", schedule.to}, {"minShards", schedule.min_shards}};
+      put(item, "days", schedule.days);
+      fields["schedules"].push_back(std::move(item));
+    }
   }
   return out;
 }

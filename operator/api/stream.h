@@ -19,12 +19,23 @@ struct StreamSpec {
   } retention;
   std::optional<int64_t> max_record_bytes;
   std::map<std::string, std::string> kafka_configs;  // by Kafka's names; for its clients only
+  struct Schedule {
+    std::vector<std::string> days;  // Mon … Sun; none: every day
+    std::string from = "00:00", to = "24:00";
+    int32_t min_shards = 1;
+  };
   struct Autoscaling {
     int32_t min_shards = 1;
     int32_t max_shards = 8;
-    int32_t target_utilization_percent = 70;
-    int32_t scale_up_stabilization_seconds = 30;
-    int32_t scale_down_stabilization_seconds = 600;
+    int32_t target_utilization_percent = 90;
+    int32_t scale_up_stabilization_seconds = 0;
+    int32_t scale_down_stabilization_seconds = 60;
+    ScalingMode mode = ScalingMode::kAuto;
+    int32_t throttled_per_million = 500;
+    int32_t actions_per_shard_per_hour = 2;
+    int64_t warm_bytes_per_second = 0;
+    int64_t warm_records_per_second = 0;
+    std::vector<Schedule> schedules;
   };
   std::optional<Autoscaling> autoscaling;  // kElastic only; absent: these defaults
   DeletionPolicy deletion_policy = DeletionPolicy::kRetain;

@@ -8,6 +8,7 @@
 namespace sluice_operator::api {
 
 enum class DeletionPolicy { kRetain, kDelete };
+enum class ScalingMode { kAuto, kDryRun, kFrozen };
 
 struct StreamClusterSpec {
   int32_t brokers = 3;
@@ -35,9 +36,29 @@ struct StreamClusterSpec {
     int64_t shard_write_records_per_second = 1000;
     int64_t max_record_bytes = 1048576;
   } limits;
+  struct Kinesis {
+    std::string credentials_secret;  // empty: nobody may sign
+  } kinesis;
+  struct BrokerScaling {
+    int32_t min = 3;
+    int32_t max = 3;
+    int32_t target_utilization_percent = 60;
+    int32_t space_target_percent = 75;
+    int32_t scale_up_stabilization_seconds = 60;
+    int32_t scale_down_stabilization_seconds = 900;
+    int32_t cooldown_seconds = 300;
+    int64_t network_bytes_per_second = 0;  // 0: not looked at
+    int64_t disk_bytes_per_second = 0;
+    int32_t price_per_hour = 0;
+    int64_t budget_per_hour = 0;  // 0: none
+    ScalingMode mode = ScalingMode::kAuto;
+  };
   struct Autoscaling {
     std::string prometheus_url;  // empty: scrape the brokers
-    int32_t interval_seconds = 10;
+    int32_t interval_seconds = 1;
+    std::string prometheus_ca, token_secret, token_key = "token";
+    std::map<std::string, std::string> queries;  // bytes, records, throttled, heat, brokers
+    std::optional<BrokerScaling> brokers;        // absent: their number is left alone
   } autoscaling;
 };
 

@@ -11,9 +11,14 @@ using Json = nlohmann::json;
 namespace {
 
 Json to_json(const PodSettings& settings) {
-  return {{"image", settings.image},           {"requests", settings.requests},
-          {"limits", settings.limits},         {"zoneKey", settings.zone_key},
-          {"coordinator", settings.coordinator_address}};
+  Json out = {{"image", settings.image},
+              {"requests", settings.requests},
+              {"limits", settings.limits},
+              {"zoneKey", settings.zone_key},
+              {"coordinator", settings.coordinator_address}};
+  // Absent without one: pods that began before there was such a setting keep their hash.
+  if (!settings.kinesis_secret.empty()) out["kinesisSecret"] = settings.kinesis_secret;
+  return out;
 }
 
 }  // namespace
@@ -33,7 +38,8 @@ PodSettings pod_settings(const api::StreamClusterSpec& spec, const std::string& 
           spec.requests,
           spec.limits_of_pod,
           spec.zone_key,
-          coordinator_address};
+          coordinator_address,
+          spec.kinesis.credentials_secret};
 }
 
 std::optional<PodSettings> read_pod_settings(const std::string& text) {
@@ -62,6 +68,9 @@ std::optional<PodSettings> read_pod_settings(const std::string& text) {
                read_text("zoneKey", out.zone_key) &&
                read_text("coordinator", out.coordinator_address);
   if (!whole) return std::nullopt;
+  if (json.contains("kinesisSecret") && !read_text("kinesisSecret", out.kinesis_secret)) {
+    return std::nullopt;
+  }
   return out;
 }
 

@@ -27,6 +27,7 @@ struct PodSettings {
   std::map<std::string, std::string> requests, limits;
   std::string zone_key;
   std::string coordinator_address;
+  std::string kinesis_secret;  // with the access keys; empty: none
   bool operator==(const PodSettings&) const = default;
 
   // The pull policy is not in it: it says nothing about a pod that runs.

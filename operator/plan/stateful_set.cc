@@ -63,12 +63,34 @@ Json container(const PlanInput& input) {
         {{"name", "config"}, {"mountPath", "/etc/sluice/broker.yaml"}, {"subPath", "broker.yaml"},
          {"readOnly", true}},
         {{"name", "tls"}, {"mountPath", "/etc/sluice/tls"}, {"readOnly", true}}}}};
+  if (!settings.kinesis_secret.empty()) {
+    // A directory, not a subPath: the kubelet renews it when the Secret changes.
+    out["args"].push_back("--kinesis-credentials=/etc/sluice/kinesis/credentials.yaml");
+    out["volumeMounts"].push_back(
+        {{"name", "kinesis"}, {"mountPath", "/etc/sluice/kinesis"}, {"readOnly", true}});
+  }
   for (const auto& [name, port] : {std::pair{"kafka", kKafkaPort}, {"grpc", kGrpcPort},
-                                   {"replication", kReplicationPort}, {"metrics", kMetricsPort}}) {
+                                   {"kinesis", kKinesisPort}, {"replication", kReplicationPort},
+                                   {"metrics", kMetricsPort}}) {
     out["ports"].push_back({{"name", name}, {"containerPort", port}, {"protocol", "TCP"}});
   }
   if (!settings.requests.empty()) out["resources"]["requests"] = settings.requests;
   if (!settings.limits.empty()) out["resources"]["limits"] = settings.limits;
+  return out;
+}
+
+Json volumes(const PlanInput& input) {
+  const std::string& name = input.cluster.metadata.name;
+  Json out = {{{"name", "config"}, {"configMap", {{"name", config_name(name)}}}},
+              {{"name", "tls"},
+               {"secret", {{"secretName", tls_secret_name(name)}, {"defaultMode", 0440}}}}};
+  if (!input.settings.kinesis_secret.empty()) {
+    // Optional: a Secret that is missing closes one door, not the broker.
+    out.push_back({{"name", "kinesis"},
+                   {"secret", {{"secretName", input.settings.kinesis_secret},
+                               {"optional", true},
+                               {"defaultMode", 0440}}}});
+  }
   return out;
 }
 
@@ -89,10 +111,7 @@ Json pod_spec(const PlanInput& input) {
           {"topologySpreadConstraints",
            {spread(input.settings.zone_key, name), spread("kubernetes.io/hostname", name)}},
           {"containers", Json::array({container(input)})},
-          {"volumes",
-           {{{"name", "config"}, {"configMap", {{"name", config_name(name)}}}},
-            {{"name", "tls"}, {"secret", {{"secretName", tls_secret_name(name)},
-                                          {"defaultMode", 0440}}}}}}};
+          {"volumes", volumes(input)}};
 }
 
 Json volume_claim(const PlanInput& input) {

@@ -50,7 +50,8 @@ Json network_policy(const api::StreamCluster& cluster) {
       {"podSelector", selector},
       {"policyTypes", {"Ingress"}},
       {"ingress",
-       {{{"ports", {port(kKafkaPort), port(kGrpcPort), port(kMetricsPort)}}},
+       {{{"ports",
+          {port(kKafkaPort), port(kGrpcPort), port(kKinesisPort), port(kMetricsPort)}}},
         {{"from", {{{"podSelector", selector}}}}, {"ports", {port(kReplicationPort)}}}}}};
   return object;
 }
@@ -83,6 +84,7 @@ Json headless_service(const api::StreamCluster& cluster) {
   Json object = service(cluster, brokers_service_name(cluster.metadata.name),
                         {{"kafka", kKafkaPort},
                          {"grpc", kGrpcPort},
+                         {"kinesis", kKinesisPort},
                          {"replication", kReplicationPort},
                          {"metrics", kMetricsPort}});
   object["spec"]["clusterIP"] = "None";
@@ -91,7 +93,8 @@ Json headless_service(const api::StreamCluster& cluster) {
 }
 
 Json client_service(const api::StreamCluster& cluster) {
-  Json object = service(cluster, cluster.metadata.name, {{"kafka", kKafkaPort}, {"grpc", kGrpcPort}});
+  Json object = service(cluster, cluster.metadata.name,
+                        {{"kafka", kKafkaPort}, {"grpc", kGrpcPort}, {"kinesis", kKinesisPort}});
   object["spec"]["type"] = "ClusterIP";
   return object;
 }

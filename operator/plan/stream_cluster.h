@@ -15,6 +15,7 @@ namespace sluice_operator::plan {
 
 inline constexpr int kKafkaPort = 9092;
 inline constexpr int kGrpcPort = 9090;
+inline constexpr int kKinesisPort = 4567;
 inline constexpr int kReplicationPort = 9095;
 inline constexpr int kMetricsPort = 9644;
 // Says what we applied last; apply skips an object whose hash and fields are as wanted.

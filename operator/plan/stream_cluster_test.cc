@@ -51,6 +51,7 @@ TEST(Plan, EverySettingInUse) {
   full.spec.limits_of_pod = {{"memory", "4Gi"}};
   full.spec.storage = {"500Gi", "fast", api::DeletionPolicy::kDelete, 60};
   full.spec.zone_key = "example.com/rack";
+  full.spec.kinesis.credentials_secret = "orders-kinesis";
   PlanInput with = input(full);
   with.good = with.settings;
   with.claim_size = "600Gi";
@@ -78,6 +79,10 @@ TEST(Plan, OnlyWhatNeedsARestartTouchesThePods) {
   EXPECT_EQ(pods(input(before)), pods(input(after)));
   after.spec.requests["memory"] = "1Gi";
   EXPECT_NE(pods(input(before)), pods(input(after)));
+  api::StreamCluster keys = before;
+  keys.spec.kinesis.credentials_secret = "keys";
+  EXPECT_NE(input(before).settings.hash(), input(keys).settings.hash());
+  EXPECT_EQ(read_pod_settings(input(keys).settings.to_text()), input(keys).settings);
 }
 
 // strimzi/redpanda#3150, cloudnative-pg#5950: an operator's upgrade restarted every cluster.
