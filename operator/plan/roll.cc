@@ -88,7 +88,7 @@ class Roll {
     std::set<std::string> down;
     std::map<std::string, std::pair<bool, bool>> zones;  // begun, to do
     for (const auto& broker : input_.brokers) {
-      if (coming(broker) || (!broker.alive && fresh(broker))) down.insert(broker.zone);
+      if (coming(broker) || (!broker.ready && fresh(broker))) down.insert(broker.zone);
       (fresh(broker) ? zones[broker.zone].first : zones[broker.zone].second) = true;
     }
     any = down.size() <= 1;

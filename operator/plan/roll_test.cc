@@ -38,12 +38,13 @@ class Rolling {
       if (broker.terminating) broker.exists = broker.terminating = false;
       else if (!broker.exists) broker.exists = true, broker.hash = template_;
       else if (!broker.ready && broker.hash == bad) broker.broken = "ImagePullBackOff";
-      else broker.ready = broker.alive = true;
+      else if (!broker.alive) broker.alive = true;
+      else broker.ready = true;
     }
   }
   void kill(int32_t id) {
     auto& broker = input.brokers[static_cast<size_t>(id)];
-    const bool served = broker.alive;
+    const bool served = broker.ready;
     broker.terminating = true;
     broker.ready = broker.alive = false;
     broker.broken.clear();
@@ -53,7 +54,7 @@ class Rolling {
   size_t zones_down() const {
     std::set<std::string> zones;
     for (const auto& broker : input.brokers) {
-      if (!broker.alive) zones.insert(broker.zone);
+      if (!broker.ready) zones.insert(broker.zone);
     }
     return zones.size();
   }
@@ -156,8 +157,7 @@ TEST(Roll, APodDeletedWhileStuckComesBackWithTheGoodSettings) {
   auto& other = r.input.brokers[2];
   other.exists = other.ready = other.alive = false;  // its node was drained
   EXPECT_FALSE(r.plan().wanted_template);
-  r.start_pods();
-  r.start_pods();
+  for (int i = 0; i < 3; ++i) r.start_pods();
   EXPECT_EQ(r.input.brokers[2].hash, "a");
   EXPECT_TRUE(r.input.brokers[2].ready);
 }

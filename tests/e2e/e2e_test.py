@@ -384,22 +384,29 @@ def test_any_broker_drains_pauses_and_comes_back():
 
 
 def test_volumes_grow():
-    before = pod_uids()
-    name = get("pvc", f"data-{CLUSTER}-0")["spec"]["storageClassName"]
+    cluster = {"apiVersion": "sluice.dev/v1alpha1", "kind": "StreamCluster",
+               "metadata": {"name": "grows", "namespace": "default"},
+               "spec": {"brokers": 1, "storage": {"size": "300Mi", "deletionPolicy": "Delete"}}}
+    run(HOME / "kubernetes/bin/kubectl", "apply", "-f", "-", stdin=json.dumps(cluster))
+    wait_for(lambda: condition("streamcluster", "grows", "Ready"), "the cluster", 120)
+    uid = get("pod", "grows-0")["metadata"]["uid"]
+    name = get("pvc", "data-grows-0")["spec"]["storageClassName"]
     kubectl("patch", "storageclass", name, "-p", '{"allowVolumeExpansion": true}')
-    patch({"storage": {"size": "3Gi"}})
 
-    def sizes():
-        return [get("pvc", f"data-{CLUSTER}-{i}")["spec"]["resources"]["requests"]["storage"]
-                for i in range(3)]
-    wait_for(lambda: sizes() == ["3Gi"] * 3, "the claims to ask for more", 60)
-    wait_for(lambda: get("statefulset", CLUSTER)["spec"]["volumeClaimTemplates"][0]["spec"]
-             ["resources"]["requests"]["storage"] == "3Gi", "the StatefulSet to be made again", 60)
-    wait_for(rolled, "the cluster to be ready", 60)
-    assert pod_uids() == before, "brokers were restarted"
-    done = run(HOME / "kubernetes/bin/kubectl", "patch", "streamcluster", CLUSTER, "--type=merge",
-               "-p", '{"spec":{"storage":{"size":"2Gi"}}}', check=False)
+    def resize(size, **kwargs):
+        return run(HOME / "kubernetes/bin/kubectl", "patch", "streamcluster", "grows",
+                   "--type=merge", "-p", json.dumps({"spec": {"storage": {"size": size}}}), **kwargs)
+    resize("400Mi")
+    wait_for(lambda: get("pvc", "data-grows-0")["spec"]["resources"]["requests"]["storage"]
+             == "400Mi", "the claim to ask for more", 60)
+    wait_for(lambda: get("statefulset", "grows")["spec"]["volumeClaimTemplates"][0]["spec"]
+             ["resources"]["requests"]["storage"] == "400Mi", "the StatefulSet to be made again", 60)
+    wait_for(lambda: condition("streamcluster", "grows", "Ready"), "the cluster to be ready", 60)
+    assert get("pod", "grows-0")["metadata"]["uid"] == uid, "the broker was restarted"
+    done = resize("300Mi", check=False)
     assert done.returncode != 0 and "cannot shrink" in done.stderr, done
+    kubectl("delete", "streamcluster", "grows")
+    wait_for(lambda: "grows" not in kubectl("get", "pods,pvc", "-o", "name"), "it to be gone", 120)
 
 
 def test_a_settled_cluster_is_not_written_to():

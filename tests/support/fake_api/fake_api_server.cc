@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "broker/base/check.h"
+#include "operator/kube/client/base64.h"
 
 namespace sluice_tests {
 namespace {
@@ -75,6 +76,16 @@ std::string response(const Answer& answer, int retry_after_seconds = -1) {
   head += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size());
   if (retry_after_seconds >= 0) head += "\r\nRetry-After: " + std::to_string(retry_after_seconds);
   return head + "\r\n\r\n" + body;
+}
+
+// A Secret's stringData is for writing only.
+void encode_string_data(Json& secret) {
+  auto texts = secret.find("stringData");
+  if (texts == secret.end()) return;
+  for (const auto& [name, text] : texts->items()) {
+    secret["data"][name] = sluice_operator::kube::base64_encode(text.get<std::string>());
+  }
+  secret.erase("stringData");
 }
 
 std::string chunk(const std::string& bytes) {
@@ -263,6 +274,7 @@ Answer FakeApiServer::carry_out(const Request& request) {
   if (!path) return refusal(404, "NotFound", "the server could not find the requested resource");
   Json body = request.body.empty() ? Json::object() : Json::parse(request.body, nullptr, false);
   if (!body.is_object()) return refusal(400, "BadRequest", "the body is not an object");
+  if (path->plural == "secrets") encode_string_data(body);
   const std::string& method = request.call.method;
   const Query& query = request.call.query;
   std::lock_guard lock(mutex_);

@@ -1,0 +1,280 @@
+#include "tests/support/fake_api/lifecycle_world.h"
+
+#include <nlohmann/json.hpp>
+
+namespace sluice_tests {
+
+namespace v1 = ::sluice::v1;
+using kube::Json;
+
+namespace {
+
+constexpr const char* kBase = "/apis/sluice.dev/v1alpha1/namespaces/apps/streamclusters/orders";
+constexpr const char* kSet = "/apis/apps/v1/namespaces/apps/statefulsets/orders";
+constexpr int kBrokersMax = 6;
+
+std::string pod_path(int32_t id) {
+  return "/api/v1/namespaces/apps/pods/orders-" + std::to_string(id);
+}
+std::string claim_path(int32_t id) {
+  return "/api/v1/namespaces/apps/persistentvolumeclaims/data-orders-" + std::to_string(id);
+}
+bool exists(const Json& object) { return object.value("kind", std::string()) != "Status"; }
+
+bool is_event(const ApiCall& call) { return call.path.ends_with("/events"); }
+
+}  // namespace
+
+OperatorLife::OperatorLife(FakeApiServer& server, const std::string& image) : image_(image) {
+  kube::ClientOptions options;
+  options.retry_base_ms = 1;
+  options.retry_cap_ms = 5;
+  auto client = kube::Client::open(server.client_config(), fs_, clock_, random_, metrics_, options);
+  CHECK(client.ok());
+  client_ = std::move(*client);
+  sessions_ = std::make_unique<coordinator::SessionServer>(executor_,
+                                                           coordinator::SessionServerOptions{});
+  clusters_ = std::make_unique<reconcile::Clusters>(executor_, clock_, random_, *client_, metrics_,
+                                                    *sessions_);
+  certificates_ = std::make_unique<reconcile::Certificates>(*client_, clock_, "sluice-system");
+  events_ = std::make_unique<kube::EventRecorder>(*client_, clock_, metrics_, "sluice-operator",
+                                                  "test");
+  thread_ = std::thread([this] { executor_.run(); });
+}
+
+OperatorLife::~OperatorLife() {
+  client_->stop();
+  for (auto& cache : caches_) cache->stop();
+  executor_.stop();
+  thread_.join();
+}
+
+kube::Cache& OperatorLife::add(const kube::ResourceType& type) {
+  kube::CacheOptions options;
+  options.type = type;
+  options.backoff_base_ms = 1;
+  options.backoff_cap_ms = 10;
+  caches_.push_back(
+      std::make_unique<kube::Cache>(*client_, clock_, random_, metrics_, std::move(options)));
+  return *caches_.back();
+}
+
+bool OperatorLife::start() {
+  if (!certificates_->load().ok()) return false;
+  reconcile::Caches caches{add(metadata::stream_clusters()), add(metadata::streams()),
+                           add(kube::pods()), add(kube::nodes()),
+                           add(kube::persistent_volume_claims()), add(kube::stateful_sets()),
+                           add(kube::services()), add(kube::config_maps()),
+                           add(kube::service_accounts()), add(kube::pod_disruption_budgets()),
+                           add(kube::network_policies())};
+  for (auto& cache : caches_) cache->start();
+  for (auto& cache : caches_) {
+    if (!cache->wait_synced(500)) return false;
+  }
+  reconciler_ = std::make_unique<reconcile::StreamClusterReconciler>(
+      *client_, clock_, caches, *clusters_, *certificates_, *events_,
+      reconcile::ClusterSettings{image_, "operator.sluice-system.svc:9443", "info"});
+  std::promise<void> started;
+  executor_.post([&] {
+    clusters_->start();
+    started.set_value();
+  });
+  started.get_future().wait();
+  return true;
+}
+
+void OperatorLife::connect(const std::map<int32_t, std::string>& brokers) {
+  std::promise<void> done;
+  executor_.post([&] {
+    auto it = clusters_->all().find(kCluster);
+    if (it == clusters_->all().end()) {
+      session_of_.clear();
+      return done.set_value();
+    }
+    auto& coordinator = it->second->coordinator;
+    for (auto entry = session_of_.begin(); entry != session_of_.end();) {
+      auto running = brokers.find(entry->first);
+      if (running != brokers.end()) {
+        ++entry;
+        continue;
+      }
+      coordinator.on_disconnect(entry->second);
+      entry = session_of_.erase(entry);
+    }
+    for (const auto& [id, directory] : brokers) {
+      v1::BrokerMessage message;
+      auto [entry, fresh] = session_of_.try_emplace(id, next_session_);
+      if (fresh && coordinator.loaded()) {
+        ++next_session_;
+        coordinator.on_connect(entry->second);
+        auto* hello = message.mutable_register_();
+        hello->set_cluster("apps/orders");
+        hello->set_process("process-" + std::to_string(next_session_));
+        hello->mutable_broker()->set_id(id);
+        hello->mutable_broker()->set_directory(directory);
+      } else if (fresh) {
+        session_of_.erase(entry);
+        continue;
+      } else {
+        message.mutable_heartbeat();
+      }
+      coordinator.on_message(entry->second, message);
+    }
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+LifecycleWorld::LifecycleWorld() {
+  server_.set_fault([this](const ApiCall& call) {
+    if (dead_) return Fault::close_before();
+    if (call.is_watch() || is_event(call)) return Fault::none();
+    if (++calls_ != crash_at_) return Fault::none();
+    dead_ = true;
+    return crash_after_ ? Fault::close_after() : Fault::close_before();
+  });
+}
+
+LifecycleWorld::~LifecycleWorld() = default;
+
+void LifecycleWorld::crash_at(int n, bool after) {
+  crash_at_ = n;
+  crash_after_ = after;
+}
+
+void LifecycleWorld::fail(std::function<Fault(const ApiCall&)> faults) {
+  server_.set_fault([this, faults = std::move(faults)](const ApiCall& call) {
+    if (call.is_watch() || is_event(call)) return Fault::none();
+    ++calls_;
+    return faults(call);
+  });
+}
+
+Json LifecycleWorld::get(const std::string& path) const {
+  return const_cast<FakeApiServer&>(server_).get(path).body;
+}
+
+Json LifecycleWorld::stateful_set() const { return get(kSet); }
+
+void LifecycleWorld::create(const Json& spec) {
+  server_.apply(kBase, {{"apiVersion", "sluice.dev/v1alpha1"},
+                        {"kind", "StreamCluster"},
+                        {"metadata", {{"namespace", "apps"}, {"name", "orders"}}},
+                        {"spec", spec}});
+}
+
+void LifecycleWorld::edit(const Json& spec) { server_.merge_patch(kBase, {{"spec", spec}}); }
+void LifecycleWorld::remove() { server_.remove(kBase); }
+
+bool LifecycleWorld::ready(int brokers) const {
+  Json cluster = get(kBase);
+  if (!exists(cluster) || !cluster.contains("status")) return false;
+  const Json& status = cluster["status"];
+  bool is_ready = false;
+  for (const auto& condition : status.value("conditions", Json::array())) {
+    is_ready |= condition["type"] == "Ready" && condition["status"] == "True";
+  }
+  return is_ready && status.value("observedGeneration", 0) == cluster["metadata"]["generation"] &&
+         status.value("brokers", 0) == brokers && status.value("readyBrokers", 0) == brokers &&
+         status.value("updatedBrokers", 0) == brokers;
+}
+
+std::set<std::string> LifecycleWorld::claims() const {
+  std::set<std::string> out;
+  for (int32_t id = 0; id < kBrokersMax; id++) {
+    Json claim = get(claim_path(id));
+    if (exists(claim)) out.insert(claim["metadata"]["name"].get<std::string>());
+  }
+  return out;
+}
+
+void LifecycleWorld::make_pod(int32_t id, const Json& set) {
+  const Json& spec = set["spec"];
+  Json claim = get(claim_path(id));
+  if (!exists(claim)) {
+    Json made = spec["volumeClaimTemplates"][0];
+    made["apiVersion"] = "v1";
+    made["kind"] = "PersistentVolumeClaim";
+    made["metadata"]["name"] = "data-orders-" + std::to_string(id);
+    made["metadata"]["namespace"] = "apps";
+    claim = server_.apply(claim_path(id), made).body;
+    server_.merge_patch(claim_path(id) + "/status", {{"status", {{"phase", "Bound"}}}});
+  }
+  const std::string uid = claim["metadata"]["uid"].get<std::string>();
+  if (claim_uids_[id] != uid) {
+    claim_uids_[id] = uid;
+    static uint64_t seed = 0;
+    directories_[id] = broker::Uuid::from_random(++seed, seed * 7919).to_string();
+  }
+  Json pod = {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", spec["template"]["metadata"]}};
+  pod["metadata"]["name"] = "orders-" + std::to_string(id);
+  pod["metadata"]["namespace"] = "apps";
+  server_.apply(pod_path(id), pod);
+  server_.merge_patch(pod_path(id) + "/status",
+                      {{"status", {{"conditions", {{{"type", "Ready"}, {"status", "True"}}}}}}});
+}
+
+// What the StatefulSet's controller and the kubelets do, at once.
+void LifecycleWorld::keep_pods() {
+  Json set = stateful_set();
+  const int32_t replicas = exists(set) ? set["spec"].value("replicas", 0) : -1;
+  running_.clear();
+  for (int32_t id = 0; id < kBrokersMax; id++) {
+    bool there = exists(get(pod_path(id)));
+    if (known_pods_.count(id) && !there) ++restarts_;
+    if (replicas >= 0 && id >= replicas && there) {
+      server_.remove(pod_path(id));
+      there = false;
+    }
+    if (!there && id < replicas) {
+      make_pod(id, set);
+      there = true;
+    }
+    if (there) known_pods_.insert(id), running_[id] = directories_[id];
+    else known_pods_.erase(id);
+  }
+  if (replicas < 0) return;
+  server_.merge_patch(std::string(kSet) + "/status",
+                      {{"status", {{"observedGeneration", set["metadata"]["generation"]}}}});
+}
+
+void LifecycleWorld::begin_life() {
+  life_.reset();
+  if (dead_.exchange(false)) crash_at_ = 0;
+  ++lives_;
+  life_ = std::make_unique<OperatorLife>(server_, "sluice:1");
+  if (!life_->start()) life_.reset();
+}
+
+void LifecycleWorld::step() {
+  if (!life_ || dead_) begin_life();
+  if (!life_) return;
+  keep_pods();
+  life_->connect(running_);
+  life_->reconcile();
+  if (dead_) return;
+  kube::StopSignal never;
+  never.wait_ms(3);  // the watches bring what was written
+}
+
+bool LifecycleWorld::run_until(const std::function<bool()>& done, int steps_max) {
+  for (int i = 0; i < steps_max; i++) {
+    step();
+    if (!dead_ && done()) return true;
+  }
+  return false;
+}
+
+std::vector<std::string> LifecycleWorld::writes_when_settled() {
+  // What the last pass wrote comes back first.
+  for (int i = 0; i < 5; i++) step();
+  server_.forget_calls();
+  for (int i = 0; i < 5; i++) step();
+  std::vector<std::string> writes;
+  for (const auto& call : server_.calls()) {
+    if (call.is_write() && !is_event(call)) writes.push_back(call.method + " " + call.path);
+  }
+  return writes;
+}
+
+}  // namespace sluice_tests

@@ -1,0 +1,101 @@
+#pragma once
+// An operator beside a fake API server: the reconciler with its caches and coordinators, which can
+// be killed and made again, and what else a cluster has: a StatefulSet controller, kubelets, and
+// brokers that register. Driven step by step by the test's thread.
+#include <atomic>
+#include <future>
+#include <set>
+#include <thread>
+
+#include "broker/base/uuid.h"
+#include "operator/reconcile/stream_cluster.h"
+#include "tests/support/fake_api/fake_api_server.h"
+#include "tests/support/fake_api/harness.h"
+
+namespace sluice_tests {
+
+using namespace sluice_operator;
+
+inline const kube::ObjectKey kCluster{"apps", "orders"};
+
+// One life of the operator's process.
+class OperatorLife {
+ public:
+  OperatorLife(FakeApiServer& server, const std::string& image);
+  ~OperatorLife();
+  // False when the process could not even start: the API failed it.
+  bool start();
+  void reconcile() { reconciler_->reconcile(kCluster); }
+  // The brokers that run, by id, with their directories: they hold sessions with this process.
+  void connect(const std::map<int32_t, std::string>& brokers);
+
+ private:
+  kube::Cache& add(const kube::ResourceType& type);
+
+  broker::env::PosixClock clock_;
+  broker::env::PosixFileSystem fs_;
+  broker::env::SystemRandom random_;
+  broker::Metrics metrics_;
+  broker::env::AsioExecutor executor_;
+  std::thread thread_;
+  std::unique_ptr<kube::Client> client_;
+  std::vector<std::unique_ptr<kube::Cache>> caches_;
+  std::unique_ptr<coordinator::SessionServer> sessions_;
+  std::unique_ptr<reconcile::Clusters> clusters_;
+  std::unique_ptr<reconcile::Certificates> certificates_;
+  std::unique_ptr<kube::EventRecorder> events_;
+  std::unique_ptr<reconcile::StreamClusterReconciler> reconciler_;
+  std::map<int32_t, uint64_t> session_of_;
+  uint64_t next_session_ = 1'000'000;
+  const std::string image_;
+};
+
+class LifecycleWorld {
+ public:
+  LifecycleWorld();
+  ~LifecycleWorld();
+
+  // The process ends at its n-th API call (watches and Events not counted): before the call is
+  // carried out, or after it was, untold. 0: never.
+  void crash_at(int n, bool after);
+  // Called with every call that is not a watch; instead of crash_at.
+  void fail(std::function<Fault(const ApiCall&)> faults);
+  int calls() const { return calls_; }
+
+  void create(const kube::Json& spec);
+  void edit(const kube::Json& spec);
+  void remove();
+  // Steps until `done`; false when it never is.
+  bool run_until(const std::function<bool()>& done, int steps_max = 400);
+  // The writes that a few more passes make, Events not counted: "PATCH /apis/..."
+  std::vector<std::string> writes_when_settled();
+
+  kube::Json get(const std::string& path) const;
+  bool ready(int brokers) const;
+  kube::Json stateful_set() const;
+  std::set<std::string> claims() const;
+  // Pods that were deleted by the operator, and the largest number of brokers down at a time.
+  int restarts() const { return restarts_; }
+  int lives() const { return lives_; }
+
+ private:
+  void step();
+  void keep_pods();
+  void make_pod(int32_t id, const kube::Json& set);
+  void begin_life();
+
+  FakeApiServer server_;
+  std::unique_ptr<OperatorLife> life_;
+  std::atomic<bool> dead_ = false;
+  std::atomic<int> calls_ = 0;
+  int crash_at_ = 0;
+  bool crash_after_ = false;
+  int lives_ = 0;
+  int restarts_ = 0;
+  std::map<int32_t, std::string> directories_;  // by broker, as long as its claim lives
+  std::map<int32_t, std::string> claim_uids_;
+  std::map<int32_t, std::string> running_;
+  std::set<int32_t> known_pods_;
+};
+
+}  // namespace sluice_tests
