@@ -4,7 +4,8 @@
 
 namespace broker {
 namespace {
-constexpr size_t kTermAt = 12, kMagicAt = 16, kCrcAt = 17, kAttributesAt = 21;
+constexpr size_t kTermAt = 12, kMagicAt = 16, kCrcAt = 17, kAttributesAt = 21, kMaxTimestampAt = 35;
+constexpr int16_t kLogAppendTime = 8;
 }
 
 size_t peek_batch_size(std::string_view bytes) {
@@ -62,6 +63,16 @@ bool batch_crc_matches(std::string_view batch) {
 void patch_batch(char* batch, Offset base_offset, Term term) {
   store_be(batch, base_offset.value);
   store_be(batch + kTermAt, term.value);
+}
+
+void stamp_append_time(char* batch, BatchHeader& header, int64_t time_ms) {
+  header.attributes = static_cast<int16_t>(header.attributes | kLogAppendTime);
+  header.max_timestamp_ms = time_ms;
+  store_be(batch + kAttributesAt, header.attributes);
+  store_be(batch + kMaxTimestampAt, time_ms);
+  std::string_view checked(batch + kAttributesAt, static_cast<size_t>(header.size) - kAttributesAt);
+  header.crc = crc32c(checked);
+  store_be(batch + kCrcAt, header.crc);
 }
 
 }  // namespace broker

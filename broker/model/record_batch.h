@@ -49,6 +49,9 @@ size_t peek_batch_size(std::string_view bytes);
 bool batch_crc_matches(std::string_view batch);
 // Patches base offset and leader epoch in place (not covered by the CRC).
 void patch_batch(char* batch, Offset base_offset, Term term);
+// Gives every record of the batch the time of its append: the attribute, the maximum timestamp, and
+// a new CRC. Adjusts `header` too.
+void stamp_append_time(char* batch, BatchHeader& header, int64_t time_ms);
 
 // A batch in memory: its bytes and its parsed header.
 struct Batch {

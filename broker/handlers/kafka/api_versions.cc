@@ -16,6 +16,10 @@ void handle(Context& context, const ExchangePtr& exchange, wire::ApiVersionsRequ
     response.api_keys.push_back(
         {static_cast<int16_t>(api.key), api.version_min, api.version_max, {}});
   }
+  // KIP-848 groups are served, and cannot be turned off.
+  response.supported_features.push_back({"group.version", 0, 1, {}});
+  response.finalized_features.push_back({"group.version", 1, 1, {}});
+  response.finalized_features_epoch = static_cast<int64_t>(context.services.metadata.version());
   respond(*exchange, response);
 }
 

@@ -40,7 +40,6 @@ struct Options {
   int64_t idle_close_ms = 600'000;
   size_t fetch_sessions_max = 1000;
   bool auto_create_topics = true;  // asking Metadata for a topic creates it, as Kafka does
-  int64_t producer_id_expiration_ms = 86'400'000;
   std::string data_dir;  // as DescribeLogDirs names it
   // A new group waits this long for more members before its first assignment.
   int32_t group_initial_rebalance_delay_ms = 3000;

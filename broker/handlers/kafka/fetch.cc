@@ -6,6 +6,7 @@
 
 #include "broker/handlers/kafka/fetch_sessions.h"
 #include "broker/handlers/kafka/handlers.h"
+#include "broker/handlers/kafka/nearest.h"
 #include "broker/handlers/kafka/topics.h"
 #include "broker/partition/partition.h"
 
@@ -16,7 +17,7 @@ using Request = wire::FetchRequest;
 using Response = wire::FetchResponse;
 using Answer = Response::Topic::Partition;
 
-constexpr int16_t kZstdVersionMin = 10, kTopicIdVersionMin = 13;
+constexpr int16_t kRackVersionMin = 11, kTopicIdVersionMin = 13;
 
 // A request that reads, and perhaps waits. Kept alive by its timer and by the partitions' wakes.
 class Fetching : public std::enable_shared_from_this<Fetching> {
@@ -39,6 +40,7 @@ class Fetching : public std::enable_shared_from_this<Fetching> {
   void attempt();
   Read read_all();
   void read_one(const FetchTarget& target, Read& read, Answer& answer);
+  Led find_replica(const cluster::Stream& stream, const FetchTarget& target) const;
   Error read_records(partition::Partition& partition, const FetchTarget& target, Read& read,
                      Answer& answer);
   bool diverged(const partition::Partition& partition, const FetchTarget& target,
@@ -58,6 +60,7 @@ class Fetching : public std::enable_shared_from_this<Fetching> {
   int64_t bytes_min_;
   size_t bytes_max_;
   bool read_committed_;
+  std::string rack_;  // the consumer's zone, where it reads from the closest replica
   bool done_ = false, wake_posted_ = false;
   std::vector<Wait> waits_;
   std::optional<env::TimerId> timer_;
@@ -73,7 +76,8 @@ Fetching::Fetching(const Services& services, ExchangePtr exchange, const Request
       bytes_min_(request.min_bytes),
       bytes_max_(
           static_cast<size_t>(std::clamp(request.max_bytes, 0, services.options.fetch_bytes_max))),
-      read_committed_(request.isolation_level == 1) {
+      read_committed_(request.isolation_level == 1),
+      rack_(exchange_->version() >= kRackVersionMin ? request.rack_id : "") {
   bytes_min_ = std::min(bytes_min_, static_cast<int64_t>(bytes_max_));
 }
 
@@ -101,7 +105,10 @@ Fetching::Read Fetching::read_all() {
   for (size_t i = 0; i < plan_.targets.size(); ++i) {
     Answer& answer = read.answers[i];
     read_one(*plan_.targets[i], read, answer);
-    if (answer.error_code != 0 || answer.diverging_epoch.end_offset >= 0) read.urgent = true;
+    if (answer.error_code != 0 || answer.diverging_epoch.end_offset >= 0 ||
+        answer.preferred_read_replica >= 0) {
+      read.urgent = true;
+    }
   }
   return read;
 }
@@ -111,13 +118,20 @@ void Fetching::fail(Answer& answer, Error error) {
   answer.high_watermark = -1;
 }
 
+// The leader here; or a follower that the consumer was sent to for being close.
+Led Fetching::find_replica(const cluster::Stream& stream, const FetchTarget& target) const {
+  Led led = find_led(services_, stream, target.asked.partition, target.asked.current_leader_epoch);
+  if (led.error != Error::kNotLeaderOrFollower || rack_.empty()) return led;
+  return find_followed(services_, stream, target.asked.partition,
+                       target.asked.current_leader_epoch);
+}
+
 void Fetching::read_one(const FetchTarget& target, Read& read, Answer& answer) {
   answer.partition_index = target.asked.partition;
   answer.records.emplace();
   TopicRef topic = find(target);
   if (!topic.stream) return fail(answer, topic.error);
-  Led led =
-      find_led(services_, *topic.stream, target.asked.partition, target.asked.current_leader_epoch);
+  Led led = find_replica(*topic.stream, target);
   if (led.error != Error::kNone) {
     if (led.error != Error::kUnknownTopicOrPartition) {
       answer.current_leader.leader_id = led.leader.broker.value;
@@ -126,7 +140,11 @@ void Fetching::read_one(const FetchTarget& target, Read& read, Answer& answer) {
     return fail(answer, led.error);
   }
   partition::Partition& partition = *led.partition;
-  if (!diverged(partition, target, answer)) {
+  auto nearest = partition.is_leader() ? nearest_replica(services_, partition, rack_) : std::nullopt;
+  if (nearest && target.asked.fetch_offset >= partition.log_start().value &&
+      target.asked.fetch_offset <= partition.high_watermark().value) {
+    answer.preferred_read_replica = nearest->value;
+  } else if (!diverged(partition, target, answer)) {
     Error error = read_records(partition, target, read, answer);
     if (error != Error::kNone) return fail(answer, error);
   }
@@ -154,19 +172,22 @@ Error Fetching::read_records(partition::Partition& partition, const FetchTarget&
                              Answer& answer) {
   size_t room = bytes_max_ - std::min(bytes_max_, read.bytes);
   room = std::min(room, static_cast<size_t>(std::max(target.asked.partition_max_bytes, 0)));
-  auto fetched = partition.read(Offset{target.asked.fetch_offset}, room);
+  Offset from{target.asked.fetch_offset};
+  // A follower may hear of what is committed a little later than the leader's consumer did. An
+  // offset that stays beyond its log sends the consumer back to the leader, as in Apache Kafka.
+  if (!partition.is_leader() && from > partition.high_watermark() &&
+      (from <= partition.log_end() || services_.clock.mono_ms() < deadline_ms_)) {
+    return Error::kNone;
+  }
+  auto fetched = partition.read(from, room, !rack_.empty());
   if (!fetched.ok()) {
     return fetched.code() == Code::kUnavailable ? Error::kOffsetNotAvailable
                                                 : wire::to_kafka_error(fetched.code());
   }
   // The first batch of a partition comes whatever its size; only the response's first may stay.
   if (fetched->bytes > room && read.bytes > 0) return Error::kNone;
-  for (const Batch& batch : fetched->batches) {
-    if (batch.header.compression() == Compression::kZstd &&
-        exchange_->version() < kZstdVersionMin) {
-      return Error::kUnsupportedCompressionType;
-    }
-  }
+  // Whatever their codec, and whatever the version: as in Apache Kafka where compression.type is
+  // "producer". aiokafka reads zstd by version 4.
   for (Batch& batch : fetched->batches) answer.records->pieces.push_back(std::move(batch.bytes));
   read.bytes += fetched->bytes;
   return Error::kNone;
@@ -207,7 +228,7 @@ void Fetching::on_wake() {
 
 bool Fetching::is_news(FetchTarget& target, const Answer& answer) const {
   bool news = answer.error_code != 0 || answer.records->size() > 0 ||
-              answer.diverging_epoch.end_offset >= 0 ||
+              answer.diverging_epoch.end_offset >= 0 || answer.preferred_read_replica >= 0 ||
               answer.high_watermark != target.told_high_watermark ||
               answer.log_start_offset != target.told_log_start;
   // An error is told again until it is gone.

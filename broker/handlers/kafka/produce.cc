@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "broker/handlers/kafka/handlers.h"
+#include "broker/handlers/kafka/topic_configs.h"
 #include "broker/handlers/kafka/topics.h"
 #include "broker/model/records.h"
 #include "broker/partition/partition.h"
@@ -31,6 +32,7 @@ class Production : public std::enable_shared_from_this<Production> {
   // What the client sent for one partition, fit to be appended; else fills the answer.
   Result<Buffer> checked_batch(const cluster::Stream& stream,
                                const Request::Topic::Partition& asked, Error& error);
+  Status check_timestamps(const cluster::Stream& stream, const BatchHeader& header) const;
   void fail(Answer& answer, Error error, std::string message);
   void name_leader(Answer& answer, const Leader& leader);
   void on_appended(size_t topic_at, size_t partition_at, const ShardId& id,
@@ -154,7 +156,34 @@ Result<Buffer> Production::checked_batch(const cluster::Stream& stream,
     error = Error::kUnsupportedCompressionType;
     return Status(Code::kUnsupported, "zstd needs Produce version 7 or later");
   }
+  Status timely = check_timestamps(stream, *header);
+  if (!timely.ok()) {
+    error = Error::kInvalidTimestamp;
+    return timely;
+  }
   return batch;
+}
+
+// The first and the largest timestamp of a batch tell enough, without decompressing it.
+Status Production::check_timestamps(const cluster::Stream& stream,
+                                    const BatchHeader& header) const {
+  constexpr int64_t kNone = -1;
+  TimestampRules rules = timestamp_rules(stream.map.config());
+  if (rules.log_append_time) return {};
+  int64_t now_ms = services_.clock.wall_ms();
+  if (header.max_timestamp_ms != kNone && header.max_timestamp_ms > now_ms &&
+      header.max_timestamp_ms - now_ms > rules.after_max_ms) {
+    return Status(Code::kInvalidArgument,
+                  "Timestamp " + std::to_string(header.max_timestamp_ms) +
+                      " is more than message.timestamp.after.max.ms ahead of the broker's clock");
+  }
+  if (header.base_timestamp_ms != kNone && header.base_timestamp_ms < now_ms &&
+      rules.before_max_ms < INT64_MAX && now_ms - header.base_timestamp_ms > rules.before_max_ms) {
+    return Status(Code::kInvalidArgument,
+                  "Timestamp " + std::to_string(header.base_timestamp_ms) +
+                      " is more than message.timestamp.before.max.ms behind the broker's clock");
+  }
+  return {};
 }
 
 void Production::fail(Answer& answer, Error error, std::string message) {

@@ -60,6 +60,14 @@ class TestBroker {
     EXPECT_TRUE(pending->answered);
     return pending->response;
   }
+  // A frame as it is; what becomes of it is nobody's business.
+  void send_raw(std::string frame) {
+    auto exchange = std::make_shared<Exchange>();
+    exchange->frame = Buffer::from_string(std::move(frame));
+    exchange->reply = [](std::vector<Buffer>) {};
+    exchange->close = [] {};
+    dispatcher_->dispatch(std::move(exchange));
+  }
   void create_stream(const std::string& name, v1::StreamMode mode, int32_t partitions);
   partition::Partition& partition(const std::string& name, int32_t index);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "broker/partition/producers.h"
+
 namespace broker::handlers::kafka {
 namespace {
 
@@ -382,7 +384,7 @@ std::vector<ConfigValue> broker_configs(const Services& services) {
   add("node.id", std::to_string(services.self.value), ConfigType::kInt,
       "The number of this broker.");
   add("num.partitions", "1", ConfigType::kInt, "Partitions of a topic that does not say how many.");
-  add("producer.id.expiration.ms", std::to_string(options.producer_id_expiration_ms),
+  add("producer.id.expiration.ms", std::to_string(partition::kProducerIdExpirationMs),
       ConfigType::kInt, "How long a silent idempotent producer is remembered.");
   add("socket.request.max.bytes", std::to_string(options.request_bytes_max), ConfigType::kInt,
       "The largest request.");

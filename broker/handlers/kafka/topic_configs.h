@@ -64,7 +64,7 @@ std::vector<ConfigValue> broker_configs(const Services& services);
 
 // How a topic's records are stamped.
 struct TimestampRules {
-  bool log_append_time = false;
+  bool log_append_time = false;  // stamped by the partition
   int64_t before_max_ms = INT64_MAX;  // how far behind the broker's clock a record may be
   int64_t after_max_ms = 3'600'000;   // and before it; Kafka's default
 };
