@@ -363,6 +363,39 @@ TEST(ReplicaWorld, ADamagedLogIsFetchedAgain) {
   EXPECT_GT(committed, 8000u) << "the world hardly commits anything: it tests nothing";
 }
 
+// What was committed with the lost log's help in the very term that the leader still leads.
+TEST(ReplicaWorld, ADamagedLogIsWholeOnlyWithAllThatWasCommitted) {
+  World w(1);
+  Node &lost = *w.nodes[0], &leader = *w.nodes[1];
+  for (auto& node : w.nodes) {
+    node->replica->on_new_term(Term{0});
+    node->make_durable();
+  }
+  Assignment assignment{Term{0}, BrokerId{1}, w.members, {}, {}, 0};
+  for (auto& node : w.nodes) node->replica->on_assignment(assignment, 0);
+  w.set_link(0, 1, true);
+  auto step = [&] {
+    w.now += 20;
+    leader.replica->tick(w.now);
+    w.deliver(true);
+    leader.make_durable();
+    lost.make_durable();
+  };
+  for (int i = 0; i < 100; i++) step();
+  for (int i = 0; i < 10; i++) {
+    ASSERT_TRUE(leader.append({entry(leader.log_end(), Term{0}, w.next_value++)}).ok());
+    leader.replica->on_appended(8);
+  }
+  for (int i = 0; i < 100; i++) step();
+  ASSERT_EQ(leader.replica->high_watermark(), Offset{10});
+  lost.replica->lose_log();
+  for (int i = 0; i < 200 && lost.replica->log_lost(); i++) {
+    step();
+    if (!lost.replica->log_lost()) ASSERT_EQ(lost.durable, 10) << "it counts too early";
+  }
+  EXPECT_FALSE(lost.replica->log_lost()) << "it never counts again";
+}
+
 // A broker that lost its directory is member (old) and learner (new) at once; found on loopback,
 // where the learner was never filled.
 TEST(Replica, FillsTheIncarnationThatIsHereNotTheLostOne) {
