@@ -7,6 +7,7 @@ alone would be lost on the next write. Only what proto3 messages of broker/proto
 import re
 
 FIELD = re.compile(r"^\s*(?:(optional|repeated)\s+)?([\w.]+)\s+(\w+)\s*=\s*\d+\s*;")
+MAP = re.compile(r"^\s*map<\s*string\s*,\s*(\w+)\s*>\s+(\w+)\s*=\s*\d+\s*;")
 # proto3's JSON mapping: a 64-bit integer is a string.
 SCALARS = {
     "int32": ("integer", "int32"), "uint32": ("integer", None), "int64": ("string", None),
@@ -16,7 +17,7 @@ SCALARS = {
 
 
 def parse(path):
-    """name -> {field: (repeated, type)} for messages, name -> [values] for enums."""
+    """name -> {field: (label, type)} for messages, name -> [values] for enums."""
     with open(path, encoding="utf-8") as f:
         text = re.sub(r"//.*", "", f.read())
     messages, enums = {}, {}
@@ -28,7 +29,10 @@ def parse(path):
         for line in body.replace(";", ";\n").splitlines():
             found = FIELD.match(line)
             if found:
-                fields[camel(found.group(3))] = (found.group(1) == "repeated", found.group(2))
+                fields[camel(found.group(3))] = (found.group(1) or "", found.group(2))
+            found = MAP.match(line)
+            if found:
+                fields[camel(found.group(2))] = ("map", found.group(1))
         messages[name] = fields
     return messages, enums
 
@@ -45,12 +49,17 @@ def differences(schema, message, messages, enums, path):
     fields = messages[message]
     for name in properties.keys() - fields.keys():
         yield f"{path}.{name}: not in message {message}"
-    for name, (repeated, kind) in fields.items():
+    for name, (label, kind) in fields.items():
         field, where = properties.get(name), f"{path}.{name}"
         if field is None:
             yield f"{where}: missing in the definition"
             continue
-        if repeated:
+        if label == "map":
+            if field.get("type") != "object" or "additionalProperties" not in field:
+                yield f"{where}: is no map"
+                continue
+            field, where = field["additionalProperties"], where + "{}"
+        if label == "repeated":
             if field.get("type") != "array":
                 yield f"{where}: is {field.get('type')}, not array"
                 continue
