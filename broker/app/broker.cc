@@ -260,6 +260,7 @@ Status Broker::Parts::open_doors() {
   kafka_options.auto_create_topics = config.auto_create_topics;
   kafka_options.data_dir = config.data;
   kafka_options.group_initial_rebalance_delay_ms = config.group_initial_rebalance_delay_ms;
+  kafka_options.group_size_max = config.group_max_size;
   kafka_dispatcher = std::make_unique<handlers::kafka::Dispatcher>(handlers::kafka::Services{
       executor, clock, random, metrics, metadata, config.broker,
       [this](const ShardId& id) { return partitions->find(id); }, admin, kafka_options,

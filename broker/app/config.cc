@@ -41,6 +41,7 @@ constexpr Setting kSettings[] = {
     {"users", "FILE", "with --dev: users, passwords and rights (YAML); a cluster's come from its coordinator"},
     {"auto-create-topics", nullptr, "Kafka clients that ask for a missing topic create it; default true"},
     {"group-initial-rebalance-delay-ms", "N", "a new consumer group waits so long for more members; default 3000, 0 with --dev"},
+    {"group-max-size", "N", "members that a consumer group may have; no limit by default"},
     {"log-level", "LEVEL", "debug, info, warn or error; default info"},
     {"log-format", "FORMAT", "text or json; default text"},
     {"help", nullptr, "this text"},
@@ -155,6 +156,16 @@ Status take_listeners(const Values& values, Config& config) {
     return bad("a listener with tls needs --client-tls-cert and --client-tls-key");
   }
   return {};
+}
+
+Status take_count(const Values& values, const char* name, int32_t low, int32_t& out) {
+  auto it = values.find(name);
+  if (it == values.end()) return {};
+  const char* last = it->second.data() + it->second.size();
+  auto [end, error] = std::from_chars(it->second.data(), last, out);
+  if (error == std::errc() && end == last && out >= low) return {};
+  return bad(std::string("--") + name + " '" + it->second + "': expected a number from " +
+             std::to_string(low) + " on");
 }
 
 Status take_tls(const Values& values, Config& config) {
@@ -274,15 +285,9 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
     config.auto_create_topics = it->second == "true";
   }
   if (config.dev) config.group_initial_rebalance_delay_ms = 0;
-  if (auto it = values.find("group-initial-rebalance-delay-ms"); it != values.end()) {
-    const char* last = it->second.data() + it->second.size();
-    auto [end, error] =
-        std::from_chars(it->second.data(), last, config.group_initial_rebalance_delay_ms);
-    if (error != std::errc() || end != last || config.group_initial_rebalance_delay_ms < 0) {
-      return bad("--group-initial-rebalance-delay-ms '" + it->second +
-                 "': expected a number of milliseconds from 0 on");
-    }
-  }
+  RETURN_IF_ERROR(take_count(values, "group-initial-rebalance-delay-ms", 0,
+                             config.group_initial_rebalance_delay_ms));
+  RETURN_IF_ERROR(take_count(values, "group-max-size", 1, config.group_max_size));
   take("log-level", config.log_level);
   take("log-format", config.log_format);
   if (config.data.empty()) return bad("--data DIR is required: where the records are kept");

@@ -86,5 +86,19 @@ TEST(Config, TheCommandLineWinsOverTheFile) {
             std::string::npos);
 }
 
+TEST(Config, SettingsOfGroups) {
+  auto dev = parse_command_line({"--dev", "--data", "/d"});
+  ASSERT_TRUE(dev.ok());
+  EXPECT_EQ(dev->group_initial_rebalance_delay_ms, 0);
+  EXPECT_EQ(dev->group_max_size, INT32_MAX);
+  auto set = parse_command_line({"--dev", "--data", "/d", "--group-max-size", "7",
+                                 "--group-initial-rebalance-delay-ms", "500"});
+  ASSERT_TRUE(set.ok());
+  EXPECT_EQ(set->group_initial_rebalance_delay_ms, 500);
+  EXPECT_EQ(set->group_max_size, 7);
+  auto bad = parse_command_line({"--dev", "--data", "/d", "--group-max-size", "0"});
+  EXPECT_NE(bad.status().message().find("--group-max-size"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace broker::app

@@ -12,6 +12,8 @@ namespace {
 constexpr size_t kReadBytes = 1 << 20;
 constexpr size_t kReplayedBytesMax = 64 << 20;  // of one batch; ours are not compressed
 constexpr size_t kSnapshotBatchBytes = 512 << 10;
+// A step is one batch, all or nothing; only deletions of very many offsets are longer than this.
+constexpr size_t kStepBatchBytes = 8 << 20;
 constexpr int64_t kRetryMs = 500;
 
 }  // namespace
@@ -157,7 +159,7 @@ void Coordinator::run(const Step& step) {
 }
 
 void Coordinator::finish(Effects fx) {
-  if (!fx.puts.empty() && !append(fx.puts, 0, fx.puts.size(), nullptr)) {
+  if (!append(fx.puts, kStepBatchBytes, nullptr)) {
     // The machine is ahead of the log now: it is loaded again.
     for (auto& answer : fx.answers) answer.fail(GroupError::kCoordinatorNotAvailable);
     return;
@@ -173,9 +175,27 @@ void Coordinator::finish(Effects fx) {
   arm();
 }
 
-// Appends puts [from, to) as one batch. False when the append was refused; the machine is gone then.
-bool Coordinator::append(const std::vector<Put>& puts, size_t from, size_t to,
-                         std::function<void(Offset)> done) {
+// Appends puts in batches of about `batch_bytes`; `done` gets the first one's offset when the last
+// one is committed. False when an append was refused; the machine is gone then.
+bool Coordinator::append(const std::vector<Put>& puts, size_t batch_bytes,
+                         const std::function<void(Offset)>& done) {
+  auto first = std::make_shared<std::optional<Offset>>();
+  for (size_t from = 0, to = 0; from < puts.size(); from = to) {
+    for (size_t bytes = 0; to < puts.size() && (bytes == 0 || bytes < batch_bytes); ++to) {
+      bytes += puts[to].key.size() + (puts[to].value ? puts[to].value->size() : 0);
+    }
+    bool last = to == puts.size();
+    bool accepted = append_batch(puts, from, to, [first, last, done](Offset base) {
+      if (!*first) *first = base;
+      if (last && done) done(**first);
+    });
+    if (!accepted) return false;
+  }
+  return true;
+}
+
+bool Coordinator::append_batch(const std::vector<Put>& puts, size_t from, size_t to,
+                               std::function<void(Offset)> done) {
   partition::Partition* partition = parts_.find_partition(id_);
   RecordBatchBuilder builder;
   int64_t wall_ms = parts_.clock.wall_ms();
@@ -243,23 +263,7 @@ void Coordinator::snapshot_if_due() {
   }
   snapshotting_ = true;
   std::vector<Put> puts = machine_->snapshot();
-  auto first = std::make_shared<std::optional<Offset>>();
-  size_t from = 0;
-  do {
-    size_t to = from, bytes = 0;
-    while (to < puts.size() && bytes < kSnapshotBatchBytes) {
-      bytes += puts[to].key.size() + puts[to].value->size();
-      ++to;
-    }
-    if (to == from) break;  // nothing is live
-    bool last = to == puts.size();
-    bool accepted = append(puts, from, to, [this, first, last](Offset base) {
-      if (!*first) *first = base;
-      if (last) trim(**first);
-    });
-    if (!accepted) return;
-    from = to;
-  } while (from < puts.size());
+  if (!append(puts, kSnapshotBatchBytes, [this](Offset first) { trim(first); })) return;
   records_since_snapshot_ = 0;
   if (puts.empty()) snapshotting_ = false;
 }

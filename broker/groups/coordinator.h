@@ -60,8 +60,10 @@ class Coordinator {
   void finish_loading();
   void drop(GroupError why);
   void finish(Effects fx);
-  bool append(const std::vector<Put>& puts, size_t from, size_t to,
-              std::function<void(Offset)> done);
+  bool append(const std::vector<Put>& puts, size_t batch_bytes,
+              const std::function<void(Offset first)>& done);
+  bool append_batch(const std::vector<Put>& puts, size_t from, size_t to,
+                    std::function<void(Offset)> done);
   void on_appended(uint64_t sequence, const Result<partition::Appended>& result);
   void answer_committed();
   void snapshot_if_due();

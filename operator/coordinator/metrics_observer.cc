@@ -5,6 +5,16 @@ namespace sluice_operator::coordinator {
 MetricsObserver::MetricsObserver(broker::Metrics& metrics, std::string cluster)
     : metrics_(metrics), cluster_(std::move(cluster)) {}
 
+MetricsObserver::~MetricsObserver() {
+  for (auto& [key, gauge] : gauges_) metrics_.remove_gauge(key.first, *gauge);
+}
+
+void MetricsObserver::condition(const std::string& type, bool holds) {
+  gauge("sluice_operator_cluster_condition",
+        "Conditions of the StreamCluster's status: 1 where one holds, else 0.", holds ? 1 : 0,
+        {{"condition", type}});
+}
+
 void MetricsObserver::count(const char* name, const char* help, const char* label,
                             std::string_view value) {
   metrics_.counter(name, help, {{"cluster", cluster_}, {label, std::string(value)}}).Increment();
@@ -14,7 +24,9 @@ void MetricsObserver::gauge(const char* name, const char* help, double value,
                             const broker::Metrics::Labels& labels) {
   broker::Metrics::Labels all = labels;
   all["cluster"] = cluster_;
-  metrics_.gauge(name, help, all).Set(value);
+  auto& known = gauges_[{name, all}];
+  if (!known) known = &metrics_.gauge(name, help, all);
+  known->Set(value);
 }
 
 void MetricsObserver::election_started(std::string_view reason) {

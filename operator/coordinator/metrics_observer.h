@@ -13,7 +13,11 @@ class MetricsObserver : public broker::coordination::Observer {
  public:
   // Series carry the label `cluster`. `metrics` outlives this.
   MetricsObserver(broker::Metrics& metrics, std::string cluster);
+  // The cluster's gauges go with it; what was counted stays.
+  ~MetricsObserver() override;
   void refresh(const broker::coordination::Coordinator& coordinator);
+  // What its StreamCluster's status says.
+  void condition(const std::string& type, bool holds);
 
   void election_started(std::string_view reason) override;
   void election_done(double seconds) override;
@@ -26,6 +30,7 @@ class MetricsObserver : public broker::coordination::Observer {
              const broker::Metrics::Labels& labels = {});
   broker::Metrics& metrics_;
   const std::string cluster_;
+  std::map<std::pair<std::string, broker::Metrics::Labels>, prometheus::Gauge*> gauges_;
 };
 
 }  // namespace sluice_operator::coordinator

@@ -52,7 +52,12 @@ Clusters::~Clusters() = default;
 void Clusters::start() { tick(); }
 
 void Clusters::tick() {
-  for (auto& [key, cluster] : clusters_) cluster->coordinator.tick();
+  constexpr int kTicksPerRefresh = 50;
+  const bool refresh = ++ticks_ % kTicksPerRefresh == 0;
+  for (auto& [key, cluster] : clusters_) {
+    cluster->coordinator.tick();
+    if (refresh && cluster->coordinator.loaded()) cluster->observer.refresh(cluster->coordinator);
+  }
   executor_.schedule_after(coordination::kTickMs, [this] { tick(); });
 }
 
@@ -145,6 +150,16 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
     view.may_evict = may_evict(*slot, view.brokers);
     view.directories_in_use = directories_in_use(coordinator);
     return view;
+  });
+}
+
+void Clusters::show_conditions(const kube::ObjectKey& key, std::vector<api::Condition> conditions) {
+  executor_.post([this, key, conditions = std::move(conditions)] {
+    auto it = clusters_.find(key);
+    if (it == clusters_.end()) return;
+    for (const auto& condition : conditions) {
+      it->second->observer.condition(condition.type, condition.status == "True");
+    }
   });
 }
 

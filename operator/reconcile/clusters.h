@@ -70,6 +70,8 @@ class Clusters {
   ClusterView follow(const api::StreamCluster& cluster, const ClusterWishes& wishes);
   // The next step of a roll, each restart weighed by the coordinator.
   plan::RollStep plan_roll(const kube::ObjectKey& cluster, const plan::RollInput& input);
+  // As metrics.
+  void show_conditions(const kube::ObjectKey& cluster, std::vector<api::Condition> conditions);
   void forget(const kube::ObjectKey& cluster);
   void forget_broker(const kube::ObjectKey& cluster, int32_t broker);
   void stream_seen(const kube::ObjectKey& cluster, const std::string& resource,
@@ -119,6 +121,7 @@ class Clusters {
   coordinator::SessionServer& server_;
   broker::env::ThreadIoQueue metadata_io_;
   Changed changed_;
+  int64_t ticks_ = 0;
   std::map<kube::ObjectKey, std::unique_ptr<Cluster>> clusters_;
 };
 

@@ -80,6 +80,7 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
     round.sight.problem = applied.message();
   }
   auto status = cluster_status(cluster, round.sight, api::rfc3339(clock_.wall_ms()));
+  clusters_.show_conditions(key, status.conditions);
   Status written = write_status(cluster, status, *object);
   if (!applied.ok()) return Outcome::retry(applied);
   if (!written.ok()) return Outcome::retry(written);

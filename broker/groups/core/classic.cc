@@ -103,6 +103,11 @@ void Machine::join(JoinRequest request, Now now, const Reply<JoinResult>& reply,
     if (group.members.count(request.member)) remove_member(group, request.member, fx);
     return j.fail(GroupError::kGroupMaxSizeReached, "");
   }
+  size_t bytes = group.metadata_bytes();
+  for (const Protocol& protocol : request.protocols) bytes += protocol.metadata.size();
+  if (bytes > settings_.group_bytes_max) {
+    return j.fail(GroupError::kGroupMaxSizeReached, request.member);
+  }
   if (request.member.empty()) {
     join_new(group, j);
   } else {
@@ -438,6 +443,11 @@ void Machine::sync(SyncRequest request, Now now, const Reply<SyncResult>& reply,
     return propagate_assignment(group, GroupError::kNone, now, fx);
   }
   if (!group.is_leader(member.id)) return;
+  size_t bytes = 0;
+  for (const auto& [id, assignment] : request.assignments) bytes += assignment.size();
+  if (bytes > settings_.group_bytes_max) {
+    return supersede(member, GroupError::kInvalidRequest, fx);
+  }
   for (auto& [id, each] : group.members) {
     auto assigned = request.assignments.find(id);
     each.assignment = assigned == request.assignments.end() ? "" : std::move(assigned->second);

@@ -301,6 +301,21 @@ TEST(Classic, AFullGroupTakesNobody) {
   EXPECT_NE(t.state(), "Stable");
 }
 
+TEST(Classic, MetadataThatNoRecordCouldHoldIsRefused) {
+  Settings settings;
+  settings.group_bytes_max = 1'000;
+  TestMachine t(settings);
+  auto ids = t.stable(1);
+  JoinRequest r = t.join_request();
+  r.protocols[0].metadata = std::string(1'000, 'x');
+  EXPECT_EQ(t.join(r)->error, E::kGroupMaxSizeReached);
+  auto joined = t.join(t.join_request(ids[0]));
+  auto synced = t.sync(ids[0], 2, {{ids[0], std::string(1'001, 'x')}});
+  EXPECT_EQ(synced->error, E::kInvalidRequest);
+  EXPECT_EQ(t.state(), "CompletingRebalance");
+  EXPECT_EQ(t.sync(ids[0], 2, {{ids[0], "small"}})->assignment, "small");
+}
+
 TEST(Classic, ATakenOverGroupKeepsGenerationMembersAndAssignments) {
   TestMachine t;
   auto ids = t.stable(3, {"one", "two", "three"});

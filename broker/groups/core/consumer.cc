@@ -13,6 +13,7 @@
 namespace broker::groups {
 namespace {
 
+constexpr size_t kSubscriptionBytesMax = 1 << 20;  // it is one record
 constexpr int32_t kJoin = 0, kLeave = -1, kStaticLeave = -2;
 
 using Request = ConsumerHeartbeatRequest;
@@ -61,6 +62,9 @@ Refusal check_request(const Request& r) {
                                                   " is not supported. Supported assignors: uniform, "
                                                   "range."};
   }
+  size_t bytes = r.regex ? r.regex->size() : 0;
+  for (const auto& name : r.names.value_or(std::vector<std::string>())) bytes += name.size();
+  if (bytes > kSubscriptionBytesMax) return invalid("The subscription is too long.");
   if (r.regex && !r.regex->empty()) return check_pattern(*r.regex);
   return {};
 }

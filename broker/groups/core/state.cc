@@ -42,6 +42,15 @@ int32_t ClassicGroup::rebalance_timeout_ms() const {
   return longest;
 }
 
+size_t ClassicGroup::metadata_bytes() const {
+  size_t bytes = 0;
+  for (const auto& [id, member] : members) {
+    for (const Protocol& protocol : member.protocols) bytes += protocol.metadata.size();
+    bytes += member.assignment.size();
+  }
+  return bytes;
+}
+
 bool ClassicGroup::supports(const std::string& type, const std::vector<Protocol>& protocols) const {
   if (type.empty() || protocols.empty()) return false;
   if (members.empty()) return true;

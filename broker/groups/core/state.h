@@ -44,6 +44,7 @@ struct ClassicGroup {
   size_t awaiting_join_count() const;
   bool all_joined() const { return awaiting_join_count() == members.size() && pending_join.empty(); }
   int32_t rebalance_timeout_ms() const;
+  size_t metadata_bytes() const;
   bool supports(const std::string& type, const std::vector<Protocol>& protocols) const;
   // By votes among what all members support.
   std::optional<std::string> select_protocol() const;

@@ -58,6 +58,7 @@ struct Settings {
   int32_t initial_rebalance_delay_ms = 3'000;
   int32_t new_member_timeout_ms = 300'000;  // a first JoinGroup that nobody waits for any more
   int32_t group_size_max = INT32_MAX;
+  size_t group_bytes_max = 8 << 20;  // metadata of a classic group's members: it is one record
   int32_t offset_metadata_bytes_max = 4'096;
   int64_t offsets_retention_ms = 7LL * 24 * 3'600'000;
   int64_t offsets_check_ms = 600'000;  // between two looks for expired offsets

@@ -56,8 +56,13 @@ void handle(Context& context, const ExchangePtr& exchange,
         [&](Machine& machine, Now, const auto& to, Effects& fx) {
           fx.reply(to, machine.describe_consumer(group));
         },
-        [&services = context.services, b = batch.get(), at](groups::DescribeResult result) {
-          fill(services, b->exchange(), result, b->response.groups[at]);
+        [&services = context.services, b = batch.get(), at,
+         with_rights = asked.include_authorized_operations](groups::DescribeResult result) {
+          auto& described = b->response.groups[at];
+          fill(services, b->exchange(), result, described);
+          if (!with_rights || result.error != GroupError::kNone) return;
+          described.authorized_operations =
+              group_operations(services, b->exchange(), described.group_id);
         });
   }
   batch->finish();

@@ -39,8 +39,13 @@ void handle(Context& context, const ExchangePtr& exchange, wire::DescribeGroupsR
         [&](Machine& machine, Now, const auto& to, Effects& fx) {
           fx.reply(to, machine.describe_classic(group));
         },
-        [b = batch.get(), at](groups::DescribeResult result) {
-          fill(b->exchange(), result, b->response.groups[at]);
+        [&services = context.services, b = batch.get(), at,
+         with_rights = asked.include_authorized_operations](groups::DescribeResult result) {
+          auto& described = b->response.groups[at];
+          fill(b->exchange(), result, described);
+          if (!with_rights || result.error != GroupError::kNone) return;
+          described.authorized_operations =
+              group_operations(services, b->exchange(), described.group_id);
         });
   }
   batch->finish();

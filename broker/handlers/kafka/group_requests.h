@@ -37,6 +37,19 @@ void run_for(Context& context, const Exchange& exchange, Operation operation,
   reply(std::move(refused));
 }
 
+// Kafka's bit field of what the client may do with a group. Without ACLs: read, delete, describe.
+inline int32_t group_operations(const Services& services, const Exchange& exchange,
+                                const std::string& group) {
+  if (services.authorizer) {
+    return services.authorizer->operations_on(exchange.client->principal, Resource::kGroup, group);
+  }
+  int32_t bits = 0;
+  for (Operation o : {Operation::kRead, Operation::kDelete, Operation::kDescribe}) {
+    bits |= 1 << static_cast<int>(o);
+  }
+  return bits;
+}
+
 // Answers one request about several groups when each has been asked of its coordinator.
 template <class Response>
 class GroupBatch : public std::enable_shared_from_this<GroupBatch<Response>> {
