@@ -126,13 +126,19 @@ void Decoding::broken(const Path& path, std::string_view value, std::string_view
   std::string text = "Value " + std::string(value) + " at '" + path.to_string() +
                      "' failed to satisfy constraint: " + std::string(constraint);
   position = std::min(position, broken_.size());
-  if (position >= kBrokenMax) return;
-  broken_.insert(broken_.begin() + static_cast<std::ptrdiff_t>(position), std::move(text));
-  if (broken_.size() > kBrokenMax) broken_.pop_back();
+  if (position - member_began_ >= kBrokenMax) return;
+  broken_.emplace(broken_.begin() + static_cast<std::ptrdiff_t>(position), member_,
+                  std::move(text));
+  if (broken_.size() - member_began_ > kBrokenMax) broken_.pop_back();
+}
+
+void Decoding::begin_member(size_t number) {
+  member_ = number;
+  member_began_ = broken_.size();
 }
 
 void Decoding::missing(const Path& path, std::string_view member) {
-  if (broken_.size() >= kBrokenMax) return;
+  if (broken_.size() - member_began_ >= kBrokenMax) return;
   Path here{&path, member};
   broken(member.empty() ? path : here, "null", "Member must not be null");
 }
@@ -190,9 +196,13 @@ std::optional<Error> Decoding::result() const {
   if (!serialization_.empty()) return serialization(serialization_);
   if (malformed_) return serialization("");
   if (broken_.empty()) return std::nullopt;
-  std::string text = std::to_string(broken_.size()) + " validation error" +
-                     (broken_.size() > 1 ? "s" : "") + " detected: ";
-  for (size_t i = 0; i < broken_.size(); ++i) text += (i ? "; " : "") + broken_[i];
+  auto told = broken_;
+  std::stable_sort(told.begin(), told.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  if (told.size() > kBrokenMax) told.resize(kBrokenMax);
+  std::string text = std::to_string(told.size()) + " validation error" +
+                     (told.size() > 1 ? "s" : "") + " detected: ";
+  for (size_t i = 0; i < told.size(); ++i) text += (i ? "; " : "") + told[i].second;
   return validation(std::move(text));
 }
 

@@ -3,6 +3,7 @@
 // the right types is a SerializationException at once; broken rules are collected, ten at most, and
 // told together, as AWS tells them. Included by the generated table only.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <type_traits>
 
@@ -19,6 +20,7 @@ struct Path {
   const Path* parent = nullptr;
   std::string_view name;
   size_t element = 0;  // of a list, from 1; 0: a struct's member
+  bool is_root() const { return !parent && name.empty(); }
   std::string to_string() const;
 };
 
@@ -30,6 +32,10 @@ class Decoding {
   bool not_a_boolean(std::string_view text);
   void malformed() { malformed_ = true; }
   bool failed() const { return malformed_ || !serialization_.empty(); }
+
+  // What is broken from here on belongs to the request's member of this number: AWS tells it in the
+  // order of its own table, not of the body.
+  void begin_member(size_t number);
 
   // Rules. `value` makes the text that the message shows.
   void broken(const Path& path, std::string_view value, std::string_view constraint,
@@ -54,7 +60,8 @@ class Decoding {
   static constexpr size_t kBrokenMax = 10;
   bool malformed_ = false;
   std::string serialization_;
-  std::vector<std::string> broken_;
+  std::vector<std::pair<size_t, std::string>> broken_;  // by member
+  size_t member_ = 0, member_began_ = 0;                // the latter in broken_
 };
 
 template <class T>
@@ -169,6 +176,7 @@ bool decode_member(std::string_view key, V& value, T& out, const Path& path, Dec
     if (!known && member.name == key) {
       known = true;
       present |= bit;
+      if (path.is_root()) decoding.begin_member(static_cast<size_t>(std::countr_zero(bit)));
       ok = decode_value(value, member.shape, field, Path{&path, member.name}, decoding);
     }
     bit <<= 1;
@@ -183,6 +191,7 @@ void check_presence(T& out, uint32_t present, const Path& path, Decoding& decodi
   uint32_t bit = 1;
   bool named = false;
   Fields<T>::each(out, [&](const Member& member, auto&) {
+    if (path.is_root()) decoding.begin_member(static_cast<size_t>(std::countr_zero(bit)));
     if (member.required && !(present & bit)) decoding.missing(path, member.name);
     named |= (present & bit) && (member.name == "StreamName" || member.name == "StreamARN");
     bit <<= 1;
