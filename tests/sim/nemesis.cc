@@ -19,7 +19,6 @@ const char* name_of(Fault fault) {
 NemesisSettings NemesisSettings::draw(SimRandom& random, Cluster& cluster) {
   NemesisSettings s;
   for (int f = 0; f < static_cast<int>(Fault::kCount); f++) {
-    if (static_cast<Fault>(f) == Fault::kRot) continue;
     if (random.below(5) < 2) s.enabled.insert(static_cast<Fault>(f));
   }
   s.pause_max_ms = random.one_in(3) ? 300 : 1'500;

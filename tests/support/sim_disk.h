@@ -48,7 +48,7 @@ class SimDisk : public env::FileSystem {
   bool stopped() const { return stop_at_ != 0 && changes_ >= stop_at_; }
   // Flips a bit of what is on the disk (and in the cache).
   void flip_bit(const std::string& path, uint64_t position, int bit);
-  // A disk that says that it has synced and has not: for tests of the tests.
+  // A disk that says that it has synced its *.log files and has not: for tests of the tests.
   void lie_about_sync(bool lies) { lies_ = lies; }
   bool rotten() const { return rotten_; }  // a bit was flipped once
   // A file's current bytes.

@@ -24,7 +24,7 @@ void Replica::on_attach(BrokerId from, const Attach& message) {
   fenced_here_ = false;
   if (log_lost() && !emptied_) {
     emptied_ = true;
-    high_watermark_ = Offset{0};
+    high_watermark_ = durable_log_start_ = Offset{0};
     host_.reset(Offset{0});
   }
   Following following;
