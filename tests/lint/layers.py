@@ -37,7 +37,7 @@ BROKER = {
     "server/kinesis": ["protocol/kinesis", "env", "env/posix"],
     "server/grpc": ["security", "handlers/grpc", "cluster", "proto", "env"],
     "server/http": ["env", "env/posix"],
-    "cli": ["proto", "coordination", "model", "env", "env/posix"],
+    "cli": ["proto", "protocol/kafka", "groups/core", "coordination", "model", "env", "env/posix"],
     "app": ["*"],
 }
 OPERATOR = {
@@ -59,7 +59,7 @@ OPERATOR = {
 # The command line runs the operator's planner, which is pure, on traces.
 PURE = {"cli": ["autoscale"]}
 # What the operator may use of the broker: the shared ground, and the coordinator's state machine.
-SHARED = ["base", "proto", "env", "env/posix", "model", "coordination"]
+SHARED = ["base", "proto", "env", "env/posix", "model", "coordination", "security"]
 
 
 def module_of(path, table):
