@@ -6,6 +6,7 @@
 #include <boost/asio/signal_set.hpp>
 
 #include "broker/app/dev_coordinator.h"
+#include "broker/app/process_metrics.h"
 #include "broker/base/log.h"
 #include "broker/cluster/grpc/grpc_link.h"
 #include "broker/env/posix/posix.h"
@@ -82,6 +83,7 @@ struct Broker::Parts {
 
   Config config;
   Metrics metrics;
+  std::unique_ptr<ProcessMetrics> process_metrics;
   env::PosixClock clock;
   env::PosixFileSystem fs;
   env::SystemRandom random;
@@ -289,11 +291,17 @@ Status Broker::Parts::open_doors() {
   RETURN_IF_ERROR(grpc->start());
   RETURN_IF_ERROR(open_kinesis());
 
+  process_metrics = std::make_unique<ProcessMetrics>(metrics, config.data);
   server::http::PagesOptions page_options;
   page_options.host = config.metrics.host;
   page_options.port = config.metrics.port;
   pages = std::make_unique<server::http::Pages>(
-      executor, page_options, [this] { return metrics.expose(); }, [this] { return ready(); });
+      executor, page_options,
+      [this] {
+        process_metrics->refresh();
+        return metrics.expose();
+      },
+      [this] { return ready(); });
   return pages->start();
 }
 

@@ -12,6 +12,8 @@ constexpr const char* kRecordsOut = "sluice_shard_records_out_total";
 constexpr const char* kRecordsThrottled = "sluice_shard_throttled_records_total";
 constexpr const char* kBytesThrottled = "sluice_shard_throttled_bytes_total";
 constexpr const char* kHeat = "sluice_shard_heat_bytes_total";
+constexpr const char* kHotKeyShare = "sluice_shard_hot_key_share";
+constexpr double kHotShare = 0.2;  // below it a key is not worth a series
 constexpr size_t kDecompressedMax = 16 << 20;
 
 Metrics::Labels labels(const std::string& stream, int32_t shard) {
@@ -35,7 +37,8 @@ ShardMetrics::ShardMetrics(Metrics& metrics, const std::string& stream, int32_t 
                                          "Records that the shard's limits refused.",
                                          labels(stream, shard))),
       bytes_throttled_(metrics.counter(kBytesThrottled, "Bytes that the shard's limits refused.",
-                                       labels(stream, shard))) {
+                                       labels(stream, shard))),
+      labels_(labels(stream, shard)) {
   if (!range_) return;
   for (size_t part = 0; part < kHeatParts; part++) {
     auto with_part = labels(stream, shard);
@@ -52,6 +55,7 @@ ShardMetrics::~ShardMetrics() {
   metrics_.remove_counter(kRecordsOut, records_out_);
   metrics_.remove_counter(kRecordsThrottled, records_throttled_);
   metrics_.remove_counter(kBytesThrottled, bytes_throttled_);
+  if (hottest_share_) metrics_.remove_gauge(kHotKeyShare, *hottest_share_);
   for (auto* counter : heat_) {
     if (counter) metrics_.remove_counter(kHeat, *counter);
   }
@@ -83,9 +87,31 @@ void ShardMetrics::heat(const Batch& batch) {
     auto key = coordination::hash_key_of(record.key.value_or(""));
     if (!range_->contains(key)) continue;
     auto part = static_cast<size_t>((key - range_->first) / width);
-    heat_[part]->Increment(
-        static_cast<double>(record.key.value_or("").size() + record.value.value_or("").size()));
+    auto bytes =
+        static_cast<double>(record.key.value_or("").size() + record.value.value_or("").size());
+    heat_[part]->Increment(bytes);
+    hitters_.add(record.key.value_or(""), key, bytes);
   }
+  if (auto hottest = hitters_.end_of_round()) show_hottest(*hottest);
+}
+
+// One series at a time: that of the key that weighs most now.
+void ShardMetrics::show_hottest(const HeavyHitters::Hottest& hottest) {
+  bool worth = hottest.share >= kHotShare;
+  if (hottest_share_ && (!worth || hottest.key != hottest_)) {
+    metrics_.remove_gauge(kHotKeyShare, *hottest_share_);
+    hottest_share_ = nullptr;
+  }
+  if (!worth) return;
+  if (!hottest_share_) {
+    hottest_ = hottest.key;
+    auto with_key = labels_;
+    with_key["key"] = hottest.key;
+    with_key["hash_key"] = coordination::format_hash_key(hottest.at);
+    hottest_share_ = &metrics_.gauge(
+        kHotKeyShare, "Share of the shard's bytes that its heaviest key has.", with_key);
+  }
+  hottest_share_->Set(hottest.share);
 }
 
 }  // namespace broker::partition

@@ -8,6 +8,7 @@
 #include "broker/base/metrics.h"
 #include "broker/coordination/hash_range.h"
 #include "broker/model/record_batch.h"
+#include "broker/partition/heavy_hitters.h"
 
 namespace broker::partition {
 
@@ -29,6 +30,7 @@ class ShardMetrics {
 
  private:
   void heat(const Batch& batch);
+  void show_hottest(const HeavyHitters::Hottest& hottest);
 
   Metrics& metrics_;
   std::optional<coordination::KeyRange> range_;
@@ -39,6 +41,10 @@ class ShardMetrics {
   prometheus::Counter& records_throttled_;
   prometheus::Counter& bytes_throttled_;
   std::array<prometheus::Counter*, kHeatParts> heat_{};
+  const Metrics::Labels labels_;
+  HeavyHitters hitters_;
+  std::string hottest_;  // that hottest_share_ is of
+  prometheus::Gauge* hottest_share_ = nullptr;
 };
 
 }  // namespace broker::partition
