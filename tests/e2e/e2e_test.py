@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 import traceback
+import urllib.parse
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOME = pathlib.Path(os.environ.get("SLUICE_HOME", pathlib.Path.home() / ".cache/sluice"))
@@ -407,6 +409,24 @@ def test_volumes_grow():
     assert done.returncode != 0 and "cannot shrink" in done.stderr, done
     kubectl("delete", "streamcluster", "grows")
     wait_for(lambda: "grows" not in kubectl("get", "pods,pvc", "-o", "name"), "it to be gone", 120)
+
+
+def test_every_query_of_the_dashboards_returns_data():
+    address = json.loads(kubectl("get", "pods", "-l", "app.kubernetes.io/name=prometheus", "-o",
+                                 "json"))["items"][0]["status"]["podIP"]
+
+    def answer(expr):
+        for name, value in (("$namespace", "default"), ("$cluster", CLUSTER),
+                            ("$__rate_interval", "1m")):
+            expr = expr.replace(name, value)
+        query = urllib.parse.urlencode({"query": expr})
+        with urllib.request.urlopen(f"http://{address}:9090/api/v1/query?{query}", timeout=10) as got:
+            return json.load(got)["data"]["result"]
+    queries = [t["expr"] for path in (ROOT / "charts/sluice/files/dashboards").glob("*.json")
+               for p in json.loads(path.read_text())["panels"] for t in p["targets"]]
+    assert len(queries) > 20
+    for query in queries:
+        wait_for(lambda: answer(query), f"data for {query}", 60)
 
 
 def test_a_settled_cluster_is_not_written_to():

@@ -21,7 +21,7 @@ VARIANTS = {
         "podLabels": {"team": "streams"}, "podAnnotations": {"example.com/a": "b"},
         "serviceAccount": {"create": True, "name": "streams", "annotations": {"example.com/role": "x"}},
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-        "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True},
+        "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "dashboards": {"enabled": True},
         "logLevel": "debug", "logFormat": "text",
     },
     "bare": {"replicas": 1, "crds": {"install": False}, "rbac": {"create": False},
@@ -141,6 +141,18 @@ def pod_faults(pod):
     for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         wanted[f"{probe} on {path}"] = container.get(probe, {}).get("httpGet", {}).get("path") == path
     return [f"missing: {what}" for what, there in wanted.items() if not there]
+
+
+def check_dashboards(chart, report):
+    """Grafana gets them as they are in the files; e2e asks a Prometheus every query."""
+    maps = [o for o in chart.objects({"dashboards": {"enabled": True}})
+            if o["kind"] == "ConfigMap" and "-dashboard-" in o["metadata"]["name"]]
+    boards = [json.loads(text) for o in maps for text in o["data"].values()]
+    report.check("three dashboards with titles and queries", len(boards) == 3 and all(
+        b["title"] and b["panels"] and all(p["title"] and p["targets"] for p in b["panels"]) for b in boards),
+        [b.get("title") for b in boards])
+    ids = [b["uid"] for b in boards]
+    report.check("dashboards have ids of their own", len(set(ids)) == len(ids), ids)
 
 
 def check_rules(chart, promtool, alert_tests, work_dir, report):

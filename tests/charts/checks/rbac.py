@@ -26,6 +26,7 @@ QUESTIONS = [
     ("apps-ns", "patch", "", "persistentvolumeclaims", True),
     ("apps-ns", "create", "", "persistentvolumeclaims", False),
     ("apps-ns", "create", "", "pods", False),
+    ("apps-ns", "patch", "", "pods", False),
     ("apps-ns", "create", "", "pods/exec", False),
     ("apps-ns", "create", "", "serviceaccounts/token", False),
     ("apps-ns", "delete", "sluice.dev", "streamclusters", False),
