@@ -58,19 +58,13 @@ Result<std::vector<KeyRange>> split_equally(KeyRange range, int parts) {
     return Status(Code::kInvalidArgument,
                   "the range has fewer than " + std::to_string(parts) + " hash keys");
   }
-  HashKey size = span / count;
-  HashKey rest = span % count + 1;  // keys left over, 1..count
-  if (rest == count) {
-    size += 1;
-    rest = 0;
-  }
+  HashKey size = span / count + (span % count == count - 1 ? 1 : 0);
   std::vector<KeyRange> out;
   HashKey first = range.first;
   for (int i = 0; i < parts; ++i) {
-    HashKey keys = size + (static_cast<HashKey>(i) < rest ? 1 : 0);
-    // A whole 2^128 in one part has keys == 0 after wrapping; its last key is still right.
-    out.push_back({first, i + 1 == parts ? range.last : first + keys - 1});
-    first += keys;
+    // A whole 2^128 in one part has size 0 after wrapping; its last key is still right.
+    out.push_back({first, i + 1 == parts ? range.last : first + size - 1});
+    first += size;
   }
   return out;
 }

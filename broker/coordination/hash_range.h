@@ -29,7 +29,7 @@ std::optional<HashKey> parse_hash_key(std::string_view text);
 Result<KeyRange> parse_range(const sluice::v1::HashRange& range);
 sluice::v1::HashRange format_range(KeyRange range);
 
-// `parts` ranges whose sizes differ by at most one key, in order.
+// `parts` equal ranges, in order; the last takes the keys that are left over, as at AWS.
 // kInvalidArgument: parts < 1 or more parts than keys.
 Result<std::vector<KeyRange>> split_equally(KeyRange range, int parts);
 // Cuts a range so that each key of `at` begins a part. kInvalidArgument unless the keys grow

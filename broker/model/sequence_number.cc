@@ -9,22 +9,32 @@
 namespace broker {
 namespace {
 
-// 192 bits, the highest first: 1 at bit 185, which is bit 57 of the first word.
+// 192 bits, the highest first.
 using Words = std::array<uint64_t, 3>;
-constexpr uint64_t kTop = uint64_t{1} << 57;
-constexpr uint64_t kGenerationMax = (uint64_t{1} << 56) - 1;
+constexpr uint64_t kGenerationMax = (uint64_t{1} << 36) - 1;
 constexpr uint32_t kHashBits = 28;
 constexpr uint64_t kLayout = 2;
 constexpr uint64_t kTenTo19 = 10'000'000'000'000'000'000u;
 constexpr size_t kDigits = 56;
 constexpr size_t kDigitsPerPart = 19;
 
-// words[0]: top, generation; words[1]: shard, high half of the place; words[2]: the rest.
+// words[0]: 4 bits 0 | 4 bits 2 | generation | shard's lowest 4 | place's highest 16
+// words[1]: place's other 48 | 8 bits 0 | hash's highest 8 of 36
+// words[2]: hash's other 28 | shard | layout
 Words pack(const SequenceNumber& n) {
   CHECK(n.generation <= kGenerationMax);
-  return {kTop | n.generation,
-          static_cast<uint64_t>(static_cast<uint32_t>(n.shard)) << 32 | n.place >> 32,
-          n.place << 32 | static_cast<uint64_t>(n.stream_hash) << 4 | kLayout};
+  const auto shard = static_cast<uint64_t>(static_cast<uint32_t>(n.shard));
+  return {uint64_t{2} << 56 | n.generation << 20 | (shard & 15) << 16 | n.place >> 48,
+          n.place << 16, static_cast<uint64_t>(n.stream_hash) << 36 | shard << 4 | kLayout};
+}
+
+SequenceNumber unpack(const Words& words) {
+  SequenceNumber n;
+  n.generation = words[0] >> 20 & kGenerationMax;
+  n.place = words[0] << 48 | words[1] >> 16;
+  n.stream_hash = static_cast<uint32_t>(words[2] >> 36);
+  n.shard = static_cast<int32_t>(static_cast<uint32_t>(words[2] >> 4));
+  return n;
 }
 
 uint64_t divide(Words& words, uint64_t by) {
@@ -70,7 +80,7 @@ std::string format_sequence_number(const SequenceNumber& number) {
       digits[part * kDigitsPerPart + i] = static_cast<char>('0' + value % 10);
     }
   }
-  return digits.substr(1);  // 2^185 and 2^186 have 56 digits
+  return digits.substr(1);  // 2^185 and 3 * 2^184 have 56 digits
 }
 
 std::optional<SequenceNumber> parse_sequence_number(std::string_view decimal) {
@@ -80,15 +90,9 @@ std::optional<SequenceNumber> parse_sequence_number(std::string_view decimal) {
     if (c < '0' || c > '9') return std::nullopt;
     if (!multiply_add(words, 10, static_cast<uint64_t>(c - '0'))) return std::nullopt;
   }
-  if ((words[0] & ~kGenerationMax) != kTop || (words[2] & 15) != kLayout) return std::nullopt;
-  SequenceNumber number;
-  number.generation = words[0] & kGenerationMax;
-  const auto shard = static_cast<uint32_t>(words[1] >> 32);
-  if (shard > INT32_MAX) return std::nullopt;
-  number.shard = static_cast<int32_t>(shard);
-  number.place = words[1] << 32 | words[2] >> 32;
-  if (number.place > INT64_MAX) return std::nullopt;
-  number.stream_hash = static_cast<uint32_t>(words[2] >> 4) & ((1u << kHashBits) - 1);
+  const SequenceNumber number = unpack(words);
+  // What does not come out as it went in is not ours.
+  if (number.shard < 0 || number.place > INT64_MAX || pack(number) != words) return std::nullopt;
   return number;
 }
 
@@ -98,12 +102,11 @@ std::string format_shard_id(int32_t index) {
 }
 
 std::optional<int32_t> parse_shard_id(std::string_view text) {
-  constexpr std::string_view kPrefix = "shardId-";
-  if (text.starts_with(kPrefix)) {
-    text.remove_prefix(kPrefix.size());
-    if (text.size() < 12) return std::nullopt;
+  if (size_t hyphen = text.find('-'); hyphen != std::string_view::npos) {
+    std::string_view rest = text.substr(hyphen + 1);
+    text = rest.substr(0, rest.find('-'));
   }
-  if (text.empty() || text.size() > 20) return std::nullopt;
+  if (text.empty()) return std::nullopt;
   int64_t index = 0;
   for (char c : text) {
     if (c < '0' || c > '9') return std::nullopt;

@@ -13,13 +13,14 @@
 
 namespace broker {
 
-// As a number, from the high end (so that it always has 56 digits, as AWS's have):
-//   bit 185: 1 | 56 bits opened generation | 32 bits shard | 64 bits place | 28 bits of a hash of
-//   the stream's id | 4 bits: 2, the layout
+// As a number it has the fields of AWS's numbers, and always 56 digits; from the high end:
+//   4 bits: 2 | 36 bits opened generation | 4 bits: the shard's lowest | 64 bits place | 8 bits: 0
+//   | 36 bits: a hash of the stream's id, of 28 bits | 32 bits shard | 4 bits: 2, the layout
+// (AWS has a time where the generation and the hash are; a clock would not keep the order.)
 // A record's place is its offset + 1; place 0 is before the shard's first record (where the shard's
 // range of sequence numbers starts), the place of the seal ends it.
 struct SequenceNumber {
-  uint64_t generation = 0;  // Shard.opened_generation, below 2^56
+  uint64_t generation = 0;  // Shard.opened_generation, below 2^36
   int32_t shard = 0;
   uint64_t place = 0;
   uint32_t stream_hash = 0;
@@ -36,7 +37,7 @@ std::optional<SequenceNumber> parse_sequence_number(std::string_view decimal);
 
 // "shardId-000000000042".
 std::string format_shard_id(int32_t index);
-// Takes a bare number too ("42"), as AWS does. Nothing otherwise.
+// Takes a bare number and any word before the hyphen too ("42", "shard-42"), as AWS does.
 std::optional<int32_t> parse_shard_id(std::string_view text);
 
 }  // namespace broker

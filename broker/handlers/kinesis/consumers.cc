@@ -45,7 +45,7 @@ void Handlers::handle(const Call&, wire::RegisterStreamConsumerRequest& request,
                                     " has " + std::to_string(kConsumersMax) +
                                     " consumers, which is the maximum.");
       }
-      if (auto error = check_tags(tags, {})) return *error;
+      if (auto error = check_tags(tags, {}, stream.name(), caller)) return *error;
       Change change;
       change.set[attributes::kConsumer + name] = created;
       for (const auto& [key, value] : tags) {

@@ -6,6 +6,7 @@
 
 #include "broker/base/metrics.h"
 #include "broker/cluster/session.h"
+#include "broker/model/internal_streams.h"
 #include "broker/protocol/kinesis/call.h"
 #include "broker/routing/router.h"
 
@@ -39,8 +40,6 @@ struct Services {
 };
 
 inline constexpr int64_t kAdminTimeoutMs = 15'000;
-// Topics that begin so are the brokers' own: they are not listed, and not made here.
-inline constexpr std::string_view kInternalPrefix = "__";
 
 // A failure inside, as AWS says it: clients try these again.
 wire::Error to_error(const Status& status);

@@ -15,7 +15,7 @@ constexpr int32_t kWarmMibpsMax = 10 * 1024;
 Handlers::Totals Handlers::totals() const {
   Totals totals;
   for (const auto& stream : services_.metadata.streams()) {
-    if (stream->name().starts_with(kInternalPrefix)) continue;
+    if (is_internal_stream(stream->name())) continue;
     const int32_t open = open_shards(*stream);
     totals.shards += open;
     if (is_on_demand(*stream))
@@ -42,11 +42,11 @@ std::optional<wire::Error> Handlers::check_shard_limit(int32_t more,
 std::optional<wire::Error> Handlers::check_create(const wire::CreateStreamRequest& request,
                                                   bool on_demand,
                                                   const wire::Caller& caller) const {
-  if (request.stream_name.starts_with(kInternalPrefix)) {
-    return wire::invalid_argument("Stream names that begin with __ are reserved.");
+  if (is_internal_stream(request.stream_name)) {
+    return wire::invalid_argument("Stream names that begin with __sluice_ are reserved.");
   }
   if (request.tags) {
-    if (auto error = check_tags(*request.tags, {})) return error;
+    if (auto error = check_tags(*request.tags, {}, request.stream_name, caller)) return error;
   }
   if (services_.metadata.find(request.stream_name)) {
     return wire::resource_in_use("Stream " + request.stream_name + " under account " +
@@ -76,8 +76,10 @@ std::optional<wire::Error> Handlers::check_create(const wire::CreateStreamReques
 
 void Handlers::handle(const Call&, wire::CreateStreamRequest& request,
                       Done<wire::CreateStreamResponse> done) {
-  const bool on_demand = request.stream_mode_details &&
-                         request.stream_mode_details->stream_mode == wire::StreamMode::kOnDemand;
+  // Without a mode it is whether shards are asked for that tells it.
+  const bool on_demand = request.stream_mode_details ? request.stream_mode_details->stream_mode ==
+                                                           wire::StreamMode::kOnDemand
+                                                     : !request.shard_count;
   if (auto error = check_create(request, on_demand, done.caller())) return done(*error);
   v1::AdminRequest admin_request;
   auto* create = admin_request.mutable_create_stream();

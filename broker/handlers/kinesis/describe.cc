@@ -32,7 +32,7 @@ void describe_common(const cluster::Stream& stream, const wire::Caller& caller, 
 }
 
 bool is_listed(const cluster::Stream& stream) {
-  return !stream.name().starts_with(kInternalPrefix) && stream.name().size() <= kNameMax;
+  return !is_internal_stream(stream.name()) && stream.name().size() <= kNameMax;
 }
 
 }  // namespace

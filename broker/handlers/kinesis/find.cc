@@ -41,7 +41,7 @@ void Handlers::find_stream(const wire::Caller& caller, const std::string& name,
 
 void Handlers::find_by_name(Search search) {
   auto stream = services_.metadata.find(search.name);
-  const bool hidden = search.name.starts_with(kInternalPrefix);
+  const bool hidden = is_internal_stream(search.name);
   if (stream && !hidden) {
     if (!search.id.empty() && stream_id_text(stream->id) != search.id) {
       return search.found(stream_not_found(search.name, search.caller));

@@ -27,6 +27,15 @@ Names names_of(const Request& request) {
   return names;
 }
 
+// The stream's name as far as the request says it.
+template <class Request>
+std::string name_in(const Request& request) {
+  Names names = names_of(request);
+  if (!names.name.empty()) return names.name;
+  auto parts = parse_arn(names.arn);
+  return parts ? parts->stream : "";
+}
+
 // Runs `then` with the stream that the request names, or fails the call.
 template <class Request, class Response>
 void Handlers::with_stream(const Request& request, const Done<Response>& done,

@@ -107,15 +107,20 @@ std::optional<wire::Error> check_iterator_request(const wire::GetShardIteratorRe
 
 void Handlers::handle(const Call& call, wire::GetShardIteratorRequest& request,
                       Done<wire::GetShardIteratorResponse> done) {
-  if (auto error = check_iterator_request(request, services_.clock.wall_ms())) return done(*error);
-  with_stream(request, done, [this, call, &request, done](const StreamPtr& stream) {
-    const auto* shard = find_shard(*stream, request.shard_id);
-    if (!parse_shard_id(request.shard_id)) {
-      return done(shard_not_found(request.shard_id, stream->name(), done.caller()));
+  auto index = parse_shard_id(request.shard_id);
+  const std::string name = name_in(request);
+  if (!index) return done(shard_not_found(request.shard_id, name, done.caller()));
+  auto found = [this, call, index, &request, done, name](OrError<StreamPtr> result) {
+    const std::string shard_id = format_shard_id(*index);
+    if (auto* error = std::get_if<wire::Error>(&result)) {
+      const bool missing = error->type == "ResourceNotFoundException";
+      return done(missing ? no_shard(shard_id, name, done.caller()) : *error);
     }
-    if (!shard) {
-      return done(no_shard(format_shard_id(*parse_shard_id(request.shard_id)), stream->name(),
-                           done.caller()));
+    const StreamPtr stream = std::get<StreamPtr>(result);
+    const auto* shard = stream->shard(*index);
+    if (!shard) return done(no_shard(shard_id, stream->name(), done.caller()));
+    if (auto error = check_iterator_request(request, services_.clock.wall_ms())) {
+      return done(*error);
     }
     const ShardId id{stream->id, shard->index()};
     auto answer = [this, id, done](Offset position, int64_t from_timestamp_ms) {
@@ -123,8 +128,9 @@ void Handlers::handle(const Call& call, wire::GetShardIteratorRequest& request,
           [this, id, done, position, from_timestamp_ms](const Result<std::string>& secret) {
             if (!secret.ok()) return done(to_error(secret.status()));
             wire::GetShardIteratorResponse response;
-            response.shard_iterator = seal(
-                *secret, ShardIterator{id, position, from_timestamp_ms, services_.clock.wall_ms()});
+            response.shard_iterator =
+                seal(*secret, ShardIterator{id, position, from_timestamp_ms,
+                                            services_.clock.wall_ms(), ++iterators_made_});
             done(response);
           });
     };
@@ -146,7 +152,9 @@ void Handlers::handle(const Call& call, wire::GetShardIteratorRequest& request,
     auto position = position_of(request, *stream, *shard, done.caller());
     if (auto* error = std::get_if<wire::Error>(&position)) return done(*error);
     answer(std::get<Offset>(position), 0);
-  });
+  };
+  const Names names = names_of(request);
+  find_stream(done.caller(), names.name, names.arn, names.id, std::move(found));
 }
 
 // One GetRecords under way.
@@ -329,9 +337,10 @@ void Handlers::answer_records(const std::shared_ptr<Read>& read,
     response.millis_behind_latest = 0;
     response.child_shards = children_of(*stream, *shard);
   } else {
-    response.next_shard_iterator = seal(
-        read->secret, ShardIterator{read->iterator.shard, taken.next,
-                                    passed_over ? read->iterator.from_timestamp_ms : 0, now_ms});
+    response.next_shard_iterator =
+        seal(read->secret, ShardIterator{read->iterator.shard, taken.next,
+                                         passed_over ? read->iterator.from_timestamp_ms : 0, now_ms,
+                                         ++iterators_made_});
   }
   read->done(response);
 }

@@ -9,12 +9,7 @@ namespace {
 struct Subject {
   template <class Request>
   std::string operator()(const Request& request) const {
-    Names names = names_of(request);
-    std::string name = names.name;
-    if (name.empty()) {
-      auto parts = parse_arn(names.arn);
-      if (parts) name = parts->stream;
-    }
+    std::string name = name_in(request);
     if constexpr (requires { request.shard_iterator_type; })
       name = request.shard_id + " of " + name;
     return name;
@@ -27,6 +22,7 @@ Handlers::Handlers(Services services)
     : services_(std::move(services)),
       state_(services_),
       rates_(services_.clock, services_.options.operation_rates),
+      key_tables_(services_.metadata),
       rescaler_(services_) {}
 
 void Handlers::handle(wire::CallPtr call) {

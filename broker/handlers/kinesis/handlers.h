@@ -180,7 +180,9 @@ class Handlers : public wire::Service {
   Services services_;
   ClusterState state_;
   OperationRates rates_;
+  KeyTables key_tables_;
   Rescaler rescaler_;
+  uint32_t iterators_made_ = 0;
 };
 
 }  // namespace broker::handlers::kinesis

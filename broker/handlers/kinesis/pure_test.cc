@@ -16,7 +16,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 TEST(Base64Url, RoundTripsAndHasOneForm) {
-  for (std::string bytes : {"", "a", "ab", "abc", "abcd", "\xff\xfe\x00x", "????>>>>"}) {
+  for (std::string bytes : {"", "a", "ab", "abc", "abcd", "\xff\xfe\x00x", "?>?>?>"}) {
     std::string text = to_base64url(bytes);
     EXPECT_EQ(text.find_first_of("+/="), std::string::npos);
     EXPECT_EQ(from_base64url(text), bytes);
@@ -70,14 +70,16 @@ TEST(KeyMapping, IsReversibleBothWays) {
     const std::string shown = to_partition_key(key);
     EXPECT_TRUE(is_utf8(shown));
     EXPECT_EQ(to_record_key(shown), key);
-    if (is_utf8(key) && !key.empty()) EXPECT_EQ(to_partition_key(to_record_key(key)), key);
+    if (is_utf8(key) && !key.empty()) {
+      EXPECT_EQ(to_partition_key(to_record_key(key)), key);
+    }
   }
   EXPECT_EQ(to_record_key(to_partition_key(std::nullopt)), std::nullopt);
 }
 
 TEST(Tokens, AreOpenedOnlyByTheirSecretAndPurpose) {
   const Uuid stream = Uuid::from_random(7, 9);
-  const ShardIterator iterator{{stream, 3}, Offset{12345678901}, 17, 1'700'000'000'123};
+  const ShardIterator iterator{{stream, 3}, Offset{12345678901}, 17, 1'700'000'000'123, 9};
   const std::string text = seal("secret", iterator);
   EXPECT_LE(text.size(), 512u);
   EXPECT_EQ(open_iterator("secret", text), iterator);
@@ -213,7 +215,7 @@ TEST(KeyTable, PartitionsAreEqualRangesInOrder) {
   EXPECT_EQ(table.shard_of(0), 0);
   EXPECT_EQ(table.shard_of(coordination::kHashKeyMax / 2), 1);
   EXPECT_EQ(table.shard_of(coordination::kHashKeyMax), 2);
-  EXPECT_EQ(range_of(topic, topic.map.shards(1)).first, coordination::kHashKeyMax / 3 + 1);
+  EXPECT_EQ(range_of(topic, topic.map.shards(1)).first, coordination::kHashKeyMax / 3);
 }
 
 }  // namespace

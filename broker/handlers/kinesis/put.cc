@@ -16,10 +16,9 @@ std::optional<wire::Error> check_hash_key(const std::optional<std::string>& key)
       *key);
 }
 
-std::optional<wire::Error> check_record(const cluster::Stream& stream,
+std::optional<wire::Error> check_record(const cluster::Stream& stream, int32_t kib,
                                         const wire::PutRecordsRequestEntry& record) {
   if (auto error = check_hash_key(record.explicit_hash_key)) return error;
-  const int32_t kib = record_kib(stream);
   if (record.data.size() <= static_cast<size_t>(kib) * 1024) return std::nullopt;
   return wire::invalid_argument("The record's data of " + std::to_string(record.data.size()) +
                                 " bytes exceeds the maximum record size of stream " +
@@ -79,7 +78,7 @@ void Handlers::handle(const Call&, wire::PutRecordRequest& request,
     records.push_back({std::move(request.data), std::move(request.explicit_hash_key),
                        std::move(request.partition_key)});
     if (auto error = check_takes_records(*stream, done.caller())) return done(*error);
-    if (auto error = check_record(*stream, records[0])) return done(*error);
+    if (auto error = check_record(*stream, record_kib(*stream), records[0])) return done(*error);
     if (request.sequence_number_for_ordering) {
       // Ours grow with every put of a key anyway; one that is none is said so.
       auto number = parse_sequence_number(*request.sequence_number_for_ordering);
@@ -91,7 +90,7 @@ void Handlers::handle(const Call&, wire::PutRecordRequest& request,
       }
     }
     auto flow = std::make_shared<PutFlow>(
-        services_, stream, std::move(records),
+        services_, key_tables_, stream, std::move(records),
         [done](const cluster::Stream& stream, const std::vector<PutOutcome>& outcomes) {
           const PutOutcome& outcome = outcomes[0];
           if (!outcome.status.ok()) return done(error_of(outcome, stream, done.caller()));
@@ -109,16 +108,17 @@ void Handlers::handle(const Call&, wire::PutRecordsRequest& request,
                       Done<wire::PutRecordsResponse> done) {
   with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
     if (auto error = check_takes_records(*stream, done.caller())) return done(*error);
+    const int32_t kib = record_kib(*stream);
     size_t bytes = 0;
     for (const auto& record : request.records) {
       bytes += record.data.size() + record.partition_key.size();
-      if (auto error = check_record(*stream, record)) return done(*error);
+      if (auto error = check_record(*stream, kib, record)) return done(*error);
     }
     if (bytes > kRequestBytesMax) {
       return done(wire::invalid_argument("Records size exceeds 10 MB limit"));
     }
     auto flow = std::make_shared<PutFlow>(
-        services_, stream, std::move(request.records),
+        services_, key_tables_, stream, std::move(request.records),
         [done](const cluster::Stream& stream, const std::vector<PutOutcome>& outcomes) {
           wire::PutRecordsResponse response;
           int32_t failed = 0;

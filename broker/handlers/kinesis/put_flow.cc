@@ -20,9 +20,10 @@ coordination::HashKey hash_key_of(const wire::PutRecordsRequestEntry& record) {
 
 }  // namespace
 
-PutFlow::PutFlow(Services& services, StreamPtr stream,
+PutFlow::PutFlow(Services& services, KeyTables& tables, StreamPtr stream,
                  std::vector<wire::PutRecordsRequestEntry> records, Finished finished)
     : services_(services),
+      tables_(tables),
       stream_(std::move(stream)),
       records_(std::move(records)),
       outcomes_(records_.size()),
@@ -40,11 +41,11 @@ void PutFlow::start() {
 }
 
 void PutFlow::route(const Indexes& indexes) {
-  const KeyTable table(*stream_);
+  const auto table = tables_.of(stream_);
   std::map<int32_t, Indexes> by_shard;
   Indexes lost;
   for (size_t index : indexes) {
-    if (auto shard = table.shard_of(keys_[index]))
+    if (auto shard = table->shard_of(keys_[index]))
       by_shard[*shard].push_back(index);
     else
       lost.push_back(index);

@@ -23,8 +23,8 @@ class PutFlow : public std::enable_shared_from_this<PutFlow> {
  public:
   using Finished = std::function<void(const cluster::Stream&, const std::vector<PutOutcome>&)>;
   // The hash keys of the records are checked already.
-  PutFlow(Services& services, StreamPtr stream, std::vector<wire::PutRecordsRequestEntry> records,
-          Finished finished);
+  PutFlow(Services& services, KeyTables& tables, StreamPtr stream,
+          std::vector<wire::PutRecordsRequestEntry> records, Finished finished);
   void start();
 
  private:
@@ -40,6 +40,7 @@ class PutFlow : public std::enable_shared_from_this<PutFlow> {
   void one_less(size_t count);
 
   Services& services_;
+  KeyTables& tables_;
   StreamPtr stream_;
   std::vector<wire::PutRecordsRequestEntry> records_;
   std::vector<coordination::HashKey> keys_;

@@ -8,7 +8,7 @@
 namespace broker::handlers::kinesis {
 namespace {
 
-constexpr int64_t kAgainMs = 200;
+constexpr int64_t kAgainMs = 500;
 constexpr size_t kStepsMax = 16;  // at a time
 
 struct Piece {
@@ -72,6 +72,10 @@ std::vector<ReshardStep> next_steps(const cluster::Stream& stream, int32_t targe
 Rescaler::Rescaler(Services& services) : services_(services) {
   services_.metadata.add_listener([this](const cluster::Metadata::Change& change) {
     for (const auto& stream : change.changed) look(stream);
+  });
+  // A broker alone goes on leading after a restart: its maps do not change then.
+  services_.executor.post([this] {
+    for (const auto& stream : services_.metadata.streams()) look(stream);
   });
 }
 

@@ -28,7 +28,9 @@ std::variant<const v1::Shard*, wire::Error> open_shard(const cluster::Stream& st
                                                        const std::string& text,
                                                        const wire::Caller& caller) {
   const auto* shard = find_shard(stream, text);
-  if (!shard) return shard_not_found(text, stream.name(), caller);
+  if (!shard) {
+    return shard_not_found(format_shard_id(*parse_shard_id(text)), stream.name(), caller);
+  }
   if (shard->state() == v1::SHARD_STATE_OPEN) return shard;
   return wire::invalid_argument("Shard " + format_shard_id(shard->index()) + " in stream " +
                                 stream.name() + " under account " + caller.account +
@@ -92,10 +94,10 @@ void Handlers::reshard(const StreamPtr& stream, int32_t open, v1::AdminRequest r
 
 void Handlers::handle(const Call&, wire::SplitShardRequest& request,
                       Done<wire::SplitShardResponse> done) {
+  if (!parse_shard_id(request.shard_to_split)) {
+    return done(shard_not_found(request.shard_to_split, name_in(request), done.caller()));
+  }
   with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
-    if (!parse_shard_id(request.shard_to_split)) {
-      return done(shard_not_found(request.shard_to_split, stream->name(), done.caller()));
-    }
     if (auto error = check_reshardable(*stream, done.caller())) return done(*error);
     auto found = open_shard(*stream, request.shard_to_split, done.caller());
     if (auto* error = std::get_if<wire::Error>(&found)) return done(*error);
@@ -123,10 +125,10 @@ void Handlers::handle(const Call&, wire::SplitShardRequest& request,
 
 void Handlers::handle(const Call&, wire::MergeShardsRequest& request,
                       Done<wire::MergeShardsResponse> done) {
+  for (const auto& id : {request.shard_to_merge, request.adjacent_shard_to_merge}) {
+    if (!parse_shard_id(id)) return done(shard_not_found(id, name_in(request), done.caller()));
+  }
   with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
-    for (const auto& id : {request.shard_to_merge, request.adjacent_shard_to_merge}) {
-      if (!parse_shard_id(id)) return done(shard_not_found(id, stream->name(), done.caller()));
-    }
     if (auto error = check_reshardable(*stream, done.caller())) return done(*error);
     auto first = open_shard(*stream, request.shard_to_merge, done.caller());
     if (auto* error = std::get_if<wire::Error>(&first)) return done(*error);
@@ -134,7 +136,9 @@ void Handlers::handle(const Call&, wire::MergeShardsRequest& request,
     if (auto* error = std::get_if<wire::Error>(&second)) return done(*error);
     const auto& shard = *std::get<const v1::Shard*>(first);
     const auto& adjacent = *std::get<const v1::Shard*>(second);
-    if (!coordination::are_adjacent(range_of(*stream, shard), range_of(*stream, adjacent))) {
+    // In this order, as at AWS.
+    const auto low = range_of(*stream, shard), high = range_of(*stream, adjacent);
+    if (!coordination::are_adjacent(low, high) || low.first > high.first) {
       return done(wire::invalid_argument(
           "Shards " + format_shard_id(shard.index()) + " and " + format_shard_id(adjacent.index()) +
           " in stream " + stream->name() + " under account " + done.caller().account +

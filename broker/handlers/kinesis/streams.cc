@@ -232,4 +232,18 @@ std::optional<int32_t> KeyTable::shard_of(coordination::HashKey key) const {
   return it->shard;
 }
 
+KeyTables::KeyTables(cluster::Metadata& metadata)
+    : tables_(std::make_shared<std::unordered_map<Uuid, Entry>>()) {
+  metadata.add_listener([tables = tables_](const cluster::Metadata::Change& change) {
+    for (const auto& stream : change.changed) tables->erase(stream->id);
+    for (const auto& stream : change.removed) tables->erase(stream->id);
+  });
+}
+
+std::shared_ptr<const KeyTable> KeyTables::of(const StreamPtr& stream) {
+  Entry& entry = (*tables_)[stream->id];
+  if (entry.stream != stream) entry = {stream, std::make_shared<const KeyTable>(*stream)};
+  return entry.table;
+}
+
 }  // namespace broker::handlers::kinesis

@@ -1,8 +1,10 @@
 #pragma once
 // Streams as Kinesis shows them: names and ARNs, status, shards with hash ranges and sequence
 // numbers, and which shard takes a hash key. Pure functions of a stream's map; reactor or tests.
+#include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "broker/coordination/hash_range.h"
@@ -62,6 +64,20 @@ class KeyTable {
     int32_t shard;
   };
   std::vector<Entry> entries_;  // ascending
+};
+
+// The table of each stream's newest map, made when it is first asked for.
+class KeyTables {
+ public:
+  explicit KeyTables(cluster::Metadata& metadata);
+  std::shared_ptr<const KeyTable> of(const StreamPtr& stream);
+
+ private:
+  struct Entry {
+    StreamPtr stream;
+    std::shared_ptr<const KeyTable> table;
+  };
+  std::shared_ptr<std::unordered_map<Uuid, Entry>> tables_;
 };
 
 }  // namespace broker::handlers::kinesis

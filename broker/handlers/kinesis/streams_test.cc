@@ -89,8 +89,10 @@ TEST(Streams, CreationIsChecked) {
   options.shard_limit = 5;
   options.on_demand_streams_max = 1;
   TestBroker broker(options);
-  EXPECT_EQ(broker.error_of(named<wire::CreateStreamRequest>("s")), kInvalid);
-  auto request = named<wire::CreateStreamRequest>("__s");
+  auto request = named<wire::CreateStreamRequest>("s");
+  request.stream_mode_details = {std::string(wire::StreamMode::kProvisioned)};
+  EXPECT_EQ(broker.error_of(request), kInvalid);  // without a count
+  request.stream_name = "__sluice_s";
   request.shard_count = 1;
   EXPECT_EQ(broker.error_of(request), kInvalid);
   request.stream_name = "s";
@@ -123,6 +125,9 @@ TEST(Streams, OnDemandStartsWithFourShardsForTheAutoscaler) {
   const auto& config = broker.metadata.find("d")->map.config();
   EXPECT_EQ(config.shards_min(), 4);
   EXPECT_EQ(config.shards_max(), 200);
+  broker.must(named<wire::CreateStreamRequest>("e"));  // neither a mode nor a count
+  EXPECT_EQ(summary(broker, "e").open_shard_count, 4);
+  EXPECT_EQ(summary(broker, "e").stream_mode_details->stream_mode, "ON_DEMAND");
   auto split = named<wire::SplitShardRequest>("d");
   split.shard_to_split = "shardId-000000000000";
   split.new_starting_hash_key = "5";
@@ -215,7 +220,10 @@ TEST(Shards, SplitAndMerge) {
   merge.shard_to_merge = "shardId-000000000001";
   merge.adjacent_shard_to_merge = "shardId-000000000000";
   EXPECT_EQ(broker.error_of(merge), kInvalid);
-  merge.adjacent_shard_to_merge = "shardId-000000000002";
+  merge.shard_to_merge = "shardId-000000000002";
+  merge.adjacent_shard_to_merge = "shardId-000000000001";
+  EXPECT_EQ(broker.error_of(merge), kInvalid);  // the lower one comes first
+  std::swap(merge.shard_to_merge, merge.adjacent_shard_to_merge);
   broker.must(merge);
   shards = describe(broker, "s").shards;
   ASSERT_THAT(shards, SizeIs(4));
@@ -488,7 +496,7 @@ TEST(Tags, OfStreamsAndResources) {
   tags = broker.must(some);
   EXPECT_EQ(tags.tags[0].key, "b c");
   EXPECT_TRUE(tags.has_more_tags);
-  for (const char* key : {"a%", "a;", "a\n", "aws:a"}) {
+  for (const char* key : {"a%", "a;", "a,", "a\t", "a\n", "aws:a"}) {
     add.tags = {{key, "1"}};
     EXPECT_EQ(broker.error_of(add), kInvalid) << key;
   }
@@ -661,10 +669,19 @@ TEST(Operations, NameTheStreamThatIsMissing) {
       if constexpr (requires { request.encryption_type; }) request.encryption_type = "KMS";
       if constexpr (requires { request.shard_iterator_type; }) {
         request.shard_iterator_type = "LATEST";
+        request.shard_id = "0";
+      }
+      if constexpr (requires { request.shard_to_split; }) request.shard_to_split = "0";
+      if constexpr (requires { request.shard_to_merge; }) {
+        request.shard_to_merge = "0";
+        request.adjacent_shard_to_merge = "1";
       }
       auto answer = broker.call(request);
       EXPECT_EQ(answer.error, kNotFound) << wire::to_string(Request::kOperation);
-      EXPECT_EQ(answer.message, "Stream none under account 123456789012 not found.")
+      EXPECT_EQ(answer.message, Request::kOperation == wire::Operation::kGetShardIterator
+                                    ? "Shard shardId-000000000000 in stream none under account "
+                                      "123456789012 does not exist"
+                                    : "Stream none under account 123456789012 not found.")
           << wire::to_string(Request::kOperation);
       ++named_by_stream;
     }

@@ -9,18 +9,38 @@ namespace {
 
 constexpr int32_t kListTags = 50;
 
-// Letters and digits of any script, white space, and _ . : / = + - @
+// Letters and digits of any script, blanks, and _ . : / = + - @; '%' is refused in other words.
 bool is_tag_text(std::string_view text) {
   for (char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x80 || (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
         (byte >= 'a' && byte <= 'z') ||
-        std::string_view(" \t_.:/=+-@").find(c) != std::string_view::npos) {
+        std::string_view(" _.:/=+-@%").find(c) != std::string_view::npos) {
       continue;
     }
     return false;
   }
   return true;
+}
+
+// Why these words cannot be tags; `what` is "add tags to" or "remove tags from".
+std::optional<wire::Error> check_words(const std::vector<std::string>& words,
+                                       const std::string& what, const std::string& stream,
+                                       const wire::Caller& caller) {
+  for (const auto& word : words) {
+    if (is_tag_text(word)) continue;
+    return wire::invalid_argument(
+        "Some tags contain invalid characters. Valid characters: Unicode letters, digits, white "
+        "space, _ . / = + - % @.");
+  }
+  for (const auto& word : words) {
+    if (word.find('%') == std::string::npos) continue;
+    return wire::invalid_argument(
+        "Failed to " + what + " stream " + stream + " under account " + caller.account +
+        " because some tags contained illegal characters. The allowed characters are Unicode "
+        "letters, white-spaces, '_',',','/','=','+','-','@'.");
+  }
+  return std::nullopt;
 }
 
 // Where a resource's tags are kept.
@@ -37,32 +57,34 @@ std::vector<wire::Tag> list_of(const std::map<std::string, std::string>& tags) {
 }  // namespace
 
 std::optional<wire::Error> check_tags(const std::map<std::string, std::string>& added,
-                                      const std::map<std::string, std::string>& present) {
+                                      const std::map<std::string, std::string>& present,
+                                      const std::string& stream, const wire::Caller& caller) {
   size_t total = present.size();
+  std::vector<std::string> words;
   for (const auto& [key, value] : added) {
-    if (!is_tag_text(key) || !is_tag_text(value)) {
-      return wire::invalid_argument(
-          "Some tags contain invalid characters. Valid characters: Unicode letters, digits, white "
-          "space, _ . : / = + - @.");
-    }
-    if (key.starts_with("aws:")) {
-      return wire::invalid_argument("Tag keys that begin with aws: are reserved: " + key);
-    }
+    words.push_back(key);
+    words.push_back(value);
     total += present.contains(key) ? 0 : 1;
   }
+  if (auto error = check_words(words, "add tags to", stream, caller)) return error;
+  for (const auto& [key, value] : added) {
+    if (!key.starts_with("aws:")) continue;
+    return wire::invalid_argument("Tag keys that begin with aws: are reserved: " + key);
+  }
   if (total <= kTagsMax) return std::nullopt;
-  return wire::invalid_argument("A resource cannot have more than " + std::to_string(kTagsMax) +
-                                " tags associated with it.");
+  return wire::invalid_argument("Failed to add tags to stream " + stream + " under account " +
+                                caller.account + " because a given stream cannot have more than " +
+                                std::to_string(kTagsMax) + " tags associated with it.");
 }
 
 // Two changes at a time could exceed the limit together: each is decided on the tags it adds, and
 // the coordinator's write is the last word on the rest.
 void Handlers::add_tags(const wire::Caller& caller, const Resource& resource,
                         const std::map<std::string, std::string>& tags, Changed changed) {
-  auto decide = [tags, prefix = prefix_of(resource.consumer)](
+  auto decide = [tags, caller, prefix = prefix_of(resource.consumer)](
                     const cluster::Stream& stream) -> OrError<Change> {
     auto present = attributes::with_prefix(stream, prefix);
-    if (auto error = check_tags(tags, present)) return *error;
+    if (auto error = check_tags(tags, present, stream.name(), caller)) return *error;
     Change change;
     for (const auto& [key, value] : tags) change.set[prefix + key] = value;
     return change;
@@ -72,6 +94,9 @@ void Handlers::add_tags(const wire::Caller& caller, const Resource& resource,
 
 void Handlers::remove_tags(const wire::Caller& caller, const Resource& resource,
                            const std::vector<std::string>& keys, Changed changed) {
+  if (auto error = check_words(keys, "remove tags from", resource.stream->name(), caller)) {
+    return changed(*error);
+  }
   auto decide = [keys, prefix = prefix_of(resource.consumer)](
                     const cluster::Stream& stream) -> OrError<Change> {
     Change change;

@@ -61,6 +61,7 @@ std::string seal(std::string_view secret, const ShardIterator& iterator) {
   out.i64(iterator.position.value);
   out.i64(iterator.from_timestamp_ms);
   out.i64(iterator.issued_ms);
+  out.u32(iterator.number);
   return seal_payload(secret, std::move(payload));
 }
 
@@ -86,6 +87,7 @@ std::optional<ShardIterator> open_iterator(std::string_view secret, std::string_
   iterator.position = Offset{in.i64()};
   iterator.from_timestamp_ms = in.i64();
   iterator.issued_ms = in.i64();
+  iterator.number = in.u32();
   if (!in.ok() || in.remaining() > 0) return std::nullopt;
   return iterator;
 }

@@ -21,6 +21,7 @@ struct ShardIterator {
   // Records before this time are passed over until the first that is not (AT_TIMESTAMP); 0: none.
   int64_t from_timestamp_ms = 0;
   int64_t issued_ms = 0;
+  uint32_t number = 0;  // tells two of the same moment and place apart: each answer has its own
   bool operator==(const ShardIterator&) const = default;
 };
 
