@@ -21,10 +21,13 @@ Partitions::Partitions(Parts parts, BrokerId self, replication::ReplicaOptions o
       self_(self),
       options_(options),
       leaders_(parts.metrics.gauge("sluice_broker_leaders", "Shards that this broker leads.")),
+      under_replicated_(parts.metrics.gauge(
+          "sluice_broker_under_replicated_shards",
+          "Shards that this broker leads and that lack a replica which has all that is committed.")),
       replicas_(parts.metrics.gauge("sluice_broker_replicas",
                                     "Copies of shards on this broker.")) {}
 
-Partitions::~Partitions() = default;
+Partitions::~Partitions() { *alive_ = false; }
 
 void Partitions::start() {
   parts_.metadata.add_listener([this](const cluster::Metadata::Change& change) {
@@ -75,7 +78,25 @@ bool Partitions::member_of(const cluster::v1::Shard& shard) const {
   return false;
 }
 
+// Once for all that changes in a turn: thousands of shards may.
+void Partitions::count_roles_soon() {
+  if (std::exchange(counting_, true)) return;
+  parts_.executor.post([this, alive = alive_] {
+    if (*alive) count_roles();
+  });
+}
+
 void Partitions::count_roles() {
+  counting_ = false;
+  size_t lacking = 0;
+  for (const auto& [id, partition] : partitions_) {
+    if (!partition->is_leader()) continue;
+    const auto report = partition->leader_report();
+    const auto& shard = partition->shard();
+    lacking += !report || !report->committed() || shard.learners_size() > 0 ||
+               shard.next_replicas_size() > 0 || report->in_sync_size() < shard.replicas_size();
+  }
+  under_replicated_.Set(static_cast<double>(lacking));
   leaders_.Set(static_cast<double>(leader_count()));
   replicas_.Set(static_cast<double>(count()));
 }
@@ -87,7 +108,7 @@ void Partitions::on_metadata(const cluster::Metadata::Change& change) {
       drop({stream->id, shard.index()}, "stream deleted");
     }
   }
-  count_roles();
+  count_roles_soon();
 }
 
 void Partitions::follow(const cluster::StreamPtr& stream) {
@@ -214,7 +235,7 @@ void Partitions::answer_new_term(const ShardId& shard, const replication::HeadAn
 }
 
 void Partitions::report(const ShardId& shard) {
-  count_roles();
+  count_roles_soon();
   Partition* partition = find(shard);
   if (!partition) return;
   if (auto report = partition->leader_report()) parts_.session.report(*report);

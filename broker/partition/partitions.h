@@ -75,6 +75,7 @@ class Partitions : private Surroundings {
   bool member_of(const cluster::v1::Shard& shard) const;
   void tick();
   void retention();
+  void count_roles_soon();
   void count_roles();
 
   Parts parts_;
@@ -84,7 +85,10 @@ class Partitions : private Surroundings {
   std::set<ShardId> ticking_;
   bool tick_scheduled_ = false;
   std::map<BrokerId, replication::Member> peers_up_;
+  bool counting_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for late tasks
   prometheus::Gauge& leaders_;
+  prometheus::Gauge& under_replicated_;
   prometheus::Gauge& replicas_;
 };
 
