@@ -24,7 +24,7 @@ BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
 T0 = (int(time.time()) - 3600) * 1000  # older records than retention allows would be deleted
 os.environ["MATRIX_T0"] = str(T0)
 COUNT = 66  # records of each codec
-JOIN_SECONDS = 60
+JOIN_SECONDS = 180
 
 
 def expected(count):
@@ -75,7 +75,7 @@ class Cluster:
         self.loopback("down", self.dir)
 
 
-def run(client, *arguments, timeout=90):
+def run(client, *arguments, timeout=240):
     done = subprocess.run(client.command(*map(str, arguments)), capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{client.name} {arguments[0]}: {done.stdout[-500:]}{done.stderr[-1500:]}"
     return done.stdout
@@ -210,6 +210,9 @@ def main():
                 results.test(f"{client.name}: reads what {topic[5:]} produced",
                              lambda: compare(run(client, "consume", cluster.kafka, topic, count), count))
         for client in ready:
+            if client.name == "librdkafka":
+                results.test("librdkafka: reads from the closest replica",
+                             lambda: run(client, "closest", cluster.kafka, "from-librdkafka"))
             for protocol in client.protocols if "group" in client.commands else ():
                 topic = f"from-{client.name}"
                 if topic in produced:

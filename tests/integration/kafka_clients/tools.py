@@ -40,7 +40,7 @@ def kafka_tools(cluster, results, java):
 
     def call(main, *arguments, stdin=""):
         name = main if main.startswith("kafka.") else f"org.apache.kafka.tools.{main}"
-        done = subprocess.run(java.java(name, *arguments), input=stdin, capture_output=True, text=True, timeout=90)
+        done = subprocess.run(java.java(name, *arguments), input=stdin, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, f"{done.returncode}: {done.stdout[-800:]}{done.stderr[-1500:]}"
         return done.stdout + done.stderr
 

@@ -1,6 +1,8 @@
 """librdkafka through confluent-kafka: one command of the matrix. See ../README.md."""
+import json
 import select
 import sys
+import time
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition, OFFSET_BEGINNING
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions,
@@ -43,6 +45,24 @@ def consume(bootstrap, topic, count):
     at = c.offsets_for_times([TopicPartition(topic, 0, matrix.T0 + 6000)], 10)[0]
     check(at.offset == 2, f"offsets_for_times {at}")
     c.close()
+
+
+def closest(bootstrap, topic):
+    """All partitions come to be fetched from the broker in the consumer's zone, whoever leads them (KIP-392)."""
+    fetched_from = {}
+
+    def statistics(text):
+        for p, facts in json.loads(text)["topics"].get(topic, {}).get("partitions", {}).items():
+            if int(p) >= 0:
+                fetched_from[p] = facts["broker"]
+    c = consumer(bootstrap, **{"statistics.interval.ms": 200, "stats_cb": statistics})
+    c.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in range(3)])
+    deadline = time.monotonic() + 60
+    while [fetched_from.get(str(p)) for p in range(3)] != [1, 1, 1]:
+        check(time.monotonic() < deadline, f"fetched from {fetched_from}")
+        c.poll(0.1)
+    c.close()
+    print("OK")
 
 
 def group(bootstrap, topic, name, protocol="classic"):
