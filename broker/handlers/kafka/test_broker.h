@@ -64,6 +64,7 @@ class TestBroker {
   void send_raw(std::string frame) {
     auto exchange = std::make_shared<Exchange>();
     exchange->frame = Buffer::from_string(std::move(frame));
+    exchange->client = std::make_shared<Client>();  // what it does to its connection is its own
     exchange->reply = [](std::vector<Buffer>) {};
     exchange->close = [] {};
     dispatcher_->dispatch(std::move(exchange));
