@@ -141,6 +141,22 @@ TEST_F(Corruption, NoBitOfAnyFileIsBelievedWrongly) {
   }
 }
 
+// Found by tests/integration/faults: the index said what the file no longer had, and a broker led a
+// shard until somebody read that far.
+TEST(Corruption, ASealedFileThatIsCutOffQuarantinesItsShardsAtTheStart) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  for (int i = 0; i < 100; i++) {
+    ASSERT_TRUE(m.append(m.log(0), 1, std::string(1000, 'x')).ok());
+    m.settle();
+  }
+  m.stop();
+  const std::string path = log_path("/data", 1);
+  m.disk.set_content(path, m.disk.content(path).substr(0, 8000));
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_EQ(m.log(0).quarantined().code(), Code::kCorruption);
+}
+
 TEST(Recycled, OldBytesOfAFileAreNotBelieved) {
   Machine m;
   ASSERT_TRUE(m.start().ok());

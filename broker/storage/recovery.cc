@@ -161,6 +161,12 @@ Status Recovery::load_sealed(uint64_t file) {
     ASSIGN_OR_RETURN(auto index, fs_.open(index_path(dir_, file), env::OpenMode::kRead));
     auto directory = read_index_directory(*index, file);
     bad = directory.status();
+    if (bad.ok()) {
+      ASSIGN_OR_RETURN(auto log, fs_.open(log_path(dir_, file), env::OpenMode::kRead));
+      ASSIGN_OR_RETURN(uint64_t size, log->size());
+      // What is missing leaves a hole in its shards' logs.
+      if (size < directory->log_bytes) bad = Status(Code::kCorruption, "the log file is too short");
+    }
     if (bad.ok()) runs = std::move(directory->runs);
     if (bad.code() == Code::kUnsupported) return bad;
   }

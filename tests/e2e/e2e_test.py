@@ -312,7 +312,9 @@ def test_settings_roll_through_zone_by_zone_under_load():
         before = pod_uids()
         watch = Watch()
         watch.start()
-        patch({"resources": {"requests": {"cpu": "100m", "memory": f"{130 + int(RUN) % 7}Mi"}}})
+        memory = get("streamcluster", CLUSTER)["spec"]["resources"]["requests"]["memory"]
+        patch({"resources": {"requests": {"cpu": "100m",
+                                          "memory": "140Mi" if memory != "140Mi" else "150Mi"}}})
         wait_for(lambda: rolled() and not set(before.values()) & set(pod_uids().values()),
                  "every broker to be restarted", 240)
         fewest = watch.stop()
