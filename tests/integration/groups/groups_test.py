@@ -17,7 +17,7 @@ import time
 import traceback
 import uuid
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -177,6 +177,15 @@ class Group:
     def described(self):
         return self.admin.describe_consumer_groups([self.name])[self.name].result(30)
 
+    def wait_committed(self, total, seconds=120):
+        """The group's offsets add up to `total`; its coordinator may be on the move."""
+        def reached():
+            try:
+                return sum(self.committed().values()) == total
+            except (KafkaException, concurrent.futures.TimeoutError):
+                return False
+        wait_for(reached, f"{total} records to be committed", seconds)
+
     def committed(self):
         asked = ConsumerGroupTopicPartitions(self.name)
         answer = self.admin.list_consumer_group_offsets([asked])[self.name].result(30)
@@ -203,7 +212,7 @@ def rebalances(cluster, settings, library="librdkafka", lost_seconds=60):
         group.wait_shared(first, seconds=lost_seconds)
         group.produce(300)
         group.wait_read()
-        wait_for(lambda: sum(group.committed().values()) == 900, "everything to be committed")
+        group.wait_committed(900)
 
 
 def test_librdkafka_eager(cluster):
@@ -267,7 +276,7 @@ def test_groups_move_to_the_new_protocol_and_back(cluster):
         group.wait_shared(again)
         group.produce(120)
         group.wait_read()
-        wait_for(lambda: sum(group.committed().values()) == 360, "everything to be committed")
+        group.wait_committed(360)
 
 
 # --- Coordinators that go ----------------------------------------------------------------------------
@@ -282,11 +291,11 @@ def test_offsets_and_members_outlive_a_killed_coordinator(cluster):
         classic.wait_shared(*members)
         consumer.wait_shared(*others)
         for group in (classic, consumer):
-            wait_for(lambda: sum(group.committed().values()) == 600, "the first commits")
+            group.wait_committed(600)
             down = cluster.end(group.described().coordinator.id, signal.SIGKILL)
             group.produce(600)
             group.wait_read(90)
-            wait_for(lambda: sum(group.committed().values()) == 1200, "the later commits")
+            group.wait_committed(1200)
             cluster.start(down)
         classic.wait_shared(*members)
         consumer.wait_shared(*others)
@@ -306,7 +315,7 @@ def test_a_rolling_restart_under_consuming_groups(cluster):
         for group in (classic, consumer):
             group.produce(300)
             group.wait_read(90)
-            wait_for(lambda: sum(group.committed().values()) == 1200, "all commits")
+            group.wait_committed(1200)
             group.wait_shared(*group.members)
 
 
@@ -342,7 +351,7 @@ def test_the_command_line(cluster):
         group.produce(60)
         member = group.join(**EAGER)
         group.wait_read()
-        wait_for(lambda: sum(group.committed().values()) == 60, "the commits")
+        group.wait_committed(60)
         assert group.name in cluster.sluice("group", "list").stdout
         text = cluster.sluice("group", "describe", group.name).stdout
         assert "Stable" in text and group.topic in text, text
@@ -417,7 +426,7 @@ def java(main, *arguments, **options):
     libs = ROOT / "build/tests/kafka-tools"
     with JARS:
         if not (libs / "done").exists():
-            subprocess.run(["mvn", "-q", "-B", "-ntp", "-f",
+            subprocess.run(["mvn", "-q", "-B", "-ntp", "-Dstyle.color=never", "-f",
                             ROOT / "tests/integration/kafka_clients/java/pom.xml",
                             "dependency:copy-dependencies", f"-DoutputDirectory={libs}"],
                            check=True)
