@@ -221,7 +221,8 @@ std::string described(const Json& decision) {
   }
   line += shards + " (" + text("/reason") + "): " + text("/message") + "\n";
   std::string inputs;
-  for (const auto& [key, value] : member(decision, "/inputs", Json::object()).items()) {
+  const Json known = member(decision, "/inputs", Json::object());
+  for (const auto& [key, value] : known.items()) {
     inputs += (inputs.empty() ? "    " : "  ") + key + "=" +
               (value.is_string() ? value.get<std::string>() : value.dump());
   }

@@ -78,18 +78,29 @@ class Simulation {
       if (now_s_ >= next_look) {
         look();
         look_at_brokers();
-        next_look += options_.interval_s;
+        next_look += stride();
       }
     }
     return summarise(end);
   }
 
  private:
-  static constexpr double kBrokerLookS = 10;
+  static constexpr double kBrokerLookS = 10, kStillS = 300, kStillStrideS = 10;
   static constexpr HashKey kHotKey = kHashKeyMax / 1000 * 618;
 
   OpenShard shard_of(KeyRange range) {
     return {next_index_++, range, width_of(range), range.contains(kHotKey)};
+  }
+
+  // While a trace has stood still for minutes nothing can follow but the end of a window: looks are
+  // then further apart, which makes weeks of hourly samples quick.
+  double stride() const {
+    size_t i = demand_.index_at(now_s_);
+    double end = i + 1 < trace_.size() ? trace_[i + 1].time_s : end_of(trace_);
+    bool still = pending_.empty() && memory_.joins.empty() &&
+                 now_s_ - trace_[i].time_s > kStillS && end - now_s_ > 2 * kStillStrideS;
+    double looks = std::floor(kStillStrideS / options_.interval_s);
+    return still && looks > 1 ? looks * options_.interval_s : options_.interval_s;
   }
 
   void begin() {

@@ -1,0 +1,191 @@
+"""`sluice autoscale` and `sluice why` as a user runs them, on two real traces of the npm package
+vega-datasets: pushes to GitHub by the hour (data/github.csv) and departures of flights
+(data/flights-20k.json), and on made ones. What the simulator says of itself is computed again here
+from the schedule that it prints. One line a test; the last line is "N passed, N failed".
+"""
+import collections
+import csv
+import io
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+import time
+import traceback
+import xml.dom.minidom
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
+WORK = ROOT / "build/tests/autoscale"
+PACKAGE = "vega-datasets@3.2.1"
+MIB = 1 << 20
+
+
+def sluice(*args, stdin=None, code=0):
+    done = subprocess.run([BIN / "sluice", *map(str, args)], input=stdin, capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == code, f"{args}: exit {done.returncode}\n{done.stderr}"
+    return done.stdout if code == 0 else done.stderr
+
+
+def package_file(name):
+    archive = WORK / "vega-datasets.tgz"
+    if not archive.exists():
+        WORK.mkdir(parents=True, exist_ok=True)
+        packed = subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=WORK, check=True,
+                                capture_output=True, text=True, timeout=600).stdout.strip()
+        (WORK / packed.splitlines()[-1]).rename(archive)
+    with tarfile.open(archive) as tar:
+        return tar.extractfile(f"package/data/{name}").read().decode()
+
+
+def as_trace(counts, step_s, peak_mib):
+    """Counts by period as a trace whose highest sample is `peak_mib` a second."""
+    top = max(counts)
+    lines = ["time_s,bytes_per_s,records_per_s"]
+    for i, count in enumerate(counts):
+        rate = count / top * peak_mib * MIB
+        lines.append(f"{i * step_s},{rate:.1f},{rate / 1200:.3f}")
+    return "\n".join(lines) + "\n"
+
+
+def github_trace():
+    rows = list(csv.DictReader(io.StringIO(package_file("github.csv"))))
+    counts = {}
+    for row in rows:
+        hour = time.mktime(time.strptime(row["time"][:16].replace("/", "-"), "%Y-%m-%d %H:%M")) // 3600
+        counts[hour] = counts.get(hour, 0) + float(row["count"])
+    first = min(counts)
+    hours = [counts.get(first + i, 0) for i in range(int(max(counts) - first) + 1)]
+    return as_trace(hours[:5 * 24], 3600, 24)
+
+
+def flights_trace():
+    by_hour = collections.Counter()
+    for flight in json.loads(package_file("flights-20k.json")):
+        day = time.strptime(flight["date"][:16].replace("T", " ").replace("/", "-"),
+                            "%Y-%m-%d %H:%M")
+        by_hour[day.tm_wday * 24 + day.tm_hour] += 1
+    return as_trace([by_hour.get(i, 0) for i in range(5 * 24)], 3600, 24)
+
+
+def simulate(trace, policy="", *extra):
+    path = WORK / "policy.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(policy)
+    return json.loads(sluice("autoscale", "simulate", "-", "--policy", path, "-o", "json", *extra,
+                             stdin=trace))
+
+
+def computed_again(trace, result):
+    samples = [{k: float(v) for k, v in row.items() if v}
+               for row in csv.DictReader(io.StringIO(trace))]
+    end = 2 * samples[-1]["time_s"] - samples[-2]["time_s"]
+    schedule = result["schedule"]
+    short = total = least = 0.0
+    for i, sample in enumerate(samples):
+        until = samples[i + 1]["time_s"] if i + 1 < len(samples) else end
+        need = max(sample["bytes_per_s"] / MIB, sample["records_per_s"] / 1000)
+        hot = min(1.0, need * sample.get("hot_key_share", 0))
+        rest = need * (1 - sample.get("hot_key_share", 0))
+        seconds = until - sample["time_s"]
+        total += need * seconds
+        least += max(1, math.ceil(rest + hot - 1e-9)) * seconds
+        for k, (begin, shards) in enumerate(schedule):
+            ends = schedule[k + 1][0] if k + 1 < len(schedule) else end
+            overlap = min(until, ends) - max(sample["time_s"], begin)
+            if overlap > 0:
+                lost = max(0, rest - (shards - hot)) + max(0, need - rest - 1)
+                short += lost * overlap
+    hours = sum(((schedule[k + 1][0] if k + 1 < len(schedule) else end) - begin) * shards
+                for k, (begin, shards) in enumerate(schedule)) / 3600
+    return short / total, hours, least / 3600
+
+
+def check(trace, result, ratio):
+    throttled, hours, least = computed_again(trace, result)
+    assert math.isclose(throttled, result["throttled_ratio"], abs_tol=1e-9), throttled
+    assert math.isclose(hours, result["shard_hours"], rel_tol=1e-6), hours
+    assert math.isclose(least, result["clairvoyant_shard_hours"], rel_tol=1e-6), least
+    assert result["max_shards"] == max(n for _, n in result["schedule"])
+    assert throttled <= 0.001, throttled
+    assert hours <= ratio * least, hours / least
+    assert hours < result["on_demand_shard_hours"]
+    return (f"throttled {throttled:.5%}, {hours / least:.2f} of the least shard-hours "
+            f"(on-demand {result['on_demand_shard_hours'] / least:.2f}), "
+            f"{result['actions'] / hours:.2f} actions per shard and hour")
+
+
+def test_github_pushes():
+    trace = github_trace()
+    return check(trace, simulate(trace), 1.25)
+
+
+def test_flight_departures():
+    trace = flights_trace()
+    return check(trace, simulate(trace), 1.25)
+
+
+def test_made_traces():
+    said = []
+    for kind in ("daily", "steps", "mixed"):
+        trace = sluice("autoscale", "generate", kind, "--seed", 4242, "--duration", "8h",
+                       "--noise", "0.02")
+        said.append(f"{kind}: {check(trace, simulate(trace), 1.3)}")
+    return "; ".join(said)
+
+
+def test_policy_is_obeyed_and_checked():
+    trace = sluice("autoscale", "generate", "steps", "--duration", "2h")
+    assert simulate(trace, "maxShards: 6\n")["max_shards"] <= 6
+    assert simulate(trace, "mode: Frozen\n")["actions"] == 0
+    result = simulate(trace, "minShards: 9\n", "--decisions")
+    assert min(n for _, n in result["schedule"]) >= 9
+    assert all(d["inputs"] and d["reason"] for d in result["decisions"])
+    bad = WORK / "bad.yaml"
+    bad.write_text("maxShard: 6\n")
+    said = sluice("autoscale", "simulate", "-", "--policy", bad, stdin=trace, code=1)
+    assert "maxShard" in said, said
+
+
+def test_why_and_plot_read_a_status():
+    decisions = [
+        {"time": "2026-01-01T00:05:00Z", "action": "Merge", "shards": [1, 2], "reason": "ShardsCold",
+         "message": "2 shards <become> 1", "inputs": {"openShards": "2", "shardsNeeded": "0.9"}},
+        {"time": "2026-01-01T00:00:00Z", "action": "Split", "shards": [0], "reason": "ShardHot",
+         "message": "shard 0 is at 130%", "inputs": {"openShards": "1", "shardsNeeded": "1.5"}}]
+    stream = {"kind": "Stream", "metadata": {"name": "c"}, "spec": {"name": "clicks"},
+              "status": {"openShards": 1, "decisions": decisions, "conditions": [
+                  {"type": "MetricsAvailable", "status": "True", "reason": "Fresh",
+                   "message": "every broker's load is known"}]}}
+    text = sluice("why", "clicks", "--file", "-", stdin=json.dumps({"items": [stream]}))
+    assert "ShardsCold" in text and "shardsNeeded=0.9" in text and "MetricsAvailable=True" in text
+    svg = sluice("autoscale", "plot", "c", "--file", "-", stdin=json.dumps(stream))
+    xml.dom.minidom.parseString(svg)
+    assert svg.count("ShardHot") == 1
+    said = sluice("why", "other", "--file", "-", stdin=json.dumps(stream), code=1)
+    assert "there is no Stream 'other'" in said
+
+
+def main():
+    passed = failed = 0
+    for name, test in list(globals().items()):
+        if not name.startswith("test_"):
+            continue
+        try:
+            said = test()
+            print(f"ok    {name[5:]}" + (f": {said}" if said else ""), flush=True)
+            passed += 1
+        except Exception:
+            print(f"FAIL  {name[5:]}", flush=True)
+            traceback.print_exc()
+            failed += 1
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
