@@ -11,6 +11,8 @@ namespace {
 
 constexpr double kAbsurd = 50;  // a share that no broker reaches
 constexpr int64_t kTrendMs = 10 * 60'000, kGapMs = 120'000;
+constexpr int64_t kForeignMs = 3600'000;
+constexpr size_t kForeignMax = 3;  // changes in an hour that are not ours
 constexpr double kInMargin = 0.85;  // of the target, for those that stay
 constexpr double kImbalance = 2;    // the fullest broker against the mean
 
@@ -123,13 +125,23 @@ class Look {
     note();
     if (policy_.mode == Mode::kFrozen) return none("Frozen", "scaling of brokers is frozen");
     if (!snapshot_.busy.empty()) return none("Busy", snapshot_.busy);
+    if (memory_.foreign_changes.size() >= kForeignMax) {
+      auto decision = none("Contended", "spec.brokers is also written by somebody else, as a "
+                                        "HorizontalPodAutoscaler or KEDA would: this one stands back");
+      decision.next_allowed_ms = memory_.foreign_changes.front() + kForeignMs;
+      return decision;
+    }
     if (auto decision = bounds()) return *decision;
     int64_t next = memory_.last_step_ms + policy_.cooldown_ms;
     auto soon = need_of(policy_, ahead(policy_, memory_), 1);
     if (soon.brokers <= n_) memory_.high_since_ms = -1;
     else if (memory_.high_since_ms < 0) memory_.high_since_ms = snapshot_.now_ms;
     if (memory_.last_step_ms >= 0 && snapshot_.now_ms < next) {
-      auto decision = none("CoolingDown", "a broker was added or removed a moment ago");
+      bool ours = memory_.foreign_changes.empty() ||
+                  memory_.foreign_changes.back() < memory_.last_step_ms;
+      auto decision = ours ? none("CoolingDown", "a broker was added or removed a moment ago")
+                           : none("Overridden", "somebody else has set spec.brokers to " +
+                                                    std::to_string(n_) + ": it is left alone for now");
       decision.next_allowed_ms = next;
       return decision;
     }
@@ -152,8 +164,10 @@ class Look {
     // A number that somebody else chose is left alone for as long as one of ours.
     if (memory_.wanted_before >= 0 && n_ != memory_.wanted_before) {
       memory_.last_step_ms = snapshot_.now_ms;
-      memory_.stepped = false;
+      memory_.foreign_changes.push_back(snapshot_.now_ms);
     }
+    auto& foreign = memory_.foreign_changes;
+    while (!foreign.empty() && snapshot_.now_ms - foreign.front() > kForeignMs) foreign.pop_front();
     memory_.wanted_before = n_;
   }
 
@@ -171,7 +185,6 @@ class Look {
     } else {
       memory_.last_step_ms = snapshot_.now_ms;
       memory_.wanted_before = brokers;
-      memory_.stepped = true;
       memory_.high_since_ms = -1;
     }
     return decision;

@@ -68,8 +68,8 @@ struct BrokerMemory {
   std::deque<Point> past;  // of the longer window
   int64_t high_since_ms = -1;
   int64_t last_step_ms = -1;
-  int32_t wanted_before = -1;  // to see that somebody else changed it
-  bool stepped = false;        // the change of `wanted` that follows is ours
+  int32_t wanted_before = -1;           // to see that somebody else changed it
+  std::deque<int64_t> foreign_changes;  // of the last hour
 };
 
 BrokerDecision decide_brokers(const BrokerPolicy& policy, const BrokerSnapshot& snapshot,

@@ -138,7 +138,13 @@ TEST(Brokers, SomebodyElsesChangeIsLeftAloneForACoolDown) {
   World world;
   world.until_action(0.5, 0.1, 5);
   world.brokers = 7;
-  EXPECT_EQ(world.look(0.9).reason, "CoolingDown");
+  EXPECT_EQ(world.look(0.9).reason, "Overridden");
+  EXPECT_EQ(world.look(0.9, 0.1, 100).action, BrokerAction::kNone);
+  for (int32_t brokers : {5, 7, 5}) {  // an HPA that disagrees
+    world.brokers = brokers;
+    world.look(0.5);
+  }
+  EXPECT_EQ(world.until_action(0.9, 0.1, 200).reason, "Contended");
 }
 
 TEST(Brokers, DryRunFreezeAndImbalance) {

@@ -16,6 +16,10 @@ bool add_rate(const std::string& metric, const std::map<std::string, std::string
     figures.bytes_per_s += rate;
   } else if (metric == kRecordsMetric) {
     figures.records_per_s += rate;
+  } else if (metric == kThrottledBytesMetric) {
+    figures.throttled_bytes_per_s += rate;
+  } else if (metric == kThrottledMetric) {
+    figures.throttled_per_s += rate;
   } else if (metric == kHeatMetric && labels.contains("part")) {
     int part = std::atoi(labels.at("part").c_str());
     if (part < 0 || part >= static_cast<int>(kHeatParts)) return false;
@@ -85,23 +89,98 @@ StreamRates ScrapeRates::rates(int64_t now_ms, int64_t age_ms) const {
   return rates;
 }
 
+std::optional<double> ScrapeRates::rate_of(const std::string& broker,
+                                           const std::string& counter) const {
+  auto it = brokers_.find(broker);
+  if (it == brokers_.end() || it->second.last_ms <= it->second.before_ms) return std::nullopt;
+  const std::string key = counter + "   ";
+  auto last = it->second.last.find(key), before = it->second.before.find(key);
+  if (last == it->second.last.end() || before == it->second.before.end()) return std::nullopt;
+  if (last->second < before->second) return std::nullopt;  // it began again
+  return (last->second - before->second) * 1000 /
+         static_cast<double>(it->second.last_ms - it->second.before_ms);
+}
+
+std::optional<double> ScrapeRates::value_of(const std::string& broker,
+                                            const std::string& gauge) const {
+  auto it = brokers_.find(broker);
+  if (it == brokers_.end()) return std::nullopt;
+  auto last = it->second.last.find(gauge + "   ");
+  if (last == it->second.last.end()) return std::nullopt;
+  return last->second;
+}
+
+BrokerLoad broker_load(const ScrapeRates& scrape, const std::string& broker,
+                       double network_bytes_per_s, double disk_bytes_per_s) {
+  BrokerLoad load;
+  auto set = [&](Resource resource, std::optional<double> used, std::optional<double> capacity) {
+    if (used && capacity && *capacity > 0) load.used[static_cast<size_t>(resource)] = *used / *capacity;
+  };
+  set(Resource::kCpu, scrape.rate_of(broker, "sluice_process_cpu_seconds_total"),
+      scrape.value_of(broker, "sluice_process_cpu_cores"));
+  set(Resource::kNetwork, scrape.rate_of(broker, "sluice_network_bytes_total"),
+      network_bytes_per_s);
+  set(Resource::kDisk, scrape.rate_of(broker, "sluice_process_disk_bytes_total"),
+      disk_bytes_per_s);
+  set(Resource::kSpace, scrape.value_of(broker, "sluice_volume_used_bytes"),
+      scrape.value_of(broker, "sluice_volume_capacity_bytes"));
+  return load;
+}
+
+bool add_hot_key(const Sample& sample, StreamRates& rates) {
+  if (sample.name != kHotKeyMetric) return false;
+  const auto& labels = sample.labels;
+  for (const char* label : {"stream", "shard", "key", "hash_key"}) {
+    if (!labels.contains(label)) return false;
+  }
+  auto at = broker::coordination::parse_hash_key(labels.at("hash_key"));
+  if (!at || !(sample.value > 0 && sample.value <= 1)) return false;
+  auto& known = rates[labels.at("stream")][std::atoi(labels.at("shard").c_str())].hot_key;
+  if (!known || known->share < sample.value) known = HotKey{labels.at("key"), *at, sample.value};
+  return true;
+}
+
+std::string fill_query(std::string query, const std::string& ns, const std::string& cluster,
+                       int window_s) {
+  for (const auto& [name, value] : {std::pair<std::string, std::string>{"$namespace", ns},
+                                    {"$cluster", cluster},
+                                    {"$window", std::to_string(window_s) + "s"}}) {
+    for (size_t at = 0; (at = query.find(name, at)) != std::string::npos; at += value.size()) {
+      query.replace(at, name.size(), value);
+    }
+  }
+  return query;
+}
+
 std::string rate_query(const std::string& metric, const std::string& ns,
                        const std::string& cluster, int window_s) {
-  std::string by = metric == kHeatMetric ? "stream, shard, part" : "stream, shard";
-  return "sum by (" + by + ") (rate(" + metric + "{namespace=\"" + ns + "\",app_kubernetes_io_instance=\"" + cluster +
-         "\"}[" + std::to_string(window_s) + "s]))";
+  const std::string series =
+      metric + "{namespace=\"$namespace\",app_kubernetes_io_instance=\"$cluster\"}";
+  std::string query = metric == kHotKeyMetric
+                          ? "max by (stream, shard, key, hash_key) (" + series + ")"
+                          : std::string("sum by (stream, shard") +
+                                (metric == kHeatMetric ? ", part" : "") + ") (rate(" + series +
+                                "[$window]))";
+  return fill_query(std::move(query), ns, cluster, window_s);
 }
 
-std::string brokers_query(const std::string& ns, const std::string& cluster) {
-  return "count(sluice_broker_leaders{namespace=\"" + ns + "\",app_kubernetes_io_instance=\"" +
-         cluster + "\"})";
+std::string brokers_query(const std::string& ns, const std::string& cluster, int window_s) {
+  return fill_query(
+      "count(time() - timestamp(sluice_broker_leaders{namespace=\"$namespace\","
+      "app_kubernetes_io_instance=\"$cluster\"}) < " + std::to_string(window_s) + ")",
+      ns, cluster, window_s);
 }
 
-std::optional<double> count_from_answer(const std::string& body) {
+std::optional<Count> count_from_answer(const std::string& body) {
   auto answer = nlohmann::json::parse(body, nullptr, false);
-  auto at = nlohmann::json::json_pointer("/data/result/0/value/1");
-  if (answer.is_discarded() || !answer.contains(at) || !answer[at].is_string()) return std::nullopt;
-  return std::strtod(answer[at].get_ref<const std::string&>().c_str(), nullptr);
+  auto at = nlohmann::json::json_pointer("/data/result/0/value");
+  if (answer.is_discarded() || !answer.contains(at)) return std::nullopt;
+  const auto& value = answer[at];
+  if (!value.is_array() || value.size() != 2 || !value[0].is_number() || !value[1].is_string()) {
+    return std::nullopt;
+  }
+  return Count{std::strtod(value[1].get_ref<const std::string&>().c_str(), nullptr),
+               value[0].get<double>()};
 }
 
 std::optional<std::string> add_prometheus_answer(const std::string& metric, const std::string& body,
@@ -127,7 +206,8 @@ std::optional<std::string> add_prometheus_answer(const std::string& metric, cons
     for (const auto& [key, label] : series["metric"].items()) {
       if (label.is_string()) labels[key] = label.get<std::string>();
     }
-    add_rate(metric, labels, value, rates);
+    if (metric == kHotKeyMetric) add_hot_key({metric, labels, value}, rates);
+    else add_rate(metric, labels, value, rates);
   }
   return std::nullopt;
 }

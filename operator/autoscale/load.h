@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/autoscale/brokers.h"
 #include "operator/autoscale/decide.h"
 
 namespace sluice_operator::autoscale {
@@ -22,8 +23,10 @@ std::vector<Sample> parse_exposition(const std::string& text, const std::string&
 
 // The rates of one stream's shards, by shard.
 struct Rates {
-  double bytes_per_s = 0, records_per_s = 0;
+  double bytes_per_s = 0, records_per_s = 0;  // taken
+  double throttled_bytes_per_s = 0, throttled_per_s = 0;  // refused
   std::array<double, kHeatParts> heat{};
+  std::optional<HotKey> hot_key;
 };
 using StreamRates = std::map<std::string, std::map<int32_t, Rates>>;  // by stream
 
@@ -37,6 +40,9 @@ class ScrapeRates {
   // Brokers whose two last scrapes are not older than `age_ms`.
   StreamRates rates(int64_t now_ms, int64_t age_ms) const;
   size_t fresh_brokers(int64_t now_ms, int64_t age_ms) const;
+  // A metric of the broker itself: a counter's growth per second, a gauge's last value.
+  std::optional<double> rate_of(const std::string& broker, const std::string& counter) const;
+  std::optional<double> value_of(const std::string& broker, const std::string& gauge) const;
 
  private:
   using Counters = std::map<std::string, double>;  // "name stream shard part"
@@ -47,12 +53,25 @@ class ScrapeRates {
   std::map<std::string, Broker> brokers_;
 };
 
+// Takes a shard's hottest key from its gauge; false when the sample is none.
+bool add_hot_key(const Sample& sample, StreamRates& rates);
+
+// A query with $namespace, $cluster and $window filled in.
+std::string fill_query(std::string query, const std::string& ns, const std::string& cluster,
+                       int window_s);
 // PromQL for a cluster's rates over `window_s`, by the metric's name.
 std::string rate_query(const std::string& metric, const std::string& ns,
                        const std::string& cluster, int window_s);
 // How many brokers Prometheus has fresh metrics of, and that figure from its answer.
-std::string brokers_query(const std::string& ns, const std::string& cluster);
-std::optional<double> count_from_answer(const std::string& body);
+std::string brokers_query(const std::string& ns, const std::string& cluster, int window_s);
+struct Count {
+  double value = 0;
+  double at_s = 0;  // by Prometheus' clock
+};
+std::optional<Count> count_from_answer(const std::string& body);
+// The load of a broker from its own metrics; limits of 0 are not known and not looked at.
+BrokerLoad broker_load(const ScrapeRates& scrape, const std::string& broker,
+                       double network_bytes_per_s, double disk_bytes_per_s);
 // Adds the answer of /api/v1/query for `metric` to `rates`; an error text when it is no good
 // (an error status, NaN, not a vector).
 std::optional<std::string> add_prometheus_answer(const std::string& metric, const std::string& body,
@@ -60,6 +79,9 @@ std::optional<std::string> add_prometheus_answer(const std::string& metric, cons
 
 inline constexpr const char* kBytesMetric = "sluice_shard_bytes_in_total";
 inline constexpr const char* kRecordsMetric = "sluice_shard_records_in_total";
+inline constexpr const char* kThrottledBytesMetric = "sluice_shard_throttled_bytes_total";
+inline constexpr const char* kThrottledMetric = "sluice_shard_throttled_records_total";
 inline constexpr const char* kHeatMetric = "sluice_shard_heat_bytes_total";
+inline constexpr const char* kHotKeyMetric = "sluice_shard_hot_key_share";
 
 }  // namespace sluice_operator::autoscale

@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/base/log.h"
+#include "operator/kube/client/base64.h"
 #include "operator/plan/stream_cluster.h"
+#include "operator/reconcile/scaling_input.h"
 
 namespace sluice_operator::reconcile {
 
@@ -12,60 +14,25 @@ namespace v1 = ::sluice::v1;
 namespace {
 
 constexpr int64_t kLookMs = 250;
-constexpr int64_t kWindowMin_ms = 10'000;
-constexpr size_t kDecisionsMax = 20;
+constexpr int64_t kWindowMin_ms = 5'000;
+constexpr int64_t kTokenMs = 60'000;
+constexpr size_t kDecisionsMax = 64;
 
-autoscale::Policy policy_of(const api::StreamClusterSpec& cluster, const api::StreamSpec& stream) {
-  auto scaling = stream.autoscaling.value_or(api::StreamSpec::Autoscaling{});
-  autoscale::Policy policy;
-  policy.shards_min = scaling.min_shards;
-  policy.shards_max = scaling.max_shards;
-  policy.target = scaling.target_utilization_percent / 100.0;
-  policy.scale_up_after_ms = scaling.scale_up_stabilization_seconds * 1000LL;
-  policy.scale_down_after_ms = scaling.scale_down_stabilization_seconds * 1000LL;
-  policy.shard_bytes_per_s = static_cast<double>(cluster.limits.shard_write_bytes_per_second);
-  policy.shard_records_per_s = static_cast<double>(cluster.limits.shard_write_records_per_second);
-  return policy;
-}
-
-autoscale::Snapshot snapshot_of(const v1::ShardMap& map, const std::string& stream,
-                                const LoadAnswer& answer, int64_t now_ms, int64_t wall_ms) {
-  autoscale::Snapshot snapshot;
-  snapshot.now_ms = now_ms;
-  snapshot.wall_ms = wall_ms;
-  snapshot.problem = answer.problem;
-  auto rates = answer.rates.find(stream);
-  for (const auto& shard : map.shards()) {
-    if (shard.state() == v1::SHARD_STATE_SEALING) snapshot.resharding = true;
-    if (shard.state() != v1::SHARD_STATE_OPEN) continue;
-    if (!shard.has_leader()) snapshot.resharding = true;
-    autoscale::ShardLoad load;
-    load.shard = shard.index();
-    auto range = broker::coordination::parse_range(shard.hash_range());
-    if (range.ok()) load.range = *range;
-    // The source answered for the whole cluster: a shard without a series has taken nothing yet.
-    load.bytes_per_s = load.records_per_s = 0;
-    snapshot.shards_known = static_cast<size_t>(map.shards_size());
-    if (rates != answer.rates.end()) {
-      if (auto it = rates->second.find(shard.index()); it != rates->second.end()) {
-        load.bytes_per_s = it->second.bytes_per_s;
-        load.records_per_s = it->second.records_per_s;
-        load.heat.assign(it->second.heat.begin(), it->second.heat.end());
-      }
-    }
-    snapshot.open_shards.push_back(load);
-  }
-  return snapshot;
+bool scales_itself(const api::Stream& stream) {
+  return stream.spec.mode == api::StreamMode::kElastic && stream.spec.autoscaling.has_value() &&
+         !stream.metadata.deleting;
 }
 
 }  // namespace
 
-Autoscaler::Autoscaler(Clusters& clusters, broker::env::Clock& clock, kube::Cache& pods,
-                       kube::Cache& streams, kube::EventRecorder& events,
-                       broker::Metrics& metrics)
+Autoscaler::Autoscaler(Clusters& clusters, broker::env::Clock& clock, kube::Client& client,
+                       kube::Cache& pods, kube::Cache& clusters_cache, kube::Cache& streams,
+                       kube::EventRecorder& events, broker::Metrics& metrics)
     : clusters_(clusters),
       clock_(clock),
+      client_(client),
       pods_(pods),
+      cluster_objects_(clusters_cache),
       streams_(streams),
       events_(events),
       metrics_(metrics),
@@ -82,24 +49,57 @@ void Autoscaler::look_around() {
 }
 
 void Autoscaler::look(const kube::ObjectKey& key, Clusters::Cluster& cluster) {
-  bool elastic = false;
-  for (const auto& [name, stream] : cluster.streams) {
-    elastic |= stream->spec.mode == api::StreamMode::kElastic && !stream->metadata.deleting;
-  }
-  int64_t interval_ms = cluster.resource.spec.autoscaling.interval_seconds * 1000LL;
+  const auto& scaling = cluster.resource.spec.autoscaling;
+  bool wanted = scaling.brokers.has_value();
+  for (const auto& [name, stream] : cluster.streams) wanted |= scales_itself(*stream);
+  int64_t interval_ms = scaling.interval_seconds * 1000LL;
   cluster.next_look_ms = clock_.mono_ms() + interval_ms;
-  if (!elastic || cluster.resource.metadata.paused()) return;
+  if (!wanted || cluster.resource.metadata.paused()) return;
   auto& source = sources_[key];
-  if (!source) source = std::make_shared<LoadSource>(clock_);
+  if (!source) source = std::make_shared<Source>(clock_);
   cluster.looking = true;
+  LoadSettings settings;
+  settings.prometheus_url = scaling.prometheus_url;
+  settings.ca_pem = scaling.prometheus_ca;
+  settings.queries = scaling.queries;
+  settings.window_ms = std::max(kWindowMin_ms, 3 * interval_ms);
+  settings.brokers_too = scaling.brokers.has_value();
+  if (scaling.brokers) {
+    settings.network_bytes_per_s = static_cast<double>(scaling.brokers->network_bytes_per_second);
+    settings.disk_bytes_per_s = static_cast<double>(scaling.brokers->disk_bytes_per_second);
+  }
   auto answer = std::make_shared<LoadAnswer>();
   io_.submit(
-      [source = source, answer, url = cluster.resource.spec.autoscaling.prometheus_url, key,
-       pages = broker_pages(key), window = std::max(kWindowMin_ms, 3 * interval_ms)] {
-        *answer = source->look(url, key, pages, window);
+      [this, source = source, answer, settings, scaling, key, pages = broker_pages(key)] {
+        *answer = ask(*source, key, settings, scaling, pages);
         return broker::Status();
       },
       [this, key, answer](broker::Status) { decide(key, *answer); });
+}
+
+LoadAnswer Autoscaler::ask(Source& source, const kube::ObjectKey& key, LoadSettings settings,
+                           const api::StreamClusterSpec::Autoscaling& scaling,
+                           const std::map<std::string, std::string>& pages) {
+  if (!scaling.token_secret.empty() && clock_.mono_ms() - kTokenMs >= source.token_read_ms) {
+    auto secret = client_.get(kube::secrets(), key.ns, scaling.token_secret);
+    std::optional<std::string> token;
+    if (secret.ok()) {
+      auto at = kube::Json::json_pointer("/data/" + scaling.token_key);
+      token = kube::base64_decode(secret->value(at, std::string()));
+    }
+    if (!token || token->empty()) {
+      LoadAnswer answer;
+      answer.reason = "PrometheusToken";
+      answer.problem = "the token for Prometheus is not to be had from Secret " +
+                       scaling.token_secret +
+                       (secret.ok() ? ": no key " + scaling.token_key : ": " + secret.status().message());
+      return answer;
+    }
+    source.token = *token;
+    source.token_read_ms = clock_.mono_ms();
+  }
+  settings.token = scaling.token_secret.empty() ? "" : source.token;
+  return source.load.look(settings, key, pages);
 }
 
 std::map<std::string, std::string> Autoscaler::broker_pages(const kube::ObjectKey& key) const {
@@ -114,15 +114,41 @@ std::map<std::string, std::string> Autoscaler::broker_pages(const kube::ObjectKe
   return pages;
 }
 
+std::string Autoscaler::when(int64_t mono_ms) const {
+  return api::rfc3339(clock_.wall_ms() + mono_ms - clock_.mono_ms());
+}
+
 void Autoscaler::decide(const kube::ObjectKey& key, const LoadAnswer& answer) {
   auto it = clusters_.all().find(key);
   if (it == clusters_.all().end()) return;
   auto& cluster = *it->second;
   cluster.looking = false;
+  note_metrics(key, cluster, answer);
   auto streams = cluster.streams;
   for (const auto& [resource, stream] : streams) {
-    if (stream->spec.mode != api::StreamMode::kElastic || stream->metadata.deleting) continue;
-    decide_stream(key, cluster, *stream, answer);
+    if (scales_itself(*stream)) decide_stream(key, cluster, *stream, answer);
+  }
+  if (cluster.resource.spec.autoscaling.brokers) decide_brokers(key, cluster, answer);
+}
+
+// Whether the load is known is a condition of every stream that scales by it.
+void Autoscaler::note_metrics(const kube::ObjectKey& key, Clusters::Cluster& cluster,
+                              const LoadAnswer& answer) {
+  metrics_
+      .gauge("sluice_autoscale_metrics_available", "1 while the load of a cluster is known.",
+             {{"namespace", key.ns}, {"cluster", key.name}})
+      .Set(answer.problem.empty() ? 1 : 0);
+  bool news = cluster.metrics_reason != answer.reason;
+  cluster.metrics_reason = answer.reason;
+  cluster.metrics_problem = answer.problem;
+  if (!news) return;
+  auto object = cluster_objects_.get(key.ns, key.name);
+  if (object && !answer.problem.empty() && answer.reason != "Starting") {
+    events_.record(*object, kube::EventType::kWarning, "MetricsUnavailable",
+                   answer.problem + ": nothing is scaled");
+  }
+  for (const auto& [resource, stream] : cluster.streams) {
+    if (scales_itself(*stream) && decided_) decided_({key.ns, resource});
   }
 }
 
@@ -131,20 +157,32 @@ void Autoscaler::decide_stream(const kube::ObjectKey& key, Clusters::Cluster& cl
   const std::string& name = stream.spec.name;
   const auto* map = cluster.coordinator.map_of(name);
   if (!map || map->deleting()) return;
-  auto decision =
-      autoscale::decide(policy_of(cluster.resource.spec, stream.spec),
-                        snapshot_of(*map, name, answer, clock_.mono_ms(), clock_.wall_ms()),
-                        cluster.scaling[name]);
-  metrics_
-      .counter("sluice_operator_scaling_decisions_total", "Looks at a stream, by what followed.",
-               {{"namespace", key.ns},
-                {"cluster", key.name},
-                {"stream", name},
-                {"action", std::string(autoscale::to_string(decision.action))},
-                {"reason", decision.reason}})
-      .Increment();
+  auto snapshot = snapshot_of(*map, name, answer, clock_.mono_ms(), clock_.wall_ms());
+  if (cluster.acting[name] > 0) snapshot.resharding = true;
+  auto decision = autoscale::decide(policy_of(cluster.resource.spec, stream.spec), snapshot,
+                                    cluster.scaling[name]);
+  measure(key, name, decision);
   record(key, cluster, stream, decision);
   if (!decision.operations.empty() && !decision.recommended_only) act(key, cluster, name, decision);
+}
+
+void Autoscaler::measure(const kube::ObjectKey& key, const std::string& stream,
+                         const autoscale::Decision& decision) {
+  broker::Metrics::Labels labels{{"namespace", key.ns}, {"cluster", key.name}, {"stream", stream}};
+  auto gauge = [&](const char* name, const char* help, const char* input) {
+    auto it = decision.inputs.find(input);
+    if (it == decision.inputs.end()) return;
+    metrics_.gauge(name, help, labels).Set(std::strtod(it->second.c_str(), nullptr));
+  };
+  gauge("sluice_autoscale_open_shards", "Open shards of a stream.", "openShards");
+  gauge("sluice_autoscale_needed_shards", "Shards that its expected load asks for, with headroom.",
+        "shardsNeeded");
+  gauge("sluice_autoscale_headroom", "The factor on the expected load.", "headroom");
+  labels["action"] = std::string(autoscale::to_string(decision.action));
+  labels["reason"] = decision.reason;
+  metrics_
+      .counter("sluice_autoscale_decisions_total", "Looks at a stream, by what followed.", labels)
+      .Increment();
 }
 
 void Autoscaler::act(const kube::ObjectKey& key, Clusters::Cluster& cluster,
@@ -162,7 +200,12 @@ void Autoscaler::act(const kube::ObjectKey& key, Clusters::Cluster& cluster,
       merge->set_index(operation.shards.at(0));
       merge->set_adjacent(operation.shards.at(1));
     }
-    cluster.coordinator.admin(request, [key, stream](const v1::AdminResponse& response) {
+    cluster.acting[stream]++;
+    cluster.coordinator.admin(request, [this, key, stream](const v1::AdminResponse& response) {
+      if (auto it = clusters_.all().find(key); it != clusters_.all().end()) {
+        auto& acting = it->second->acting[stream];
+        acting = std::max(0, acting - 1);
+      }
       if (response.code() == "OK") return;
       broker::log_warn("autoscaler", "a scaling action failed",
                        {{"cluster", key.to_string()},
@@ -175,10 +218,11 @@ void Autoscaler::act(const kube::ObjectKey& key, Clusters::Cluster& cluster,
 void Autoscaler::record(const kube::ObjectKey& key, Clusters::Cluster& cluster,
                         const api::Stream& stream, const autoscale::Decision& decision) {
   auto& known = cluster.decisions[stream.spec.name];
-  std::string action(autoscale::to_string(decision.action));
-  bool same = decision.action == autoscale::Action::kNone && !known.empty() &&
-              known.front().action == action && known.front().reason == decision.reason;
-  if (same) return;
+  bool acts = !decision.operations.empty() && !decision.recommended_only;
+  std::string action(autoscale::to_string(acts ? decision.action : autoscale::Action::kNone));
+  bool same = !acts && !known.empty() && known.front().action == action &&
+              known.front().reason == decision.reason;
+  if (same || decision.reason == "Resharding") return;
   api::Decision entry;
   entry.time = api::rfc3339(clock_.wall_ms());
   entry.action = action;
@@ -186,6 +230,9 @@ void Autoscaler::record(const kube::ObjectKey& key, Clusters::Cluster& cluster,
   entry.reason = decision.reason;
   entry.message = decision.message;
   entry.inputs = decision.inputs;
+  if (decision.next_allowed_ms > clock_.mono_ms()) {
+    entry.inputs["nextAllowed"] = when(decision.next_allowed_ms);
+  }
   known.insert(known.begin(), entry);
   if (known.size() > kDecisionsMax) known.resize(kDecisionsMax);
   broker::log_info("autoscaler", "decision",
@@ -195,12 +242,13 @@ void Autoscaler::record(const kube::ObjectKey& key, Clusters::Cluster& cluster,
                     {"reason", decision.reason},
                     {"message", decision.message}});
   kube::ObjectKey resource{stream.metadata.ns, stream.metadata.name};
-  if (decision.action != autoscale::Action::kNone) {
-    if (auto object = streams_.get(resource.ns, resource.name)) {
-      events_.record(*object, kube::EventType::kNormal,
-                     decision.action == autoscale::Action::kSplit ? "ShardSplit" : "ShardsMerged",
-                     decision.message);
-    }
+  auto object = streams_.get(resource.ns, resource.name);
+  if (object && acts) {
+    events_.record(*object, kube::EventType::kNormal,
+                   decision.action == autoscale::Action::kSplit ? "ShardSplit" : "ShardsMerged",
+                   decision.message);
+  } else if (object && (decision.reason == "HotKey" || decision.reason == "AtMaximum")) {
+    events_.record(*object, kube::EventType::kWarning, decision.reason, decision.message);
   }
   if (decided_) decided_(resource);
 }

@@ -142,6 +142,7 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
     ClusterView view;
     drain(coordinator, wishes, view);
     view.loaded = coordinator.loaded();
+    view.broker_decision = slot->broker_decision;
     if (!view.loaded) view.load_error = coordinator.load_error().message();
     view.brokers = coordinator.brokers();
     view.moves_in_flight = static_cast<int>(coordinator.moves().size());
@@ -212,6 +213,8 @@ StreamView Clusters::stream(const kube::ObjectKey& key, const std::string& name)
       view.map = *map;
     }
     view.decisions = it->second->decisions[name];
+    view.metrics_reason = it->second->metrics_reason;
+    view.metrics_problem = it->second->metrics_problem;
     return view;
   });
 }

@@ -12,6 +12,7 @@
 #include "broker/env/posix/asio_executor.h"
 #include "broker/env/posix/posix.h"
 #include "operator/api/stream.h"
+#include "operator/autoscale/brokers.h"
 #include "operator/autoscale/decide.h"
 #include "operator/coordinator/metrics_observer.h"
 #include "operator/coordinator/session_server.h"
@@ -25,6 +26,7 @@ namespace sluice_operator::reconcile {
 struct ClusterView {
   bool loaded = false;
   std::string load_error;
+  std::optional<api::Decision> broker_decision;
   std::vector<broker::coordination::BrokerView> brokers;
   std::map<int32_t, broker::coordination::DrainProgress> draining;
   std::string drain_refused;  // why what was to be drained is not
@@ -50,6 +52,7 @@ struct StreamView {
   bool waits = false;  // the problem goes by itself when brokers come
   sluice::v1::ShardMap map;
   std::vector<api::Decision> decisions;  // newest first
+  std::string metrics_reason, metrics_problem;  // why the load is not known; empty: it is
 };
 
 class Clusters {
@@ -88,6 +91,11 @@ class Clusters {
     std::map<std::string, std::shared_ptr<const api::Stream>> streams;  // by resource name
     std::map<std::string, autoscale::Memory> scaling;                   // by stream name
     std::map<std::string, std::vector<api::Decision>> decisions;        // by stream name
+    std::map<std::string, int> acting;  // splits and merges that are not answered yet, by stream
+    autoscale::BrokerMemory broker_scaling;
+    std::optional<api::Decision> broker_decision;  // the last that differed from the one before
+    std::string metrics_reason = "Starting", metrics_problem = "no look at the load yet";
+    int64_t next_broker_look_ms = 0;
     int64_t risky_until_ms = 0;  // no eviction before
     int64_t next_look_ms = 0;
     bool looking = false;

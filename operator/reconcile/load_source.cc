@@ -1,17 +1,35 @@
 #include "operator/reconcile/load_source.h"
 
+#include <cmath>
+
 namespace sluice_operator::reconcile {
 
 namespace {
+
 constexpr int64_t kTimeoutMs = 2000;
+constexpr double kSkewMaxS = 30;
+
+LoadAnswer failed(std::string reason, std::string problem) {
+  LoadAnswer answer;
+  answer.reason = std::move(reason);
+  answer.problem = std::move(problem);
+  return answer;
 }
 
-broker::Result<std::string> LoadSource::fetch(const std::string& server,
-                                              const std::string& target) {
+std::string query_target(const std::string& query) {
+  return "/api/v1/query?query=" + kube::url_encode(query);
+}
+
+}  // namespace
+
+broker::Result<std::string> LoadSource::fetch(const std::string& server, const std::string& target,
+                                              const LoadSettings* prometheus) {
   auto& client = clients_[server];
+  if (prometheus && prometheus->ca_pem != ca_pem_) client.reset();
   if (!client) {
     kube::ClientConfig config;
     config.server = server;
+    if (prometheus) config.ca_pem = ca_pem_ = prometheus->ca_pem;
     auto opened = kube::HttpClient::open(config, clock_);
     if (!opened.ok()) return opened.status();
     client = std::move(*opened);
@@ -19,6 +37,7 @@ broker::Result<std::string> LoadSource::fetch(const std::string& server,
   kube::HttpRequest request;
   request.method = "GET";
   request.target = target;
+  if (prometheus && !prometheus->token.empty()) request.authorization = "Bearer " + prometheus->token;
   auto response = client->send(request, kTimeoutMs, stop_);
   if (!response.ok()) return response.status();
   if (response->code != 200) {
@@ -28,43 +47,81 @@ broker::Result<std::string> LoadSource::fetch(const std::string& server,
   return std::move(response->body);
 }
 
-LoadAnswer LoadSource::look(const std::string& prometheus_url, const kube::ObjectKey& cluster,
-                            const std::map<std::string, std::string>& brokers,
-                            int64_t window_ms) {
-  return prometheus_url.empty() ? scrape(brokers, window_ms)
-                                : ask_prometheus(prometheus_url, cluster, brokers.size(),
-                                                 window_ms);
-}
-
-LoadAnswer LoadSource::ask_prometheus(const std::string& url, const kube::ObjectKey& cluster,
-                                      size_t brokers, int64_t window_ms) {
-  LoadAnswer answer;
-  // A series that is not there would read as no load: first see that every broker is scraped.
-  auto seen = fetch(url, "/api/v1/query?query=" +
-                             kube::url_encode(autoscale::brokers_query(cluster.ns, cluster.name)));
-  if (!seen.ok()) return {{}, "Prometheus cannot be asked (" + seen.status().message() + ")"};
-  auto count = autoscale::count_from_answer(*seen);
-  if (!count || brokers == 0 || *count < static_cast<double>(brokers)) {
-    return {{}, "Prometheus does not have the metrics of every broker"};
-  }
-  for (const char* metric :
-       {autoscale::kBytesMetric, autoscale::kRecordsMetric, autoscale::kHeatMetric}) {
-    auto query = autoscale::rate_query(metric, cluster.ns, cluster.name,
-                                       static_cast<int>(window_ms / 1000));
-    auto body = fetch(url, "/api/v1/query?query=" + kube::url_encode(query));
-    if (!body.ok()) {
-      return {{}, "Prometheus cannot be asked (" + body.status().message() + ")"};
-    }
-    auto problem = autoscale::add_prometheus_answer(metric, *body, answer.rates);
-    if (problem) return {{}, *problem};
+LoadAnswer LoadSource::look(const LoadSettings& settings, const kube::ObjectKey& cluster,
+                            const std::map<std::string, std::string>& brokers) {
+  if (settings.prometheus_url.empty()) return scrape(settings, brokers);
+  auto answer = ask_prometheus(settings, cluster, brokers.size());
+  if (settings.brokers_too && answer.problem.empty()) {
+    answer.brokers = scrape(settings, brokers).brokers;
   }
   return answer;
 }
 
-LoadAnswer LoadSource::scrape(const std::map<std::string, std::string>& brokers,
-                              int64_t window_ms) {
+// A series that is not there would read as no load: first see that every broker is scraped, and
+// that Prometheus lives at the same time as we do.
+LoadAnswer LoadSource::check_brokers(const LoadSettings& settings, const kube::ObjectKey& cluster,
+                                     size_t brokers) {
+  const int window_s = static_cast<int>(settings.window_ms / 1000);
+  auto own = settings.queries.find("brokers");
+  std::string query =
+      own == settings.queries.end()
+          ? autoscale::brokers_query(cluster.ns, cluster.name, window_s)
+          : autoscale::fill_query(own->second, cluster.ns, cluster.name, window_s);
+  auto seen = fetch(settings.prometheus_url, query_target(query), &settings);
+  if (!seen.ok()) {
+    return failed("PrometheusUnreachable",
+                  "Prometheus cannot be asked (" + seen.status().message() + ")");
+  }
+  auto count = autoscale::count_from_answer(*seen);
+  if (!count || brokers == 0 || !(count->value >= static_cast<double>(brokers))) {
+    return failed("BrokerMetricsMissing",
+                  "Prometheus has fresh metrics of " +
+                      std::to_string(count ? static_cast<int64_t>(count->value) : 0) + " of " +
+                      std::to_string(brokers) + " brokers");
+  }
+  double skew_s = count->at_s - static_cast<double>(clock_.wall_ms()) / 1000;
+  if (!(std::abs(skew_s) <= kSkewMaxS)) {
+    return failed("ClockSkew", "the clocks of Prometheus and of the operator are " +
+                                   std::to_string(static_cast<int64_t>(std::abs(skew_s))) +
+                                   " s apart");
+  }
+  return {};
+}
+
+LoadAnswer LoadSource::ask_prometheus(const LoadSettings& settings, const kube::ObjectKey& cluster,
+                                      size_t brokers) {
+  auto answer = check_brokers(settings, cluster, brokers);
+  if (!answer.problem.empty()) return answer;
+  const int window_s = static_cast<int>(settings.window_ms / 1000);
+  for (const auto& [name, metric] :
+       {std::pair<const char*, const char*>{"bytes", autoscale::kBytesMetric},
+        {"records", autoscale::kRecordsMetric},
+        {"throttledBytes", autoscale::kThrottledBytesMetric},
+        {"throttled", autoscale::kThrottledMetric},
+        {"heat", autoscale::kHeatMetric},
+        {"hotKeys", autoscale::kHotKeyMetric}}) {
+    auto own = settings.queries.find(name);
+    std::string query =
+        own == settings.queries.end()
+            ? autoscale::rate_query(metric, cluster.ns, cluster.name, window_s)
+            : autoscale::fill_query(own->second, cluster.ns, cluster.name, window_s);
+    auto body = fetch(settings.prometheus_url, query_target(query), &settings);
+    if (!body.ok()) {
+      return failed("PrometheusUnreachable",
+                    "Prometheus cannot be asked (" + body.status().message() + ")");
+    }
+    auto problem = autoscale::add_prometheus_answer(metric, *body, answer.rates);
+    if (problem) return failed("PrometheusAnswer", *problem + " (" + name + ")");
+  }
+  return answer;
+}
+
+LoadAnswer LoadSource::scrape(const LoadSettings& settings,
+                              const std::map<std::string, std::string>& brokers) {
   size_t reached = 0;
   std::string last_error;
+  LoadAnswer answer;
+  autoscale::StreamRates hot_keys;
   for (const auto& [name, address] : brokers) {
     auto page = fetch("http://" + address, "/metrics");
     if (!page.ok()) {
@@ -73,17 +130,29 @@ LoadAnswer LoadSource::scrape(const std::map<std::string, std::string>& brokers,
       continue;
     }
     reached++;
-    scrape_rates_.add(name, clock_.mono_ms(), autoscale::parse_exposition(*page, "sluice_shard_"));
+    auto samples = autoscale::parse_exposition(*page, "sluice_");
+    std::erase_if(samples, [&](const auto& sample) {
+      return autoscale::add_hot_key(sample, hot_keys);
+    });
+    scrape_rates_.add(name, clock_.mono_ms(), samples);
   }
-  if (reached < brokers.size() || brokers.empty()) {
-    return {{}, brokers.empty() ? "no broker is ready" : "a broker's metrics are missing (" +
-                                                             last_error + ")"};
+  if (brokers.empty()) return failed("BrokerMetricsMissing", "no broker is ready");
+  if (reached < brokers.size()) {
+    return failed("BrokerMetricsMissing", "a broker's metrics are missing (" + last_error + ")");
   }
   int64_t now = clock_.mono_ms();
-  if (scrape_rates_.fresh_brokers(now, window_ms) < brokers.size()) {
-    return {{}, "a second look at the metrics is needed for rates"};
+  if (scrape_rates_.fresh_brokers(now, settings.window_ms) < brokers.size()) {
+    return failed("Starting", "a second look at the metrics is needed for rates");
   }
-  return {scrape_rates_.rates(now, window_ms), ""};
+  answer.rates = scrape_rates_.rates(now, settings.window_ms);
+  for (const auto& [stream, shards] : hot_keys) {
+    for (const auto& [shard, figures] : shards) answer.rates[stream][shard].hot_key = figures.hot_key;
+  }
+  for (const auto& [name, address] : brokers) {
+    answer.brokers[name] = autoscale::broker_load(scrape_rates_, name, settings.network_bytes_per_s,
+                                                  settings.disk_bytes_per_s);
+  }
+  return answer;
 }
 
 }  // namespace sluice_operator::reconcile

@@ -12,27 +12,42 @@
 
 namespace sluice_operator::reconcile {
 
+struct LoadSettings {
+  std::string prometheus_url;  // empty: the brokers' own pages
+  std::string ca_pem, token;
+  std::map<std::string, std::string> queries;  // in place of our own, by name
+  int64_t window_ms = 5000;                    // how old figures may be, and what rates are over
+  bool brokers_too = false;                    // the brokers' own load
+  double network_bytes_per_s = 0, disk_bytes_per_s = 0;  // of a broker; 0: not known
+};
+
 struct LoadAnswer {
   autoscale::StreamRates rates;
-  std::string problem;  // why there are none
+  std::map<std::string, autoscale::BrokerLoad> brokers;  // by pod
+  std::string reason, problem;                           // why there are none: a word, a sentence
 };
 
 class LoadSource {
  public:
   explicit LoadSource(broker::env::Clock& clock) : clock_(clock) {}
-  // `brokers`: H:P of each broker's metrics page. `window_ms`: how old figures may be.
-  LoadAnswer look(const std::string& prometheus_url, const kube::ObjectKey& cluster,
-                  const std::map<std::string, std::string>& brokers, int64_t window_ms);
+  // `brokers`: H:P of each broker's metrics page, by pod.
+  LoadAnswer look(const LoadSettings& settings, const kube::ObjectKey& cluster,
+                  const std::map<std::string, std::string>& brokers);
 
  private:
-  broker::Result<std::string> fetch(const std::string& server, const std::string& target);
-  LoadAnswer ask_prometheus(const std::string& url, const kube::ObjectKey& cluster,
-                            size_t brokers, int64_t window_ms);
-  LoadAnswer scrape(const std::map<std::string, std::string>& brokers, int64_t window_ms);
+  broker::Result<std::string> fetch(const std::string& server, const std::string& target,
+                                    const LoadSettings* prometheus = nullptr);
+  LoadAnswer ask_prometheus(const LoadSettings& settings, const kube::ObjectKey& cluster,
+                            size_t brokers);
+  LoadAnswer check_brokers(const LoadSettings& settings, const kube::ObjectKey& cluster,
+                           size_t brokers);
+  LoadAnswer scrape(const LoadSettings& settings,
+                    const std::map<std::string, std::string>& brokers);
 
   broker::env::Clock& clock_;
   autoscale::ScrapeRates scrape_rates_;
   std::map<std::string, std::unique_ptr<kube::HttpClient>> clients_;
+  std::string ca_pem_;  // that the Prometheus client was opened with
   kube::StopSignal stop_;
 };
 

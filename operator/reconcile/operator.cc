@@ -205,8 +205,9 @@ struct Active {
       }
     });
     clusters_->on_changed([this](const kube::ObjectKey& key) { cluster_changed(key); });
-    autoscaler_ = std::make_unique<Autoscaler>(*clusters_, clock_, cache("pods"), cache("streams"),
-                                               events_, metrics_);
+    autoscaler_ = std::make_unique<Autoscaler>(*clusters_, clock_, client_, cache("pods"),
+                                               cache("streamclusters"), cache("streams"), events_,
+                                               metrics_);
     autoscaler_->on_decided(
         [this](const kube::ObjectKey& stream) { stream_controller_->enqueue(stream); });
   }

@@ -235,6 +235,7 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
   status.brokers = sight.replicas;
   status.selector = plan::broker_selector(cluster.metadata.name);
   status.image = sight.image;
+  if (sight.view.broker_decision) status.last_decision = sight.view.broker_decision;
   status.broker_states.clear();
   status.ready_brokers = status.updated_brokers = 0;
   for (const auto& pod : sight.pods) {
@@ -285,6 +286,15 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
                       resharding ? "a split or merge is under way" : "the shards are as they are",
                       "", stream.metadata.generation},
                      now);
+  if (stream.spec.mode == api::StreamMode::kElastic && stream.spec.autoscaling) {
+    bool known = view.metrics_problem.empty();
+    api::set_condition(status.conditions,
+                       {"MetricsAvailable", known ? "True" : "False",
+                        known ? "Fresh" : view.metrics_reason,
+                        known ? "every broker's load is known" : view.metrics_problem, "",
+                        stream.metadata.generation},
+                       now);
+  }
   // What an earlier operator decided stays below what this one has.
   if (!view.decisions.empty()) {
     std::vector<api::Decision> all = view.decisions;

@@ -1,0 +1,20 @@
+#pragma once
+// PURE: what the autoscaler's planners are given, from the resources, the coordinator's map and the
+// load. Called by the Autoscaler.
+#include "operator/api/stream.h"
+#include "operator/autoscale/brokers.h"
+#include "operator/autoscale/decide.h"
+#include "operator/reconcile/load_source.h"
+
+namespace sluice_operator::reconcile {
+
+autoscale::Policy policy_of(const api::StreamClusterSpec& cluster, const api::StreamSpec& stream);
+autoscale::BrokerPolicy broker_policy_of(const api::StreamClusterSpec::BrokerScaling& scaling);
+autoscale::Snapshot snapshot_of(const sluice::v1::ShardMap& map, const std::string& stream,
+                                const LoadAnswer& answer, int64_t now_ms, int64_t wall_ms);
+// `replication_max`: copies of the most replicated stream.
+autoscale::BrokerSnapshot broker_snapshot_of(const api::StreamCluster& cluster,
+                                             const LoadAnswer& answer, int32_t replication_max,
+                                             int64_t now_ms);
+
+}  // namespace sluice_operator::reconcile
