@@ -10,6 +10,7 @@
 #include "broker/cli/commands.h"
 #include "broker/cli/output.h"
 #include "broker/cli/units.h"
+#include "broker/model/sequence_number.h"
 
 namespace broker::cli {
 
@@ -68,7 +69,8 @@ Json to_json(const v1::DescribeStreamResponse& stream) {
                {"minInsync", config.min_insync()},
                {"retentionMs", config.retention_ms()},
                {"retentionBytes", config.retention_bytes()},
-               {"maxRecordBytes", config.record_bytes_max()}};
+               {"maxRecordBytes", config.record_bytes_max()},
+               {"limits", stream.limits()}};
   if (config.mode() == v1::STREAM_MODE_ELASTIC) {
     json["minShards"] = config.shards_min();
     json["maxShards"] = config.shards_max();
@@ -122,7 +124,8 @@ void print_stream(const Arguments& arguments, const v1::DescribeStreamResponse& 
   if (config.retention_bytes() > 0) {
     text += ", " + format_bytes(static_cast<double>(config.retention_bytes())) + " per shard";
   }
-  text += "\nlargest      " + format_bytes(config.record_bytes_max()) + "\n\n";
+  text += "\nlargest      " + format_bytes(config.record_bytes_max()) + "\nlimits       " +
+          stream.limits() + "\n\n";
   print(text + shard_table(stream));
 }
 
@@ -216,7 +219,8 @@ Result<int> update(const Arguments& arguments) {
   request.set_name(arguments.word(0));
   std::vector<std::string> fields;
   RETURN_IF_ERROR(read_config(arguments, *request.mutable_config(), fields));
-  if (fields.empty()) {
+  if (arguments.has("limits")) request.set_limits(arguments.get("limits"));
+  if (fields.empty() && !request.has_limits()) {
     return Status(Code::kInvalidArgument, "nothing to change: see `sluice stream update --help`");
   }
   for (const auto& field : fields) request.add_fields(field);
@@ -288,6 +292,58 @@ Result<int> remove(const Arguments& arguments) {
   return 0;
 }
 
+Result<const v1::Shard*> find_shard(const v1::DescribeStreamResponse& stream, int32_t index) {
+  for (const auto& info : stream.shards()) {
+    if (info.shard().index() == index) return &info.shard();
+  }
+  return Status(Code::kNotFound,
+                "stream '" + stream.name() + "' has no shard " + std::to_string(index));
+}
+
+int print_place(const Arguments& arguments, int32_t shard, int64_t offset,
+                const std::string& number, const std::string& answer) {
+  if (arguments.json()) {
+    print_json({{"shard", shard}, {"offset", offset}, {"sequenceNumber", number}});
+  } else {
+    print(answer + "\n");
+  }
+  return 0;
+}
+
+Result<int> sequence(const Arguments& arguments) {
+  auto index = parse_number(arguments.word(1), 0, INT32_MAX);
+  if (!index.ok()) return index.status().with_context("the shard");
+  auto offset = parse_number(arguments.word(2), 0, INT64_MAX - 1);
+  if (!offset.ok()) return offset.status().with_context("the offset");
+  ASSIGN_OR_RETURN(auto stream, describe_stream(arguments));
+  ASSIGN_OR_RETURN(const v1::Shard* shard, find_shard(stream, static_cast<int32_t>(*index)));
+  auto id = Uuid::parse(stream.id());
+  if (!id) return Status(Code::kCorruption, "the stream's id is no UUID: " + stream.id());
+  const std::string number = format_sequence_number(
+      sequence_number_of(*id, shard->index(), shard->opened_generation(), Offset{*offset}));
+  return print_place(arguments, shard->index(), *offset, number, number);
+}
+
+Result<int> offset_of_sequence(const Arguments& arguments) {
+  const std::string& text = arguments.word(1);
+  auto number = parse_sequence_number(text);
+  if (!number) return Status(Code::kInvalidArgument, "'" + text + "' is no sequence number");
+  ASSIGN_OR_RETURN(auto stream, describe_stream(arguments));
+  auto id = Uuid::parse(stream.id());
+  if (!id || number->stream_hash != sequence_stream_hash(*id)) {
+    return Status(Code::kNotFound, "the sequence number is of another stream");
+  }
+  ASSIGN_OR_RETURN(const v1::Shard* shard, find_shard(stream, number->shard));
+  const auto offset = static_cast<int64_t>(number->place) - 1;
+  if (offset < 0) {
+    return Status(Code::kNotFound, "the sequence number is the start of shard " +
+                                       std::to_string(shard->index()) + ", and no record's");
+  }
+  return print_place(arguments, shard->index(), offset, text,
+                     "shard " + std::to_string(shard->index()) + ", offset " +
+                         std::to_string(offset));
+}
+
 int print_reshard(const Arguments& arguments, const v1::ReshardResponse& response) {
   if (arguments.json()) {
     print_json({{"newShards", std::vector<int32_t>(response.new_shards().begin(),
@@ -335,6 +391,9 @@ Result<int> merge(const Arguments& arguments) {
 }  // namespace
 
 std::vector<Command> stream_commands() {
+  std::vector<Option> updating = config_options();
+  updating.push_back({"limits", "aws|none|FACTOR",
+                      "what a shard takes and gives a second: as at AWS, all, or so many times that"});
   std::vector<Option> creating = {
       {"mode", "partitioned|elastic", "a fixed number of shards (default), or as many as needed"},
       {"shards", "N", "elastic: shards at the beginning"},
@@ -347,8 +406,9 @@ std::vector<Command> stream_commands() {
       {"stream list", {}, "List the streams", {}, {"sluice stream list"}, list},
       {"stream describe", {"NAME"}, "Show a stream's settings and shards", {},
        {"sluice stream describe flights"}, describe},
-      {"stream update", {"NAME"}, "Change a stream's settings", config_options(),
-       {"sluice stream update flights --retention 30d"}, update},
+      {"stream update", {"NAME"}, "Change a stream's settings", updating,
+       {"sluice stream update flights --retention 30d",
+        "sluice stream update clicks --limits 2.5"}, update},
       {"stream delete", {"NAME"}, "Delete a stream and its records",
        {{"yes", "", "do not ask"}}, {"sluice stream delete flights"}, remove},
       {"shard list", {"STREAM"}, "List a stream's shards", {}, {"sluice shard list clicks"},
@@ -357,6 +417,13 @@ std::vector<Command> stream_commands() {
        {{"into", "N", "so many equal parts (default 2)"},
         {"at", "KEY", "at this hash key, the first of a new shard; may be repeated"}},
        {"sluice shard split clicks 0", "sluice shard split clicks 0 --into 4"}, split},
+      {"shard sequence", {"STREAM", "SHARD", "OFFSET"},
+       "Say what Kinesis calls the record at an offset", {}, {"sluice shard sequence clicks 0 42"},
+       sequence},
+      {"shard offset", {"STREAM", "NUMBER"},
+       "Say which record a Kinesis sequence number names", {},
+       {"sluice shard offset clicks 49039857307708443807749471948204682367702934666847012114"},
+       offset_of_sequence},
       {"shard merge", {"STREAM", "SHARD", "ADJACENT"},
        "Merge two shards of an elastic stream whose ranges touch", {},
        {"sluice shard merge clicks 1 2"}, merge},
