@@ -122,7 +122,7 @@ TEST_F(LoadSourceTest, PrometheusGivesRatesHeatAndTheHottestKey) {
   EXPECT_EQ(shard.throttled_per_s, 4);
   EXPECT_EQ(shard.heat[2], 9);
   EXPECT_EQ(shard.hot_key->name, "k");
-  EXPECT_NE(server.last_head().find("Authorization: Bearer secret"), std::string::npos)
+  EXPECT_NE(server.last_head().find("Authorization:Bearer secret"), std::string::npos)
       << server.last_head();
 }
 
