@@ -17,7 +17,7 @@ namespace broker::groups {
 struct Options {
   Settings settings;
   int32_t partitions = 16;             // of the coordinators' stream, when it is made
-  size_t snapshot_records_min = 20'000;  // appended between two snapshots
+  size_t snapshot_records_min = 5'000;  // appended between two snapshots
 };
 
 // The broker around the coordinators. All references outlive them.
