@@ -1,8 +1,8 @@
 #pragma once
 // Drives the group machine of one partition of the coordinators' stream: replays the log when this
 // broker comes to lead it, appends what the machine's steps ask for, and lets answers out once
-// everything appended before them is committed. Made by Groups, on the reactor. Invariant: no client
-// hears of a state that another leader of the partition could not know.
+// everything appended before them is committed. Made by Groups, on the reactor. Invariant: no
+// client hears of a state that another leader of the partition could not know.
 #include <deque>
 #include <memory>
 
@@ -16,7 +16,7 @@ namespace broker::groups {
 
 struct Options {
   Settings settings;
-  int32_t partitions = 16;             // of the coordinators' stream, when it is made
+  int32_t partitions = 16;              // of the coordinators' stream, when it is made
   size_t snapshot_records_min = 5'000;  // appended between two snapshots
 };
 
@@ -81,7 +81,7 @@ class Coordinator {
   uint64_t load_ = 0;    // counts loads: late callbacks of an earlier one do nothing
   Offset load_at_, load_end_;
   int64_t load_began_ms_ = 0;
-  int64_t retry_at_ms_ = 0;  // after a refused append
+  int64_t retry_at_ms_ = 0;                // after a refused append
   uint64_t appended_ = 0, committed_ = 0;  // sequences of appends
   std::deque<Waiting> waiting_;            // ascending
   size_t records_since_snapshot_ = 0;
