@@ -58,7 +58,7 @@ double resident_bytes() {
 }  // namespace
 
 double usable_cores() {
-  double all = std::max(1u, std::thread::hardware_concurrency());
+  double all = static_cast<double>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   std::ifstream file("/sys/fs/cgroup/cpu.max");
   std::string quota;
   double period = 0;

@@ -45,6 +45,9 @@ void Coordinator::set_defaults(const StreamDefaults& defaults) {
 void Coordinator::set_security(const sluice::v1::Security& security) {
   core_->set_security(security);
 }
+const std::optional<sluice::v1::Security>& Coordinator::security() const {
+  return core_->security();
+}
 void Coordinator::set_expected_brokers(const std::vector<ExpectedBroker>& brokers) {
   core_->set_expected_brokers(brokers);
 }

@@ -122,6 +122,8 @@ class Coordinator : public MetadataStore::Listener {
   void set_defaults(const StreamDefaults& defaults);
   // Users and their rights, pushed to every broker.
   void set_security(const sluice::v1::Security& security);
+  // As last told; nothing before.
+  const std::optional<sluice::v1::Security>& security() const;
   void set_expected_brokers(const std::vector<ExpectedBroker>& brokers);
   void set_draining(int32_t broker, bool draining);
   DrainProgress drain_progress(int32_t broker) const;

@@ -160,6 +160,7 @@ class Core {
   void stream_withdrawn(const std::string& name, bool keep_data);
   void set_defaults(const StreamDefaults& defaults);
   void set_security(const sluice::v1::Security& security);
+  const std::optional<sluice::v1::Security>& security() const { return security_; }
   void set_expected_brokers(const std::vector<ExpectedBroker>& brokers);
   void set_draining(int32_t broker, bool draining);
   DrainProgress drain_progress(int32_t broker) const;

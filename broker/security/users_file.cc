@@ -1,6 +1,7 @@
 #include "broker/security/users_file.h"
 
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <yaml-cpp/yaml.h>
 
 #include <set>
@@ -86,6 +87,13 @@ Result<sluice::v1::Security> parse_users(const std::string& yaml) {
   } catch (const YAML::Exception& error) {
     return bad(std::string("users file: ") + error.what());
   }
+}
+
+std::string public_salt(const std::string& of) {
+  std::string out(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(of.data()), of.size(),
+         reinterpret_cast<unsigned char*>(out.data()));
+  return out.substr(0, 20);
 }
 
 std::string random_bytes(size_t bytes) {

@@ -19,6 +19,8 @@ namespace broker::security {
 // Errors name the user and the field.
 Result<sluice::v1::Security> parse_users(const std::string& yaml);
 
+// A salt made of something public and unique to a password, where it must be the same each time.
+std::string public_salt(const std::string& of);
 // `bytes` of chance from the operating system, for salts and passwords.
 std::string random_bytes(size_t bytes);
 

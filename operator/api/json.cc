@@ -186,6 +186,16 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
   limits.read("shardWriteRecordsPerSecond", out.limits.shard_write_records_per_second);
   limits.read("maxRecordBytes", out.limits.max_record_bytes);
   spec.child("kinesis").read("credentialsSecret", out.kinesis.credentials_secret);
+  spec.each_object("listeners", [&](const Fields& fields) {
+    StreamClusterSpec::Listener listener;
+    fields.read("name", listener.name);
+    fields.read("port", listener.port);
+    fields.read("tls", listener.tls);
+    fields.read_word("authentication", listener.scram, {{"None", false}, {"Scram", true}});
+    out.listeners.push_back(std::move(listener));
+  });
+  spec.child("authorization").read("enabled", out.authorization.enabled);
+  spec.child("authorization").read("superUsers", out.authorization.super_users);
   spec.child("autoscaling").child("prometheus").read("url", out.autoscaling.prometheus_url);
   spec.child("autoscaling").read("intervalSeconds", out.autoscaling.interval_seconds);
   Fields prometheus = spec.child("autoscaling").child("prometheus");
@@ -302,6 +312,33 @@ void read_status(const Fields& status, StreamStatus& out) {
   status.read("closedShards", out.closed_shards);
   status.each_object("decisions",
                      [&](const Fields& fields) { out.decisions.push_back(read_decision(fields)); });
+}
+
+void read_spec(const Fields& spec, StreamUserSpec& out) {
+  spec.read("cluster", out.cluster);
+  spec.read("name", out.name);
+  spec.read("secretName", out.secret_name);
+  if (spec.has("passwordFrom")) {
+    out.password_from.emplace();
+    spec.child("passwordFrom").read("secret", out.password_from->secret);
+    spec.child("passwordFrom").read("key", out.password_from->key);
+  }
+  spec.each_object("acls", [&](const Fields& fields) {
+    StreamUserSpec::Rule rule;
+    fields.read("resource", rule.resource);
+    fields.read("name", rule.name);
+    fields.read("prefix", rule.prefix);
+    fields.read("operations", rule.operations);
+    fields.read_word("effect", rule.deny, {{"Allow", false}, {"Deny", true}});
+    fields.read("host", rule.host);
+    out.acls.push_back(std::move(rule));
+  });
+}
+
+void read_status(const Fields& status, StreamUserStatus& out) {
+  status.read("observedGeneration", out.observed_generation);
+  read_conditions(status, out.conditions);
+  status.read("secret", out.secret);
 }
 
 template <class Resource>
@@ -426,6 +463,14 @@ Result<Stream> read_stream(const Json& object) {
   return stream;
 }
 
+Result<StreamUser> read_stream_user(const Json& object) {
+  auto user = read_resource<StreamUser>(object);
+  if (!user.ok()) return user;
+  if (user->spec.name.empty()) user->spec.name = user->metadata.name;
+  if (user->spec.secret_name.empty()) user->spec.secret_name = user->metadata.name;
+  return user;
+}
+
 Json spec_to_json(const StreamClusterSpec& spec) {
   Json out = {{"brokers", spec.brokers},
               {"imagePullPolicy", spec.image_pull_policy},
@@ -443,6 +488,16 @@ Json spec_to_json(const StreamClusterSpec& spec) {
                 {"maxRecordBytes", spec.limits.max_record_bytes}}},
               {"autoscaling", {{"intervalSeconds", spec.autoscaling.interval_seconds}}}};
   put(out, "image", spec.image);
+  for (const auto& listener : spec.listeners) {
+    out["listeners"].push_back({{"name", listener.name},
+                                {"port", listener.port},
+                                {"tls", listener.tls},
+                                {"authentication", listener.scram ? "Scram" : "None"}});
+  }
+  if (spec.authorization.enabled || !spec.authorization.super_users.empty()) {
+    out["authorization"] = {{"enabled", spec.authorization.enabled},
+                            {"superUsers", spec.authorization.super_users}};
+  }
   if (!spec.kinesis.credentials_secret.empty()) {
     out["kinesis"] = {{"credentialsSecret", spec.kinesis.credentials_secret}};
   }
@@ -532,6 +587,12 @@ Json status_to_json(const StreamStatus& status) {
   put(out, "streamId", status.stream_id);
   for (const auto& decision : status.decisions) out["decisions"].push_back(to_json(decision));
   return out;
+}
+
+Json status_to_json(const StreamUserStatus& status) {
+  return {{"observedGeneration", status.observed_generation},
+          {"conditions", to_json(status.conditions)},
+          {"secret", status.secret}};
 }
 
 }  // namespace sluice_operator::api

@@ -39,6 +39,19 @@ struct StreamClusterSpec {
   struct Kinesis {
     std::string credentials_secret;  // empty: nobody may sign
   } kinesis;
+  // Kafka's, beside the plain one on 9092.
+  struct Listener {
+    std::string name;
+    int32_t port = 0;
+    bool tls = false;
+    bool scram = false;  // clients authenticate; PLAIN too under TLS
+    bool operator==(const Listener&) const = default;
+  };
+  std::vector<Listener> listeners;
+  struct Authorization {
+    bool enabled = false;  // without: whoever connects may do everything
+    std::vector<std::string> super_users;
+  } authorization;
   struct BrokerScaling {
     int32_t min = 3;
     int32_t max = 3;

@@ -29,6 +29,11 @@ const kube::ResourceType& shard_maps() {
   return type;
 }
 
+const kube::ResourceType& stream_users() {
+  static const kube::ResourceType type{api::kGroup, "v1alpha1", "streamusers", "StreamUser"};
+  return type;
+}
+
 StreamDeclaration declaration_of(const api::Stream& stream) {
   const auto& spec = stream.spec;
   StreamDeclaration declaration;

@@ -14,6 +14,7 @@ namespace sluice_operator::metadata {
 const kube::ResourceType& stream_clusters();
 const kube::ResourceType& streams();
 const kube::ResourceType& shard_maps();
+const kube::ResourceType& stream_users();
 inline constexpr const char* kClusterLabel = "sluice.dev/cluster";
 
 broker::coordination::StreamDeclaration declaration_of(const api::Stream& stream);

@@ -56,6 +56,9 @@ std::string broker_config(const PlanInput& input) {
       {"log-level", input.log_level},
   };
   std::string text;
+  if (!input.settings.listeners.empty()) {
+    text += "kafka-listeners: " + Json(input.settings.listeners).dump() + "\n";
+  }
   // Quoted as JSON, which is YAML: names like "on" or "1e3" stay text.
   for (const auto& [name, value] : settings) {
     text += std::string(name) + ": " + Json(value).dump() + "\n";

@@ -18,7 +18,17 @@ Json to_json(const PodSettings& settings) {
               {"coordinator", settings.coordinator_address}};
   // Absent without one: pods that began before there was such a setting keep their hash.
   if (!settings.kinesis_secret.empty()) out["kinesisSecret"] = settings.kinesis_secret;
+  if (!settings.listeners.empty()) out["listeners"] = settings.listeners;
   return out;
+}
+
+std::string listeners_text(const api::StreamClusterSpec& spec) {
+  std::string text;
+  for (const auto& listener : spec.listeners) {
+    text += (text.empty() ? "" : ",") + listener.name + "=:" + std::to_string(listener.port) +
+            (listener.tls ? ";tls" : "") + (listener.scram ? ";sasl" : "");
+  }
+  return text;
 }
 
 }  // namespace
@@ -39,7 +49,8 @@ PodSettings pod_settings(const api::StreamClusterSpec& spec, const std::string& 
           spec.limits_of_pod,
           spec.zone_key,
           coordinator_address,
-          spec.kinesis.credentials_secret};
+          spec.kinesis.credentials_secret,
+          listeners_text(spec)};
 }
 
 std::optional<PodSettings> read_pod_settings(const std::string& text) {
@@ -71,6 +82,7 @@ std::optional<PodSettings> read_pod_settings(const std::string& text) {
   if (json.contains("kinesisSecret") && !read_text("kinesisSecret", out.kinesis_secret)) {
     return std::nullopt;
   }
+  if (json.contains("listeners") && !read_text("listeners", out.listeners)) return std::nullopt;
   return out;
 }
 

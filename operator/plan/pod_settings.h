@@ -28,6 +28,7 @@ struct PodSettings {
   std::string zone_key;
   std::string coordinator_address;
   std::string kinesis_secret;  // with the access keys; empty: none
+  std::string listeners;       // as --kafka-listeners takes them; empty: none
   bool operator==(const PodSettings&) const = default;
 
   // The pull policy is not in it: it says nothing about a pod that runs.

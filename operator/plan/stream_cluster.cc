@@ -46,12 +46,13 @@ Json network_policy(const api::StreamCluster& cluster) {
   Json object = child(cluster, "networking.k8s.io/v1", "NetworkPolicy", cluster.metadata.name);
   const Json selector = {{"matchLabels", broker_labels(cluster.metadata.name)}};
   auto port = [](int number) { return Json{{"protocol", "TCP"}, {"port", number}}; };
+  Json open = {port(kKafkaPort), port(kGrpcPort), port(kKinesisPort), port(kMetricsPort)};
+  for (const auto& listener : cluster.spec.listeners) open.push_back(port(listener.port));
   object["spec"] = {
       {"podSelector", selector},
       {"policyTypes", {"Ingress"}},
       {"ingress",
-       {{{"ports",
-          {port(kKafkaPort), port(kGrpcPort), port(kKinesisPort), port(kMetricsPort)}}},
+       {{{"ports", open}},
         {{"from", {{{"podSelector", selector}}}}, {"ports", {port(kReplicationPort)}}}}}};
   return object;
 }
@@ -74,6 +75,10 @@ Json service(const api::StreamCluster& cluster, const std::string& name,
   for (const auto& [port_name, number] : ports) {
     list.push_back({{"name", port_name}, {"port", number}, {"protocol", "TCP"},
                     {"targetPort", port_name}});
+  }
+  for (const auto& listener : cluster.spec.listeners) {
+    list.push_back({{"name", listener.name}, {"port", listener.port}, {"protocol", "TCP"},
+                    {"targetPort", listener.port}});
   }
   object["spec"] = {{"selector", broker_labels(cluster.metadata.name)}, {"ports", list}};
   return object;

@@ -139,6 +139,8 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
     coordinator.set_defaults(defaults_of(resource.spec));
     coordinator.set_expected_brokers(wishes.brokers);
     coordinator.set_moves_paused(wishes.moves_paused);
+    slot->users_wanted = {wishes.users.begin(), wishes.users.end()};
+    tell_security(*slot);
     ClusterView view;
     drain(coordinator, wishes, view);
     view.loaded = coordinator.loaded();
@@ -151,6 +153,32 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
     view.may_evict = may_evict(*slot, view.brokers);
     view.directories_in_use = directories_in_use(coordinator);
     return view;
+  });
+}
+
+void Clusters::tell_security(Cluster& cluster) {
+  sluice::v1::Security security;
+  security.set_authorize(cluster.resource.spec.authorization.enabled);
+  for (const auto& name : cluster.resource.spec.authorization.super_users) {
+    security.add_super_users(name);
+  }
+  for (const auto& resource : cluster.users_wanted) {
+    auto known = cluster.users.find(resource);
+    if (known == cluster.users.end()) return;  // it is being looked at
+    if (known->second) *security.add_users() = *known->second;
+  }
+  cluster.coordinator.set_security(security);
+}
+
+bool Clusters::user_seen(const kube::ObjectKey& key, const std::string& resource,
+                         std::optional<sluice::v1::User> user) {
+  return on_executor([&] {
+    auto it = clusters_.find(key);
+    if (it == clusters_.end()) return false;
+    it->second->users[resource] = std::move(user);
+    it->second->users_wanted.insert(resource);
+    tell_security(*it->second);
+    return true;
   });
 }
 

@@ -6,6 +6,8 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 
 #include "broker/coordination/coordinator.h"
@@ -44,6 +46,7 @@ struct ClusterWishes {
   std::vector<int32_t> draining;
   bool moves_paused = false;
   std::vector<std::shared_ptr<const api::Stream>> streams;
+  std::vector<std::string> users;  // StreamUser resources of the cluster
 };
 
 struct StreamView {
@@ -80,6 +83,11 @@ class Clusters {
   void stream_seen(const kube::ObjectKey& cluster, const std::string& resource,
                    std::shared_ptr<const api::Stream> stream);
   StreamView stream(const kube::ObjectKey& cluster, const std::string& stream);
+  // A StreamUser as it is now; null: it is gone, or not served. Brokers hear of users when all are known: a
+  // coordinator that has just begun takes nobody's rights away.
+  // False while the cluster has no coordinator yet.
+  bool user_seen(const kube::ObjectKey& cluster, const std::string& resource,
+                 std::optional<sluice::v1::User> user);
 
   // On the executor.
   struct Cluster {
@@ -96,6 +104,8 @@ class Clusters {
     std::optional<api::Decision> broker_decision;  // the last that differed from the one before
     std::string metrics_reason = "Starting", metrics_problem = "no look at the load yet";
     int64_t next_broker_look_ms = 0;
+    std::map<std::string, std::optional<sluice::v1::User>> users;  // by resource; null: bad
+    std::set<std::string> users_wanted;
     int64_t risky_until_ms = 0;  // no eviction before
     int64_t next_look_ms = 0;
     bool looking = false;
@@ -110,6 +120,7 @@ class Clusters {
  private:
   friend struct Cluster;
   void tick();
+  void tell_security(Cluster& cluster);
   bool may_evict(Cluster& cluster, const std::vector<broker::coordination::BrokerView>& brokers);
   // Runs `work` on the executor and waits for its result.
   template <class F>

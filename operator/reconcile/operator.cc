@@ -16,6 +16,7 @@
 #include "operator/reconcile/autoscaler.h"
 #include "operator/reconcile/stream.h"
 #include "operator/reconcile/stream_cluster.h"
+#include "operator/reconcile/stream_user.h"
 #include "operator/runtime/controller.h"
 #include "operator/runtime/http_pages.h"
 
@@ -109,6 +110,7 @@ struct Active {
         "app.kubernetes.io/name=sluice,app.kubernetes.io/component=broker";
     add("streamclusters", cache_options(metadata::stream_clusters(), ns));
     add("streams", cache_options(metadata::streams(), ns));
+    add("streamusers", cache_options(metadata::stream_users(), ns));
     add("pods", cache_options(kube::pods(), ns, brokers));
     auto nodes = cache_options(kube::nodes(), {});
     nodes.transform = [](kube::Json& node) {  // only the zone is read
@@ -163,6 +165,7 @@ struct Active {
     RETURN_IF_ERROR(started.get_future().get());
     cluster_controller_->start();
     stream_controller_->start();
+    user_controller_->start();
     broker::log_info("operator", "active", {{"coordinator", listen}});
     return {};
   }
@@ -173,7 +176,8 @@ struct Active {
                   cache("persistentvolumeclaims"),
                   cache("statefulsets"),         cache("services"),
                   cache("configmaps"),           cache("serviceaccounts"),
-                  cache("poddisruptionbudgets"), cache("networkpolicies")};
+                  cache("poddisruptionbudgets"), cache("networkpolicies"),
+                  cache("streamusers")};
     cluster_reconciler_ = std::make_unique<StreamClusterReconciler>(
         client_, clock_, caches, *clusters_, certificates_, events_,
         ClusterSettings{settings_.at("broker-image"), settings_.at("coordinator-address"),
@@ -204,6 +208,18 @@ struct Active {
         clusters_->stream_seen(cluster_of(*before), kube::metadata_text(*before, "name"), nullptr);
       }
     });
+    user_reconciler_ = std::make_unique<StreamUserReconciler>(
+        client_, clock_, cache("streamusers"), cache("streamclusters"), *clusters_, certificates_);
+    user_controller_ = std::make_unique<runtime::Controller>(
+        runtime::ControllerOptions{"streamuser", 1, {}}, *user_reconciler_, clock_, random_,
+        metrics_);
+    user_controller_->watch(cache("streamusers"), runtime::map_to_self(),
+                            runtime::asks_for_something_new);
+    // A user that goes, or that is new: its cluster looks at the list again.
+    cache("streamusers").on_change([this](const JsonPtr& before, const JsonPtr& after) {
+      if (before && after) return;
+      cluster_controller_->enqueue(cluster_of(before ? *before : *after));
+    });
     clusters_->on_changed([this](const kube::ObjectKey& key) { cluster_changed(key); });
     autoscaler_ = std::make_unique<Autoscaler>(*clusters_, clock_, client_, cache("pods"),
                                                cache("streamclusters"), cache("streams"), events_,
@@ -227,6 +243,7 @@ struct Active {
     stopping_ = true;
     if (cluster_controller_) cluster_controller_->stop();
     if (stream_controller_) stream_controller_->stop();
+    if (user_controller_) user_controller_->stop();
     for (auto& [name, cache] : caches_) cache->stop();
   }
 
@@ -251,6 +268,8 @@ struct Active {
   std::unique_ptr<StreamReconciler> stream_reconciler_;
   std::unique_ptr<runtime::Controller> cluster_controller_;
   std::unique_ptr<runtime::Controller> stream_controller_;
+  std::unique_ptr<StreamUserReconciler> user_reconciler_;
+  std::unique_ptr<runtime::Controller> user_controller_;
   std::unique_ptr<Autoscaler> autoscaler_;
 };
 

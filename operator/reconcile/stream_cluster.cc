@@ -109,7 +109,8 @@ void StreamClusterReconciler::observe(Round& round) {
   ClusterWishes wishes{{},
                        sight.draining,
                        sight.paused || cluster.spec.rebalancing.paused,
-                       streams_of(cluster)};
+                       streams_of(cluster),
+                       users_of(cluster)};
   for (int32_t id = 0; id < round.replicas; id++) {
     const auto* pod = pod_of(sight.pods, id);
     wishes.brokers.push_back({id, pod ? pod->zone : ""});
@@ -267,6 +268,16 @@ std::vector<std::shared_ptr<const api::Stream>> StreamClusterReconciler::streams
     streams.push_back(std::make_shared<const api::Stream>(std::move(*stream)));
   }
   return streams;
+}
+
+std::vector<std::string> StreamClusterReconciler::users_of(
+    const api::StreamCluster& cluster) const {
+  std::vector<std::string> users;
+  for (const auto& object : caches_.users.all(cluster.metadata.ns)) {
+    auto user = api::read_stream_user(*object);
+    if (user.ok() && user->spec.cluster == cluster.metadata.name) users.push_back(user->metadata.name);
+  }
+  return users;
 }
 
 kube::Cache* StreamClusterReconciler::cache_for(const std::string& kind) {

@@ -20,6 +20,7 @@ struct Caches {
   kube::Cache& service_accounts;
   kube::Cache& disruption_budgets;
   kube::Cache& network_policies;
+  kube::Cache& users;
 };
 
 struct ClusterSettings {
@@ -60,6 +61,7 @@ class StreamClusterReconciler : public runtime::Reconciler {
   broker::Status apply_all(const Round& round);
   runtime::Outcome let_go(const api::StreamCluster& cluster);
   std::vector<std::shared_ptr<const api::Stream>> streams_of(const api::StreamCluster& c) const;
+  std::vector<std::string> users_of(const api::StreamCluster& c) const;
   // As Events.
   void tell_changes(const api::StreamCluster& cluster, const api::StreamClusterStatus& status,
                     const kube::Json& object);

@@ -47,14 +47,17 @@ No verb and no resource is a wildcard. Secrets cannot be listed or watched.
   resources: [streamclusters]
   verbs: [get, list, watch, update, patch]
 - apiGroups: [sluice.dev]
+  resources: [streamusers]
+  verbs: [get, list, watch]
+- apiGroups: [sluice.dev]
   resources: [streams, shardmaps]
   verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [sluice.dev]
-  resources: [streamclusters/status, streams/status]
+  resources: [streamclusters/status, streams/status, streamusers/status]
   verbs: [get, update, patch]
 # Owner references with blockOwnerDeletion need this where the API server enforces them.
 - apiGroups: [sluice.dev]
-  resources: [streamclusters/finalizers, streams/finalizers]
+  resources: [streamclusters/finalizers, streams/finalizers, streamusers/finalizers]
   verbs: [update]
 # What a StreamCluster becomes.
 - apiGroups: [apps]
@@ -69,9 +72,9 @@ No verb and no resource is a wildcard. Secrets cannot be listed or watched.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, update, patch, delete]
-# The brokers' certificates, in one Secret per StreamCluster. Their names come from the StreamClusters,
-# so no list of names can be given here; without list and watch, only a Secret whose name is known can
-# be read. They go with their StreamCluster by its owner reference.
+# The brokers' certificates, in one Secret per StreamCluster, and each StreamUser's credentials. Their
+# names come from those resources, so no list of names can be given here; without list and watch, only
+# a Secret whose name is known can be read. They go with their resource by its owner reference.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch]

@@ -66,7 +66,7 @@ bool OperatorLife::start() {
                            add(kube::persistent_volume_claims()), add(kube::stateful_sets()),
                            add(kube::services()), add(kube::config_maps()),
                            add(kube::service_accounts()), add(kube::pod_disruption_budgets()),
-                           add(kube::network_policies())};
+                           add(kube::network_policies()), add(metadata::stream_users())};
   for (auto& cache : caches_) cache->start();
   for (auto& cache : caches_) {
     if (!cache->wait_synced(500)) return false;
@@ -74,6 +74,8 @@ bool OperatorLife::start() {
   reconciler_ = std::make_unique<reconcile::StreamClusterReconciler>(
       *client_, clock_, caches, *clusters_, *certificates_, *events_,
       reconcile::ClusterSettings{image_, "operator.sluice-system.svc:9443", "info"});
+  users_ = std::make_unique<reconcile::StreamUserReconciler>(
+      *client_, clock_, caches.users, caches.clusters, *clusters_, *certificates_);
   std::promise<void> started;
   executor_.post([&] {
     clusters_->start();
@@ -123,6 +125,15 @@ void OperatorLife::connect(const std::map<int32_t, std::string>& brokers) {
     done.set_value();
   });
   done.get_future().wait();
+}
+
+std::optional<v1::Security> OperatorLife::security() {
+  std::promise<std::optional<v1::Security>> told;
+  executor_.post([&] {
+    auto it = clusters_->all().find(kCluster);
+    told.set_value(it == clusters_->all().end() ? std::nullopt : it->second->coordinator.security());
+  });
+  return told.get_future().get();
 }
 
 LifecycleWorld::LifecycleWorld() {

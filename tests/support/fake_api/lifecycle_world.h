@@ -9,6 +9,7 @@
 
 #include "broker/base/uuid.h"
 #include "operator/reconcile/stream_cluster.h"
+#include "operator/reconcile/stream_user.h"
 #include "tests/support/fake_api/fake_api_server.h"
 #include "tests/support/fake_api/harness.h"
 
@@ -26,6 +27,9 @@ class OperatorLife {
   // False when the process could not even start: the API failed it.
   bool start();
   void reconcile() { reconciler_->reconcile(kCluster); }
+  void reconcile_user(const std::string& name) { users_->reconcile({kCluster.ns, name}); }
+  // What brokers would be told of users; empty while that is not known.
+  std::optional<sluice::v1::Security> security();
   // The brokers that run, by id, with their directories: they hold sessions with this process.
   void connect(const std::map<int32_t, std::string>& brokers);
 
@@ -45,6 +49,7 @@ class OperatorLife {
   std::unique_ptr<reconcile::Certificates> certificates_;
   std::unique_ptr<kube::EventRecorder> events_;
   std::unique_ptr<reconcile::StreamClusterReconciler> reconciler_;
+  std::unique_ptr<reconcile::StreamUserReconciler> users_;
   std::map<int32_t, uint64_t> session_of_;
   uint64_t next_session_ = 1'000'000;
   const std::string image_;

@@ -1,0 +1,252 @@
+#include "operator/reconcile/stream_user.h"
+
+#include <nlohmann/json.hpp>
+
+#include "broker/base/log.h"
+#include "broker/security/authorizer.h"
+#include "broker/security/scram.h"
+#include "broker/security/users_file.h"
+#include "operator/api/json.h"
+#include "operator/apply/apply.h"
+#include "operator/kube/client/base64.h"
+#include "operator/plan/stream_cluster.h"
+
+namespace sluice_operator::reconcile {
+
+using broker::Code;
+using broker::Result;
+using broker::Status;
+using kube::Json;
+using runtime::Outcome;
+namespace security = broker::security;
+
+namespace {
+
+// A password in somebody else's Secret may change: nobody tells us.
+constexpr int64_t kLookAgainMs = 60'000;
+constexpr int64_t kBusyMs = 1000;
+constexpr size_t kPasswordBytes = 24;
+
+std::string data_of(const Json& secret, const std::string& key) {
+  auto data = secret.find("data");
+  if (data == secret.end() || !data->is_object() || !data->contains(key)) return {};
+  const auto& text = (*data)[key];
+  return text.is_string() ? kube::base64_decode(text.get<std::string>()).value_or("") : "";
+}
+
+bool owned_by(const Json& object, const std::string& uid) {
+  for (const auto& owner : object.at("metadata").value("ownerReferences", Json::array())) {
+    if (owner.value("uid", std::string()) == uid) return true;
+  }
+  return false;
+}
+
+// Letters and digits only: it is pasted into properties files.
+std::string new_password() {
+  std::string text = kube::base64_encode(security::random_bytes(kPasswordBytes));
+  for (char& c : text) {
+    if (c == '+') c = 'p';
+    if (c == '/') c = 's';
+  }
+  return text;
+}
+
+std::string jaas_of(const std::string& user, const std::string& password) {
+  auto quoted = [](const std::string& text) {
+    std::string out;
+    for (char c : text) {
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    return "\"" + out + "\"";
+  };
+  return "org.apache.kafka.common.security.scram.ScramLoginModule required username=" +
+         quoted(user) + " password=" + quoted(password) + ";";
+}
+
+}  // namespace
+
+StreamUserReconciler::Problem StreamUserReconciler::check(const api::StreamUser& user) const {
+  for (const auto& object : users_.all(user.metadata.ns)) {
+    auto other = api::read_stream_user(*object);
+    if (other.ok() && other->spec.cluster == user.spec.cluster &&
+        other->spec.name == user.spec.name && other->metadata.name < user.metadata.name) {
+      return {"NameTaken", "StreamUser '" + other->metadata.name + "' is the user '" +
+                               user.spec.name + "' of this cluster already"};
+    }
+  }
+  for (const auto& rule : user.spec.acls) {
+    auto resource = security::parse_resource(rule.resource);
+    if (!resource.ok()) return {"Invalid", "spec.acls: " + resource.status().message()};
+    for (const auto& operation : rule.operations) {
+      auto parsed = security::parse_operation(operation);
+      if (!parsed.ok()) return {"Invalid", "spec.acls: " + parsed.status().message()};
+    }
+  }
+  if (!clusters_.get(user.metadata.ns, user.spec.cluster)) {
+    return {"NoCluster", "there is no StreamCluster '" + user.spec.cluster + "' in this namespace"};
+  }
+  return {};
+}
+
+Result<StreamUserReconciler::Password> StreamUserReconciler::password_of(
+    const api::StreamUser& user) {
+  if (!user.spec.password_from) return own_password(user);
+  const auto& from = *user.spec.password_from;
+  auto secret = client_.get(kube::secrets(), user.metadata.ns, from.secret);
+  if (secret.code() == Code::kNotFound) {
+    return Status(Code::kInvalidArgument, "spec.passwordFrom: there is no Secret '" + from.secret + "'");
+  }
+  if (!secret.ok()) return secret.status();
+  Password password{data_of(*secret, from.key), kube::metadata_text(*secret, "resourceVersion")};
+  if (password.text.empty()) {
+    return Status(Code::kInvalidArgument, "spec.passwordFrom: Secret '" + from.secret +
+                                              "' has nothing under '" + from.key + "'");
+  }
+  auto own = own_password(user);  // the Secret to hand out, with the same password
+  if (!own.ok()) return own.status();
+  if (own->text == password.text) return password;
+  auto live = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
+  if (!live.ok()) return live.status();
+  RETURN_IF_ERROR(keep_secret(user, *live, password.text));
+  return password;
+}
+
+Result<StreamUserReconciler::Password> StreamUserReconciler::own_password(
+    const api::StreamUser& user) {
+  auto live = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
+  if (!live.ok() && live.code() != Code::kNotFound) return live.status();
+  if (live.ok() && !owned_by(*live, user.metadata.uid)) {
+    return Status(Code::kAlreadyExists,
+                  "Secret '" + user.spec.secret_name +
+                      "' belongs to something else and is left alone; name another in "
+                      "spec.secretName");
+  }
+  Json none;
+  std::string password = live.ok() ? data_of(*live, "password") : "";
+  if (password.empty()) password = new_password();
+  RETURN_IF_ERROR(keep_secret(user, live.ok() ? *live : none, password));
+  // Read back: its version stands for the password.
+  auto kept = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
+  if (!kept.ok()) return kept.status();
+  return Password{data_of(*kept, "password"), kube::metadata_text(*kept, "resourceVersion")};
+}
+
+Status StreamUserReconciler::keep_secret(const api::StreamUser& user, const Json& live,
+                                         const std::string& password) {
+  const std::string bootstrap = user.spec.cluster + "." + user.metadata.ns + ".svc";
+  const std::map<std::string, std::string> wanted = {
+      {"username", user.spec.name},
+      {"password", password},
+      {"sasl.jaas.config", jaas_of(user.spec.name, password)},
+      {"bootstrap.host", bootstrap},
+      {"ca.crt", certificates_.ca().cert}};
+  bool same = !live.is_null();
+  Json data;
+  for (const auto& [key, value] : wanted) {
+    same = same && data_of(live, key) == value;
+    data[key] = kube::base64_encode(value);
+  }
+  if (same) return {};
+  Json object{{"apiVersion", "v1"},
+              {"kind", "Secret"},
+              {"metadata",
+               {{"name", user.spec.secret_name},
+                {"namespace", user.metadata.ns},
+                {"labels",
+                 {{"app.kubernetes.io/managed-by", "sluice-operator"},
+                  {metadata::kClusterLabel, user.spec.cluster}}},
+                {"ownerReferences",
+                 {{{"apiVersion", api::kApiVersion},
+                   {"kind", "StreamUser"},
+                   {"name", user.metadata.name},
+                   {"uid", user.metadata.uid},
+                   {"controller", true},
+                   {"blockOwnerDeletion", true}}}}}},
+              {"type", "Opaque"},
+              {"data", data}};
+  // Of two operators, or an operator and a person, that make it at once, one wins.
+  auto written = live.is_null() ? client_.create(kube::secrets(), object)
+                                : client_.apply(kube::secrets(), object);
+  return written.status();
+}
+
+sluice::v1::User StreamUserReconciler::message_of(const api::StreamUser& user,
+                                                  const Password& password) {
+  sluice::v1::User out;
+  out.set_name(user.spec.name);
+  std::lock_guard lock(mutex_);
+  auto& kept = verifiers_[user.metadata.uid];
+  if (kept.version != password.version || kept.list.empty()) {
+    kept.version = password.version;
+    kept.list.clear();
+    for (const char* mechanism : {security::kScramSha256, security::kScramSha512}) {
+      // The same on every operator and after every restart, so that nothing is pushed anew.
+      std::string salt = security::public_salt(user.metadata.uid + mechanism + password.version);
+      kept.list.push_back(security::make_credential(mechanism, password.text, std::move(salt)));
+    }
+  }
+  for (const auto& credential : kept.list) *out.add_scram() = credential;
+  for (const auto& rule : user.spec.acls) {
+    for (const auto& operation : rule.operations) {
+      auto* acl = out.add_acls();
+      acl->set_resource(rule.resource);
+      acl->set_name(rule.name.empty() && rule.resource == "Cluster" ? security::kClusterName
+                                                                    : rule.name);
+      acl->set_prefix(rule.prefix);
+      acl->set_operation(operation);
+      acl->set_deny(rule.deny);
+      acl->set_host(rule.host);
+    }
+  }
+  return out;
+}
+
+Status StreamUserReconciler::write_status(const api::StreamUser& user, const Json& object,
+                                          const Problem& problem) {
+  api::StreamUserStatus status = user.status;
+  status.observed_generation = user.metadata.generation;
+  status.secret = problem.reason.empty() ? user.spec.secret_name : "";
+  const bool ready = problem.reason.empty();
+  api::set_condition(status.conditions,
+                     {"Ready", ready ? "True" : "False", ready ? "Served" : problem.reason,
+                      ready ? "brokers know the user and its rights" : problem.message, "",
+                      user.metadata.generation},
+                     api::rfc3339(clock_.wall_ms()));
+  if (status == user.status) return {};
+  Json patch{{"status", apply::merge_difference(object.value("status", Json::object()),
+                                                api::status_to_json(status))}};
+  return client_
+      .merge_patch(metadata::stream_users(), {user.metadata.ns, user.metadata.name}, patch,
+                   "status")
+      .status();
+}
+
+Outcome StreamUserReconciler::reconcile(const runtime::Key& key) {
+  auto object = users_.get(key.ns, key.name);
+  if (!object) return Outcome::done();  // the cache's handler told the coordinator
+  auto read = api::read_stream_user(*object);
+  if (!read.ok()) return Outcome::terminal(read.status());
+  const api::StreamUser& user = *read;
+  const kube::ObjectKey cluster{key.ns, user.spec.cluster};
+  Problem problem = check(user);
+  bool known = true;
+  if (problem.reason.empty()) {
+    auto password = password_of(user);
+    if (password.ok()) {
+      known = coordinators_.user_seen(cluster, key.name, message_of(user, *password));
+    } else if (password.code() == Code::kAlreadyExists) {
+      problem = {"SecretTaken", password.status().message()};
+    } else if (password.code() == Code::kInvalidArgument) {
+      problem = {"NoPassword", password.status().message()};
+    } else {
+      return Outcome::retry(password.status());
+    }
+  }
+  if (!problem.reason.empty()) coordinators_.user_seen(cluster, key.name, std::nullopt);
+  Status written = write_status(user, *object, problem);
+  if (!written.ok()) return Outcome::retry(written);
+  return Outcome::requeue_after(known ? kLookAgainMs : kBusyMs);
+}
+
+}  // namespace sluice_operator::reconcile

@@ -1,0 +1,62 @@
+#pragma once
+// Reconciles StreamUsers: keeps each one's credentials in a Secret of its own, hands the cluster's
+// coordinator the verifiers and rights, writes status. A password is read from Secrets and goes no
+// further than this file: brokers get verifiers. On the controller's threads.
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "operator/api/stream_user.h"
+#include "operator/kube/cache/cache.h"
+#include "operator/reconcile/certificates.h"
+#include "operator/reconcile/clusters.h"
+#include "operator/runtime/reconciler.h"
+
+namespace sluice_operator::reconcile {
+
+class StreamUserReconciler : public runtime::Reconciler {
+ public:
+  StreamUserReconciler(kube::Client& client, broker::env::Clock& clock, kube::Cache& users,
+                       kube::Cache& clusters, Clusters& coordinators, Certificates& certificates)
+      : client_(client),
+        clock_(clock),
+        users_(users),
+        clusters_(clusters),
+        coordinators_(coordinators),
+        certificates_(certificates) {}
+  runtime::Outcome reconcile(const runtime::Key& key) override;
+
+ private:
+  struct Password {
+    std::string text;
+    std::string version;  // of the Secret that it comes from
+  };
+  struct Problem {
+    std::string reason, message;
+  };
+  // What keeps the user from being served; empty when nothing does.
+  Problem check(const api::StreamUser& user) const;
+  broker::Result<Password> password_of(const api::StreamUser& user);
+  broker::Result<Password> own_password(const api::StreamUser& user);
+  broker::Status keep_secret(const api::StreamUser& user, const nlohmann::json& live,
+                             const std::string& password);
+  sluice::v1::User message_of(const api::StreamUser& user, const Password& password);
+  broker::Status write_status(const api::StreamUser& user, const nlohmann::json& object,
+                              const Problem& problem);
+
+  kube::Client& client_;
+  broker::env::Clock& clock_;
+  kube::Cache& users_;
+  kube::Cache& clusters_;
+  Clusters& coordinators_;
+  Certificates& certificates_;
+  std::mutex mutex_;
+  // Verifiers cost milliseconds: kept by the user's uid while the password's Secret stays.
+  struct Verifiers {
+    std::string version;
+    std::vector<sluice::v1::ScramCredential> list;
+  };
+  std::map<std::string, Verifiers> verifiers_;
+};
+
+}  // namespace sluice_operator::reconcile

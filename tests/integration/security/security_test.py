@@ -1,0 +1,378 @@
+"""One broker with four listeners and three users; confluent-kafka, kafka-python, openssl and the
+sluice command line as clients. Every test prints one line; the last is "N passed, N failed"."""
+import os
+import pathlib
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.request
+
+import kafka
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
+USERS = """
+superUsers: [admin, carol]
+users:
+  - {name: admin, password: admin-password}
+  - name: alice
+    password: "p=a,ss"
+    acls:
+      - {resource: Topic, name: orders, operations: [Read, Write]}
+      - {resource: Group, name: alice-, prefix: true, operations: [Read]}
+  - name: bob
+    password: bob-password
+    acls:
+      - {resource: Topic, name: orders, operations: [Read]}
+      - {resource: Topic, name: secret, operations: [All], deny: true}
+"""
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
+
+
+class Broker:
+    """The process, its certificates and its ports."""
+
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="sluice-it-"))
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.dir / "ca.key",
+                "-out", self.dir / "ca.crt", "-subj", "/CN=test-ca", "-days", "2")
+        self.certificate("server", "localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        self.certificate("carol", "carol")
+        (self.dir / "users.yaml").write_text(USERS)
+        self.ports = {name: free_port() for name in
+                      ("scram", "tls", "cert", "grpc", "kinesis", "metrics")}
+        self.start()
+
+    def certificate(self, file, name, extension="basicConstraints=CA:FALSE"):
+        base = self.dir / file
+        (self.dir / "ext").write_text(extension + "\n")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{base}.new.key", "-out",
+                f"{base}.csr", "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", f"{base}.csr", "-CA", self.dir / "ca.crt", "-CAkey",
+                self.dir / "ca.key", "-CAcreateserial", "-days", "2", "-out", f"{base}.new.crt",
+                "-extfile", self.dir / "ext")
+        os.rename(f"{base}.new.key", f"{base}.key")
+        os.rename(f"{base}.new.crt", f"{base}.crt")
+
+    def start(self):
+        at = {name: f"127.0.0.1:{port}" for name, port in self.ports.items()}
+        self.log = (self.dir / "log").open("a")
+        self.process = subprocess.Popen(
+            [BIN / "sluice-broker", "--dev", "--data", self.dir / "data",
+             "--kafka", at["scram"] + ";sasl",
+             "--kafka-listeners", f"tls={at['tls']};tls;sasl,cert={at['cert']};mtls",
+             "--grpc", at["grpc"] + ";tls", "--kinesis", at["kinesis"], "--metrics", at["metrics"],
+             "--client-tls-cert", self.dir / "server.crt", "--client-tls-key",
+             self.dir / "server.key", "--client-tls-ca", self.dir / "ca.crt",
+             "--users", self.dir / "users.yaml"], stdout=self.log, stderr=self.log)
+        wait_for(lambda: self.process.poll() is not None or self.ready(), "the broker to be ready")
+        assert self.process.poll() is None, (self.dir / "log").read_text()[-2000:]
+
+    def ready(self):
+        try:
+            return urllib.request.urlopen(
+                f"http://127.0.0.1:{self.ports['metrics']}/readyz", timeout=2).status == 200
+        except OSError:
+            return False
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(30)
+        shutil.rmtree(self.dir)
+
+    def scram(self, user, password, listener="scram", mechanism="SCRAM-SHA-512", **more):
+        tls = listener != "scram"
+        conf = {"bootstrap.servers": f"127.0.0.1:{self.ports[listener]}",
+                "security.protocol": "SASL_SSL" if tls else "SASL_PLAINTEXT",
+                "sasl.mechanism": mechanism, "sasl.username": user, "sasl.password": password,
+                "log_level": 0, **more}
+        if tls:
+            conf["ssl.ca.location"] = str(self.dir / "ca.crt")
+        return conf
+
+    def admin(self):
+        return AdminClient(self.scram("admin", "admin-password"))
+
+    def cert(self, name="carol"):
+        return {"bootstrap.servers": f"127.0.0.1:{self.ports['cert']}", "security.protocol": "SSL",
+                "ssl.ca.location": str(self.dir / "ca.crt"), "log_level": 0,
+                "ssl.certificate.location": str(self.dir / f"{name}.crt"),
+                "ssl.key.location": str(self.dir / f"{name}.key")}
+
+    def sluice(self, *args, user=None, password="", stdin=None):
+        command = [BIN / "sluice", "--broker", f"localhost:{self.ports['grpc']}",
+                   "--tls-ca", self.dir / "ca.crt", *args]
+        if user:
+            command += ["--user", user]
+        return subprocess.run([str(c) for c in command], input=stdin, capture_output=True,
+                              text=True, timeout=60,
+                              env={**os.environ, "SLUICE_PASSWORD": password})
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, what, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s for {what}")
+        time.sleep(0.05)
+
+
+def create(admin, *names):
+    for name, done in admin.create_topics([NewTopic(n, 1, 1) for n in names]).items():
+        done.result(20)
+
+
+def produce(conf, topic, values):
+    """The errors of the deliveries that failed, by name."""
+    errors = []
+    producer = Producer({**conf, "message.timeout.ms": 20000})
+    for value in values:
+        producer.produce(topic, value,
+                         on_delivery=lambda e, m: errors.append(e.name()) if e else None)
+    assert producer.flush(30) == 0, "deliveries without an answer"
+    return errors
+
+
+def read(conf, topic, count, seconds=20):
+    consumer = Consumer({**conf, "group.id": "unused", "enable.auto.commit": False,
+                         "auto.offset.reset": "earliest"})
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        got, end = [], time.monotonic() + seconds
+        while len(got) < count and time.monotonic() < end:
+            message = consumer.poll(0.5)
+            if message is None:
+                continue
+            if message.error():
+                raise KafkaException(message.error())
+            got.append(message.value())
+        return got
+    finally:
+        consumer.close()
+
+
+def refused(call, *codes):
+    try:
+        result = call()
+    except KafkaException as error:
+        assert error.args[0].code() in codes, error
+        return
+    raise AssertionError(f"was not refused: {result}")
+
+
+def metadata_error(conf):
+    """What the client is told when it connects."""
+    told = []
+    admin = AdminClient({**conf, "error_cb": lambda e: told.append(e.code())})
+    try:
+        admin.list_topics(timeout=3)
+    except KafkaException:
+        pass
+    return told
+
+
+# ---- tests -------------------------------------------------------------------------------------
+
+def test_scram_lets_the_right_password_in(broker):
+    for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+        for listener in ("scram", "tls"):
+            md = AdminClient(broker.scram("admin", "admin-password", listener,
+                                          mechanism)).list_topics(timeout=20)
+            # Told the address of the listener they came by.
+            assert [b.port for b in md.brokers.values()] == [broker.ports[listener]], md.brokers
+
+
+def test_wrong_passwords_and_unknown_users_are_refused(broker):
+    for user, password in (("admin", "wrong"), ("nobody", "admin-password")):
+        told = metadata_error(broker.scram(user, password))
+        assert KafkaError._AUTHENTICATION in told, (user, told)
+
+
+def test_plain_only_under_tls(broker):
+    AdminClient(broker.scram("alice", "p=a,ss", "tls", "PLAIN")).list_topics(timeout=20)
+    assert KafkaError._AUTHENTICATION in metadata_error(
+        broker.scram("alice", "p=a,ss", "scram", "PLAIN"))
+    assert KafkaError._AUTHENTICATION in metadata_error(
+        broker.scram("alice", "wrong", "tls", "PLAIN"))
+
+
+def test_kafka_python_authenticates_too(broker):
+    consumer = kafka.KafkaConsumer(
+        bootstrap_servers=f"127.0.0.1:{broker.ports['tls']}", security_protocol="SASL_SSL",
+        sasl_mechanism="SCRAM-SHA-256", sasl_plain_username="admin",
+        sasl_plain_password="admin-password", ssl_cafile=str(broker.dir / "ca.crt"),
+        api_version_auto_timeout_ms=20000)
+    consumer.topics()
+    consumer.close()
+
+
+def test_a_client_certificate_names_its_user(broker):
+    create(AdminClient(broker.cert()), "by-carol")
+    assert produce(broker.cert(), "by-carol", [b"x" * 100000] * 50) == []
+    assert len(read(broker.cert(), "by-carol", 50)) == 50
+
+
+def test_nobody_without_a_certificate_of_the_ca(broker):
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", broker.dir / "mallory.key",
+            "-out", broker.dir / "mallory.crt", "-subj", "/CN=carol", "-days", "2")
+    for conf in (broker.cert("mallory"),
+                 {k: v for k, v in broker.cert().items() if not k.startswith("ssl.c")
+                  and k != "ssl.key.location"} | {"ssl.ca.location": str(broker.dir / "ca.crt")}):
+        refused(lambda: AdminClient(conf).list_topics(timeout=3), KafkaError._TRANSPORT)
+
+
+def test_acls_decide(broker):
+    create(broker.admin(), "orders", "secret")
+    alice, bob = broker.scram("alice", "p=a,ss"), broker.scram("bob", "bob-password", "tls")
+    assert produce(alice, "orders", [b"1", b"2", b"3"]) == []
+    assert read(alice, "orders", 3) == [b"1", b"2", b"3"]
+    assert read(bob, "orders", 3) == [b"1", b"2", b"3"]
+    no = KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert set(produce({**bob, "enable.idempotence": False}, "orders", [b"4"])) == {
+        "TOPIC_AUTHORIZATION_FAILED"}
+    refused(lambda: read(bob, "secret", 1), no)
+    refused(lambda: create(AdminClient(alice), "mine"), no)
+    refused(lambda: [f.result(20) for f in AdminClient(alice).delete_topics(["orders"]).values()],
+            no)
+    assert "secret" not in AdminClient(alice).list_topics(timeout=20).topics
+    assert {"orders", "secret"} <= set(broker.admin().list_topics(timeout=20).topics)
+
+
+def test_groups_need_their_right(broker):
+    alice = broker.scram("alice", "p=a,ss", **{"auto.offset.reset": "earliest"})
+    consumer = Consumer({**alice, "group.id": "alice-1"})
+    consumer.subscribe(["orders"])
+    got, end = 0, time.monotonic() + 30
+    while got < 3 and time.monotonic() < end:
+        message = consumer.poll(0.5)
+        got += bool(message and not message.error())
+    consumer.close()
+    assert got == 3, got
+    other = Consumer({**alice, "group.id": "bobs"})
+    other.subscribe(["orders"])
+    codes, end = set(), time.monotonic() + 30
+    while KafkaError.GROUP_AUTHORIZATION_FAILED not in codes and time.monotonic() < end:
+        message = other.poll(0.5)
+        if message is not None and message.error():
+            codes.add(message.error().code())
+    other.close()
+    assert KafkaError.GROUP_AUTHORIZATION_FAILED in codes, codes
+
+
+def test_nothing_is_served_before_authentication(broker):
+    frame = (b"\x00\x03\x00\x01\x00\x00\x00\x07\xff\xff" + b"\xff\xff\xff\xff")  # Metadata v1
+    with socket.create_connection(("127.0.0.1", broker.ports["scram"]), 10) as s:
+        s.settimeout(10)
+        s.sendall(len(frame).to_bytes(4, "big") + frame)
+        assert s.recv(100) == b"", "an answer"
+
+
+def test_a_tls_client_that_goes_in_the_middle_ends_no_broker(broker):
+    """OpenSSL writes without MSG_NOSIGNAL: the broker died of SIGPIPE."""
+    context = ssl.create_default_context(cafile=str(broker.dir / "ca.crt"))
+    context.load_cert_chain(str(broker.dir / "carol.crt"), str(broker.dir / "carol.key"))
+    # Fetch v4 of all of by-carol, again and again, and nobody who reads the answers.
+    topic = b"by-carol"
+    body = (b"\x00\x01\x00\x04\x00\x00\x00\x01\xff\xff" + b"\xff\xff\xff\xff" + b"\x00\x00\x00\x00"
+            + b"\x00\x00\x00\x01" + b"\x03\x00\x00\x00" + b"\x00" + b"\x00\x00\x00\x01"
+            + len(topic).to_bytes(2, "big") + topic + b"\x00\x00\x00\x01" + b"\x00\x00\x00\x00"
+            + b"\x00" * 8 + b"\x03\x00\x00\x00")
+    for _ in range(10):
+        raw = socket.create_connection(("127.0.0.1", broker.ports["cert"]), 10)
+        s = context.wrap_socket(raw, server_hostname="localhost")
+        s.sendall((len(body).to_bytes(4, "big") + body) * 20)
+        s.recv(1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        s.close()
+    assert len(read(broker.cert(), "by-carol", 50)) == 50
+    assert broker.process.poll() is None
+
+
+def test_garbage_on_a_tls_port_is_harmless(broker):
+    for garbage in (b"\x00" * 1000, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"a" * 70000):
+        with socket.create_connection(("127.0.0.1", broker.ports["tls"]), 10) as s:
+            s.settimeout(10)
+            try:
+                s.sendall(garbage)
+                s.shutdown(socket.SHUT_WR)
+                while s.recv(4096):
+                    pass
+            except ConnectionError:
+                pass
+    AdminClient(broker.scram("admin", "admin-password", "tls")).list_topics(timeout=20)
+
+
+def test_a_renewed_certificate_is_taken_without_a_restart(broker):
+    def serial():
+        context = ssl.create_default_context(cafile=str(broker.dir / "ca.crt"))
+        with socket.create_connection(("127.0.0.1", broker.ports["tls"]), 10) as raw:
+            with context.wrap_socket(raw, server_hostname="localhost") as s:
+                return s.getpeercert()["serialNumber"]
+    before = serial()
+    broker.certificate("server", "localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    wait_for(lambda: serial() != before, "the new certificate", 40)
+
+
+def test_grpc_has_the_same_users_and_rights(broker):
+    assert "orders" in broker.sluice("stream", "list", user="admin",
+                                     password="admin-password").stdout
+    listed = broker.sluice("stream", "list", user="alice", password="p=a,ss").stdout
+    assert "orders" in listed and "secret" not in listed, listed
+    wrong = broker.sluice("stream", "describe", "orders", user="admin", password="wrong")
+    assert wrong.returncode != 0 and "wrong user or password" in wrong.stderr, wrong
+    nobody = broker.sluice("stream", "describe", "orders")
+    assert nobody.returncode != 0 and "User:ANONYMOUS" in nobody.stderr, nobody
+    denied = broker.sluice("stream", "delete", "orders", "--yes", user="alice", password="p=a,ss")
+    assert denied.returncode != 0 and "no right Delete" in denied.stderr, denied
+    sent = broker.sluice("produce", "orders", user="alice", password="p=a,ss", stdin="by grpc\n")
+    assert sent.returncode == 0, sent
+    refused_ = broker.sluice("produce", "orders", user="bob", password="bob-password", stdin="x\n")
+    assert refused_.returncode != 0 and "no right Write" in refused_.stderr, refused_
+    got = broker.sluice("consume", "orders", "--from-beginning", "--until-end", user="bob",
+                        password="bob-password")
+    assert "by grpc" in got.stdout, got
+
+
+def main():
+    tests = [f for name, f in globals().items() if name.startswith("test_")]
+    wanted = sys.argv[1:]
+    passed = failed = 0
+    broker = Broker()
+    try:
+        for test in tests:
+            if wanted and test.__name__ not in wanted:
+                continue
+            began = time.monotonic()
+            try:
+                test(broker)
+                passed += 1
+                print(f"ok   {test.__name__} ({time.monotonic() - began:.1f}s)", flush=True)
+            except Exception:  # reported, and the next test runs
+                failed += 1
+                print(f"FAIL {test.__name__}\n{traceback.format_exc()}", flush=True)
+        if failed:
+            print("".join((broker.dir / "log").read_text().splitlines(True)[-20:]))
+    finally:
+        broker.stop()
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+// StreamUsers against the fake API server: a Secret of their own that overwrites nobody's, verifiers
+// that stay the same, and brokers that hear of users only when all are known.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "broker/security/scram.h"
+#include "operator/kube/client/base64.h"
+#include "tests/support/fake_api/lifecycle_world.h"
+
+namespace sluice_tests {
+namespace {
+
+using kube::Json;
+
+class StreamUsers : public testing::Test {
+ protected:
+  StreamUsers() : life_(std::make_unique<OperatorLife>(server_, "sluice:test")) {
+    put("sluice.dev/v1alpha1", "StreamCluster", "orders",
+        {{"spec", {{"brokers", 1}, {"authorization", {{"enabled", true}, {"superUsers", {"root"}}}}}}});
+  }
+  void begin() {
+    ASSERT_TRUE(life_->start());
+    life_->reconcile();
+  }
+  void restart() {
+    life_ = std::make_unique<OperatorLife>(server_, "sluice:test");
+    begin();
+  }
+  Json put(const std::string& version, const std::string& kind, const std::string& name, Json rest) {
+    Json object = std::move(rest);
+    object["apiVersion"] = version;
+    object["kind"] = kind;
+    object["metadata"]["name"] = name;
+    object["metadata"]["namespace"] = "apps";
+    const std::string plural = kind == "Secret" ? "secrets" : kind == "StreamUser" ? "streamusers"
+                                                                                  : "streamclusters";
+    const std::string base = version == "v1" ? "/api/v1" : "/apis/" + version;
+    return server_.apply(base + "/namespaces/apps/" + plural + "/" + name, object).body;
+  }
+  void user(const std::string& name, Json spec = Json::object()) {
+    spec["cluster"] = "orders";
+    put("sluice.dev/v1alpha1", "StreamUser", name, {{"spec", spec}});
+  }
+  Json get(const std::string& path) { return server_.get(path).body; }
+  std::string secret(const std::string& name, const char* key) {
+    Json object = get("/api/v1/namespaces/apps/secrets/" + name);
+    auto text = object.value("/data"_json_pointer / key, std::string());
+    return kube::base64_decode(text).value_or("");
+  }
+  std::string reason(const std::string& name) {
+    Json object = get("/apis/sluice.dev/v1alpha1/namespaces/apps/streamusers/" + name);
+    return object.value("/status/conditions/0/reason"_json_pointer, std::string());
+  }
+
+  FakeApiServer server_;
+  std::unique_ptr<OperatorLife> life_;
+};
+
+TEST_F(StreamUsers, GetASecretAndAreServed) {
+  user("alice", {{"acls", {{{"resource", "Topic"}, {"name", "t-"}, {"prefix", true},
+                            {"operations", {"Read", "Write"}}}}}});
+  begin();
+  EXPECT_FALSE(life_->security().has_value()) << "brokers were told before alice was looked at";
+  life_->reconcile_user("alice");
+  auto security = life_->security();
+  ASSERT_TRUE(security.has_value());
+  EXPECT_TRUE(security->authorize());
+  EXPECT_EQ(security->super_users(0), "root");
+  ASSERT_EQ(security->users_size(), 1);
+  EXPECT_EQ(security->users(0).acls_size(), 2);
+  const std::string password = secret("alice", "password");
+  EXPECT_GE(password.size(), 32u);
+  EXPECT_TRUE(broker::security::is_password(security->users(0).scram(0), password));
+  EXPECT_EQ(security->SerializeAsString().find(password), std::string::npos);
+  EXPECT_NE(secret("alice", "ca.crt").find("BEGIN CERTIFICATE"), std::string::npos);
+  EXPECT_EQ(reason("alice"), "Served");
+
+  restart();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(secret("alice", "password"), password);
+  EXPECT_EQ(life_->security()->SerializeAsString(), security->SerializeAsString());
+}
+
+TEST_F(StreamUsers, OverwriteNobodysSecret) {
+  put("v1", "Secret", "alice", {{"data", {{"password", kube::base64_encode("somebody else's")}}}});
+  user("alice");
+  begin();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(reason("alice"), "SecretTaken");
+  EXPECT_EQ(secret("alice", "password"), "somebody else's");
+  ASSERT_TRUE(life_->security().has_value());
+  EXPECT_EQ(life_->security()->users_size(), 0);
+}
+
+TEST_F(StreamUsers, TakeAPasswordFromElsewhere) {
+  user("alice", {{"passwordFrom", {{"secret", "mine"}, {"key", "pw"}}}});
+  begin();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(reason("alice"), "NoPassword");
+  put("v1", "Secret", "mine", {{"data", {{"pw", kube::base64_encode("chosen")}}}});
+  life_->reconcile_user("alice");
+  EXPECT_EQ(secret("alice", "password"), "chosen");
+  EXPECT_TRUE(
+      broker::security::is_password(life_->security()->users(0).scram(1), "chosen"));
+}
+
+TEST_F(StreamUsers, HaveANameOfTheirOwn) {
+  user("a", {{"name", "same"}});
+  user("b", {{"name", "same"}});
+  begin();
+  life_->reconcile_user("b");
+  life_->reconcile_user("a");
+  EXPECT_EQ(reason("b"), "NameTaken");
+  EXPECT_EQ(life_->security()->users_size(), 1);
+}
+
+}  // namespace
+}  // namespace sluice_tests
