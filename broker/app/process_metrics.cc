@@ -2,11 +2,11 @@
 
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
 #include <sstream>
-#include <thread>
 
 namespace broker::app {
 
