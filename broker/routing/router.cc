@@ -251,8 +251,9 @@ void Router::read_here(const ShardId& shard, Offset from, size_t bytes_max, int6
     read_here(shard, from, bytes_max, timed_out ? 0 : deadline_ms, done);
   };
   wait->timer = executor_.schedule_after(left, [again] { again(true); });
-  wait->id = partition->wait_past(from, [this, again] {
-    executor_.post([again] { again(false); });  // not from inside the partition
+  // Not from inside the partition; which may outlive this router at a stop.
+  wait->id = partition->wait_past(from, [&executor = executor_, again] {
+    executor.post([again] { again(false); });
   });
 }
 

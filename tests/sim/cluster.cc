@@ -322,6 +322,22 @@ bool Cluster::fully_replicated() {
   return true;
 }
 
+bool Cluster::scrub() {
+  bool whole = true;
+  for (auto& b : brokers_) {
+    if (!b->running()) continue;
+    b->partitions().for_each([&](partition::Partition& partition) {
+      for (Offset at = partition.log_start(); at < partition.high_watermark();) {
+        auto fetched = partition.read(at, 1 << 20, true);
+        if (!fetched.ok()) whole = false;
+        if (!fetched.ok() || fetched->batches.empty()) return;
+        at = fetched->batches.back().header.end_offset();
+      }
+    });
+  }
+  return whole;
+}
+
 std::string Cluster::describe() {
   std::string out;
   for (const auto& [id, map] : stored.maps) {

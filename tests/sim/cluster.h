@@ -57,6 +57,8 @@ class Cluster {
   bool at_rest(std::string* why = nullptr);
   // Every directory named by a map is there and holds everything: a disk may be lost now.
   bool fully_replicated();
+  // Reads every copy of every record. False when one was damaged: it is being repaired now.
+  bool scrub();
   // Maps, brokers and their replicas, for a person.
   std::string describe();
   // Compares all with the oracle; only at rest.

@@ -8,6 +8,7 @@ namespace {
 constexpr int64_t kRestMs = 60'000;      // to be well again after the last fault
 constexpr int64_t kProduceMs = 3'000;    // of load after that
 constexpr int64_t kAppendMs = 10'000;
+constexpr int kScrubsMax = 20;
 
 class Run {
  public:
@@ -123,7 +124,11 @@ class Run {
     come_to_rest("after the last records");
   }
 
+  // Damage that nobody has read yet is found here, and repaired.
   void compare() {
+    for (int i = 0; i < kScrubsMax && !cluster_.oracle.broken() && !cluster_.scrub(); i++) {
+      come_to_rest("after damage was found");
+    }
     if (!cluster_.oracle.broken()) cluster_.check_everything();
   }
 

@@ -16,6 +16,12 @@ void Replica::on_attach(BrokerId from, const Attach& message) {
               {{"term", state_.term.value}, {"broker", from.value}});
     return;
   }
+  // A repeat would undo what this attachment has agreed: a repeat of its first append could then cut
+  // what was acknowledged since.
+  if (message.term == state_.term && role_ == Role::kFollower && following_->leader == from &&
+      message.attach_id <= following_->attach_id && !following_->link_broke && !log_lost()) {
+    return;
+  }
   if (message.term > state_.term) {
     state_.term = message.term;
     answer_pending_.reset();

@@ -195,6 +195,7 @@ void Replica::on_peer(const Member& peer, bool up, int64_t now_ms) {
   } else {
     links_up_.erase(peer.broker);
   }
+  if (role_ == Role::kFollower && following_->leader == peer.broker) following_->link_broke = true;
   if (role_ != Role::kLeader) return;
   update_members();
   auto it = leading_->peers.find(peer.broker);

@@ -186,6 +186,7 @@ class Replica {
     BrokerId leader;
     uint64_t attach_id = 0;
     bool attach_answered = false;
+    bool link_broke = false;    // since the attachment: the next one may count its ids anew
     bool synchronised = false;  // the first append of this attachment has come
     Offset start_end;
     Offset leader_high_watermark{-1};

@@ -448,6 +448,39 @@ TEST(ReplicaWorld, ASoleMemberSendsOnlyWhatIsDurable) {
   EXPECT_EQ(learner.log.size(), 1u);
 }
 
+// An Attach that comes twice began the attachment anew at the follower; the first append, coming
+// twice as well, then cut what had been acknowledged since (found by tests/sim, seed 98).
+TEST(ReplicaWorld, ARepeatedAttachmentCutsNothing) {
+  World world(1, 2);
+  Node &leader = *world.nodes[0], &follower = *world.nodes[1];
+  Assignment assignment{Term{1}, BrokerId{0}, world.members, {}, {}, 0};
+  for (auto* node : {&leader, &follower}) {
+    node->replica->on_new_term(Term{1});
+    node->make_durable();
+    node->replica->on_assignment(assignment, 0);
+  }
+  std::vector<Message> to_follower;
+  auto settle = [&] {
+    for (int i = 0; i < 20; i++) {
+      for (auto* node : {&leader, &follower}) node->make_durable();
+      while (!world.flying.empty()) {
+        World::Flying f = world.flying.front();
+        world.flying.erase(world.flying.begin());
+        if (f.to == 1) to_follower.push_back(f.message);
+        world.nodes[static_cast<size_t>(f.to)]->replica->on_message(BrokerId{f.from}, f.message, 0);
+      }
+    }
+  };
+  world.set_link(0, 1, true);
+  settle();
+  ASSERT_TRUE(leader.append({entry(Offset{0}, Term{1}, 7)}).ok());
+  leader.replica->on_appended(8);
+  settle();
+  ASSERT_EQ(leader.replica->high_watermark(), Offset{1});
+  for (const Message& message : to_follower) follower.replica->on_message(BrokerId{0}, message, 0);
+  EXPECT_EQ(follower.log.size(), 1u);
+}
+
 TEST(Quorum, CountsMajorityAndMinInsync) {
   EXPECT_EQ(quorum_size(3, 0), 2u);
   EXPECT_EQ(quorum_size(3, 3), 3u);
