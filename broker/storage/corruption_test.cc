@@ -143,18 +143,10 @@ TEST_F(Corruption, NoBitOfAnyFileIsBelievedWrongly) {
 
 // Found by tests/integration/faults: the index said what the file no longer had, and a broker led a
 // shard until somebody read that far.
-TEST(Corruption, ASealedFileThatIsCutOffQuarantinesItsShardsAtTheStart) {
-  Machine m;
+TEST_F(Corruption, ASealedFileThatIsCutOffQuarantinesItsShardsAtTheStart) {
+  m.disk.set_content(logs[0], m.disk.content(logs[0]).substr(0, 8000));
   ASSERT_TRUE(m.start().ok());
-  for (int i = 0; i < 100; i++) {
-    ASSERT_TRUE(m.append(m.log(0), 1, std::string(1000, 'x')).ok());
-    m.settle();
-  }
-  m.stop();
-  const std::string path = log_path("/data", 1);
-  m.disk.set_content(path, m.disk.content(path).substr(0, 8000));
-  ASSERT_TRUE(m.start().ok());
-  EXPECT_EQ(m.log(0).quarantined().code(), Code::kCorruption);
+  for (int s = 0; s < 2; s++) EXPECT_EQ(m.log(s).quarantined().code(), Code::kCorruption);
 }
 
 TEST(Recycled, OldBytesOfAFileAreNotBelieved) {

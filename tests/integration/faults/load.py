@@ -2,6 +2,7 @@
 import json
 import threading
 import time
+import urllib.request
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -159,7 +160,7 @@ def read_all(cluster, topic, partitions, seconds=60):
 
 
 def topic_state(cluster, topic):
-    """{partition: (leader, in-sync brokers)}, as some broker tells it; empty when none answers."""
+    """{partition: (leader, live brokers)}, as some broker tells it; empty when none answers."""
     admin = AdminClient({"bootstrap.servers": cluster.kafka, "log_level": 0, "socket.timeout.ms": 3000})
     try:
         found = admin.list_topics(topic, timeout=5).topics[topic].partitions
@@ -168,9 +169,26 @@ def topic_state(cluster, topic):
     return {p: (m.leader, sorted(m.isrs)) for p, m in found.items()}
 
 
+def gauge(broker, name):
+    """The sum of a metric's series; none when the broker does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://{broker.address}:9644/metrics", timeout=3) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return None
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
 def wait_in_sync(cluster, topic, seconds=60):
-    """Until every partition has all its copies."""
+    """Until every shard of the cluster is led and has all its copies, as their leaders tell."""
+    admin = AdminClient({"bootstrap.servers": cluster.kafka, "log_level": 0, "socket.timeout.ms": 3000})
+
     def complete():
-        state = topic_state(cluster, topic)
-        return state and all(leader >= 0 and len(isrs) == min(3, cluster.size) for leader, isrs in state.values())
-    wait_for(complete, f"every copy of {topic} to be in sync", seconds, pause=0.2)
+        try:
+            shards = sum(len(t.partitions) for t in admin.list_topics(timeout=5).topics.values())
+        except KafkaException:
+            return False
+        lacking = [gauge(b, "sluice_broker_under_replicated_shards") for b in cluster.brokers]
+        leaders = [gauge(b, "sluice_broker_leaders") for b in cluster.brokers]
+        return None not in lacking + leaders and sum(lacking) == 0 and sum(leaders) == shards
+    wait_for(complete, f"every copy of {topic} and of the other streams to be in sync", seconds, pause=0.2)

@@ -70,7 +70,7 @@ def main():
             *[median(quantiles(runs, "ack_us", q)) for q in ("p50", "p99")], median(field(runs, "broker_cpu_s")),
             median(field(runs, "others_cores"))]
            for row, system in both if row in of("latency", "shard-growth") for runs in [groups[row, system]]])
-    table("5,000 shards at replication 3", ["system", "runs", "answered s", "all have leaders s", "each written once s",
+    table("5,000 shards in five streams at replication 3", ["system", "runs", "answered s", "all have leaders s", "each written once s",
                                             "broker CPU s", "idle cores a broker", "RSS MiB of three", "failed"],
           [[system, len(runs), *[spread(field(runs, n), 2) for n in ("answered_s", "led_s", "written_s")],
             median(field(runs, "broker_cpu_s"), 1), spread(field(runs, "idle_cores_per_broker"), 4),
