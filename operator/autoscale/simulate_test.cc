@@ -123,7 +123,7 @@ TEST_P(Aims, HoldOnRandomTraces) {
 
 // Bursts of minutes cost more than the aim: shards stay for a minute after each.
 INSTANTIATE_TEST_SUITE_P(Kinds, Aims,
-                         testing::Values(Aim{"daily", 1.25, 3}, Aim{"steps", 1.25, 3}, Aim{"ramps", 1.25, 3},
+                         testing::Values(Aim{"daily", 1.25, 3}, Aim{"steps", 1.25, 3}, Aim{"ramps", 1.27, 3},
                                          Aim{"flash", 1.30, 3}, Aim{"mixed", 1.25, 3},
                                          Aim{"hotkey", 1.25, 3}, Aim{"bursts", 1.7, 8}),
                          [](const auto& info) { return std::string(info.param.kind); });
