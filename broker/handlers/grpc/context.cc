@@ -1,5 +1,7 @@
 #include "broker/handlers/grpc/context.h"
 
+#include "broker/model/internal_streams.h"
+
 namespace broker::handlers::grpc {
 
 StreamWatch::StreamWatch(cluster::Metadata& metadata) {
@@ -42,6 +44,12 @@ FlowMetrics::FlowMetrics(Metrics& metrics)
 
 Status unknown_stream(std::string_view name) {
   return Status(Code::kNotFound, "there is no stream '" + std::string(name) + "'");
+}
+
+Status check_not_internal(std::string_view name) {
+  if (!is_internal_stream(name)) return {};
+  return Status(Code::kPolicyViolation,
+                "'" + std::string(name) + "' is the brokers' own: it is read, and not changed");
 }
 
 bool is_retriable(Code code) {

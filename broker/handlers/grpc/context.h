@@ -70,6 +70,8 @@ inline constexpr int64_t kUnknownStreamGraceMs = 500;
 inline constexpr int64_t kUnknownStreamPollMs = 50;
 
 Status unknown_stream(std::string_view name);
+// kPolicyViolation for a stream that the brokers keep their own state in.
+Status check_not_internal(std::string_view name);
 // Worth another try at the same or another broker.
 bool is_retriable(Code code);
 

@@ -49,6 +49,7 @@ Handlers::Handlers(BrokerId self, Parts parts)
 void Handlers::create_stream(const v1::CreateStreamRequest& request,
                              Done<v1::DescribeStreamResponse> done) {
   if (Status status = check_name(request.name()); !status.ok()) return done(status);
+  if (Status status = check_not_internal(request.name()); !status.ok()) return done(status);
   v1::AdminRequest admin;
   admin.mutable_create_stream()->set_name(request.name());
   *admin.mutable_create_stream()->mutable_config() = request.config();
@@ -62,6 +63,7 @@ void Handlers::create_stream(const v1::CreateStreamRequest& request,
 void Handlers::delete_stream(const v1::DeleteStreamRequest& request,
                              Done<v1::DeleteStreamResponse> done) {
   if (Status status = check_name(request.name()); !status.ok()) return done(status);
+  if (Status status = check_not_internal(request.name()); !status.ok()) return done(status);
   v1::AdminRequest admin;
   admin.mutable_delete_stream()->set_name(request.name());
   context_.admin(std::move(admin), kAdminTimeoutMs, [done](Result<v1::AdminResponse> response) {
@@ -73,6 +75,7 @@ void Handlers::delete_stream(const v1::DeleteStreamRequest& request,
 void Handlers::update_stream(const v1::UpdateStreamRequest& request,
                              Done<v1::DescribeStreamResponse> done) {
   if (Status status = check_name(request.name()); !status.ok()) return done(status);
+  if (Status status = check_not_internal(request.name()); !status.ok()) return done(status);
   if (request.has_limits()) {
     auto limits = partition::parse_limits(request.limits());
     if (!limits.ok()) return done(limits.status());

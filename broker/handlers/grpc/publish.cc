@@ -84,6 +84,7 @@ bool PublishFlow::accept(const v1::PublishRequest& message) {
 
 void PublishFlow::find_stream(int64_t give_up_ms) {
   if (ended_) return;
+  if (Status status = check_not_internal(stream_name_); !status.ok()) return finish(status);
   stream_ = context_.metadata.find(stream_name_);
   if (!stream_) {
     if (context_.clock.mono_ms() >= give_up_ms) return finish(unknown_stream(stream_name_));
