@@ -51,8 +51,8 @@ Claim claim_of(const ::grpc::ServerContextBase& context) {
   claim.host = host_of(context.peer());
   auto auth = context.auth_context();
   if (auth) {
-    claim.tls = !auth->FindPropertyValues("transport_security_type").empty() &&
-                auth->FindPropertyValues("transport_security_type").front() == "ssl";
+    auto type = auth->FindPropertyValues("transport_security_type");
+    claim.tls = !type.empty() && (type.front() == "tls" || type.front() == "ssl");
     auto names = auth->FindPropertyValues("x509_common_name");
     if (!names.empty()) claim.certificate_name.assign(names.front().data(), names.front().size());
   }
