@@ -236,16 +236,23 @@ partition::Partition* Cluster::leader(const ShardId& shard) {
 
 Result<partition::Appended> Cluster::append_now(const ShardId& shard, const std::string& batch,
                                                 int64_t ms) {
-  auto outcome = std::make_shared<std::optional<Result<partition::Appended>>>();
-  run_until([&] { return leader(shard) != nullptr; }, ms);
-  auto* partition = leader(shard);
-  if (!partition) return Status(Code::kUnavailable, "no leader");
-  partition->append(Buffer::copy_of(batch), partition::Acks::kAll,
-                    [outcome](Result<partition::Appended> result) { *outcome = result; });
-  if (!run_until([&] { return outcome->has_value(); }, ms)) {
-    return Status(Code::kTimeout, "no answer");
+  const int64_t until_us = world.now_us() + ms * 1000;
+  Status last(Code::kUnavailable, "no leader");
+  while (world.now_us() < until_us && !oracle.broken()) {
+    if (auto* partition = leader(shard)) {
+      auto outcome = std::make_shared<std::optional<Result<partition::Appended>>>();
+      partition->append(Buffer::copy_of(batch), partition::Acks::kAll,
+                        [outcome](Result<partition::Appended> result) { *outcome = result; });
+      if (!run_until([&] { return outcome->has_value(); }, ms)) {
+        return Status(Code::kTimeout, "no answer");
+      }
+      last = (*outcome)->status();
+      // Leadership may be on its way to somebody else.
+      if (last.code() != Code::kNotLeader && last.code() != Code::kUnavailable) return **outcome;
+    }
+    run_for_ms(50);
   }
-  return **outcome;
+  return last;
 }
 
 // ---- rest ----

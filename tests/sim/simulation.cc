@@ -24,7 +24,9 @@ class Run {
   RunResult run() {
     set_up();
     auto faults = NemesisSettings::draw(draw_, cluster_);
-    if (options_.mutation == Mutation::kLostDiskVotes) faults.enabled.insert(Fault::kWipe);
+    if (options_.mutation == Mutation::kLostDiskVotes) {
+      faults.enabled = {Fault::kWipe, Fault::kKill, Fault::kIsolate};
+    }
     Nemesis nemesis(cluster_, clients_, faults);
     nemesis.streams = {"part", "elastic"};
     for (int step = 0; step < options_.steps && !cluster_.oracle.broken(); step++) {
