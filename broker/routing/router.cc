@@ -1,5 +1,7 @@
 #include "broker/routing/router.h"
 
+#include <algorithm>
+
 #include "broker/base/log.h"
 
 namespace broker::routing {
@@ -314,7 +316,8 @@ Result<Offset> Router::offset_at_here(const ShardId& shard, int64_t timestamp_ms
   if (!partition) return Status(Code::kNotLeader, "this broker has no replica of the shard");
   RETURN_IF_ERROR(partition->may_read_latest());
   ASSIGN_OR_RETURN(auto found, partition->find_timestamp(timestamp_ms));
-  return found ? found->base_offset : partition->high_watermark();
+  if (!found) return partition->high_watermark();
+  return std::max(found->base_offset, partition->log_start());  // which may be inside the batch
 }
 
 void Router::on_request(const Buffer& request,

@@ -155,6 +155,23 @@ TEST_F(Scenario, ANewReplicaIsFilledThoughTheLogStartsInsideABatch) {
   EXPECT_EQ(cluster().oracle.violation(), "");
 }
 
+// A subscription by time was told to begin at the batch's first record, which was deleted.
+TEST_F(Scenario, AReaderByTimeBeginsAtTheLogStartInsideABatch) {
+  start();
+  create("s", STREAM_MODE_PARTITIONED);
+  const ShardId shard = cluster().shard_id("s", 0);
+  append(shard, make_batch("k", 10));
+  ASSERT_TRUE(delete_records(shard, Offset{4}).ok());
+  rest();
+  for (int id = 0; id < 3; id++) {
+    std::optional<Result<Offset>> found;
+    cluster().broker(id).router().offset_at(shard, 1000, [&](Result<Offset> r) { found = r; });
+    ASSERT_TRUE(cluster().run_until([&] { return found.has_value(); }, 5'000));
+    ASSERT_TRUE(found->ok()) << found->status().to_string();
+    EXPECT_EQ(**found, Offset{4}) << "asked of broker " << id;
+  }
+}
+
 // Found by seed 38: a leader held back by a transfer did not append the seal, and nothing reminded
 // it when the transfer was given up.
 TEST_F(Scenario, AShardIsSealedThoughATransferWasInTheWay) {

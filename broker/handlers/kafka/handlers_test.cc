@@ -297,6 +297,35 @@ TEST(ListOffsets, ByTimestampAndSpecials) {
   EXPECT_EQ(ask(-3, 6).error_code, code(Error::kUnsupportedVersion));
 }
 
+// OFFSET_OUT_OF_RANGE once: records had been deleted up to the middle of the batch that was found.
+TEST(ListOffsets, ByTimestampWhereTheLogStartsInsideABatch) {
+  TestBroker broker;
+  broker.create_stream("t", kPartitioned, 1);
+  auto ask = [&](int64_t timestamp) {
+    wire::ListOffsetsRequest request;
+    request.topics.emplace_back().name = "t";
+    request.topics[0].partitions.emplace_back().timestamp = timestamp;
+    return broker.call<wire::ListOffsetsResponse>(11, request).topics.at(0).partitions.at(0);
+  };
+  produce_one(broker, "t", {.records = 10, .timestamp_ms = 1000});
+  wire::DeleteRecordsRequest remove;
+  remove.timeout_ms = 5000;
+  remove.topics.push_back({"t", {{0, 4, {}}}, {}});
+  auto removed = broker.call<wire::DeleteRecordsResponse>(2, remove).topics.at(0);
+  EXPECT_EQ(removed.partitions.at(0).low_watermark, 4);
+  EXPECT_EQ(ask(-2).offset, 4);
+  auto latest = ask(-3);
+  EXPECT_EQ(latest.error_code, 0);
+  EXPECT_EQ(latest.offset, 9);
+  EXPECT_EQ(latest.timestamp, 1009);
+  auto deleted = ask(1002);
+  EXPECT_EQ(deleted.error_code, 0);
+  EXPECT_EQ(deleted.offset, 4);
+  EXPECT_EQ(deleted.timestamp, 1004);
+  EXPECT_EQ(ask(1006).offset, 6);
+  EXPECT_EQ(ask(1010).offset, -1);
+}
+
 TEST(Topics, LifeOfATopic) {
   TestBroker broker;
   wire::CreateTopicsRequest create;

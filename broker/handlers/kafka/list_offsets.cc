@@ -41,7 +41,9 @@ struct Found {
 // cannot be read (damaged by their producer, or too large when decompressed), the batch's first.
 Result<Found> find_in_batch(partition::Partition& partition, const BatchHeader& header,
                             int64_t timestamp_ms, const Options& options) {
-  ASSIGN_OR_RETURN(partition::Fetched fetched, partition.read(header.base_offset, 1));
+  // The log may start inside the batch.
+  const Offset from = std::max(header.base_offset, partition.log_start());
+  ASSIGN_OR_RETURN(partition::Fetched fetched, partition.read(from, 1));
   if (fetched.batches.empty()) return Status(Code::kUnavailable, "the batch is gone");
   const Batch& batch = fetched.batches.front();
   auto records =
