@@ -79,6 +79,12 @@ void Coordinator::load_step() {
   if (!partition || !partition->is_leader() || partition->term() != term_) {
     return drop(GroupError::kNotCoordinator);
   }
+  if (load_at_ < partition->log_start()) {
+    // This leader has only now learnt of a deletion. What was live has been said again behind the
+    // new start, what was not has no record that takes it back: from the start, into a new machine.
+    machine_.reset();
+    return start_loading(*partition);
+  }
   if (load_at_ >= load_end_) return finish_loading();
   if (load_at_ >= partition->high_watermark()) {
     // What earlier leaders appended is committed first; only then it is certain to stay.

@@ -5,6 +5,9 @@
 namespace broker::sim {
 namespace {
 
+// Tells clients' records from those of the brokers' own streams.
+constexpr uint64_t kNamed = 0x736c756963657331;
+
 uint64_t hash_of(std::string_view bytes) {
   uint64_t hash = 0xcbf29ce484222325ULL;
   for (unsigned char c : bytes) hash = (hash ^ c) * 0x100000001b3ULL;
@@ -32,6 +35,7 @@ std::vector<RecordName> names_in(const Batch& batch) {
 std::string encode_record_value(const RecordName& name, size_t padding) {
   std::string value;
   ByteWriter out(value);
+  out.u64(kNamed);
   out.u64(name.id);
   out.u64(name.number);
   value.append(padding, static_cast<char>('a' + name.id % 26));
@@ -39,8 +43,9 @@ std::string encode_record_value(const RecordName& name, size_t padding) {
 }
 
 std::optional<RecordName> decode_record(const Record& record) {
-  if (!record.value || record.value->size() < 16) return std::nullopt;
+  if (!record.value || record.value->size() < 24) return std::nullopt;
   ByteReader in(*record.value);
+  if (in.u64() != kNamed) return std::nullopt;
   RecordName name;
   name.id = in.u64();
   name.number = in.u64();
