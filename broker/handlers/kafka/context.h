@@ -107,6 +107,7 @@ using ExchangePtr = std::shared_ptr<Exchange>;
 // State that handlers share: one per broker.
 class ProducerIds;
 class FetchSessions;
+class DepartedBrokers;
 struct Context {
   explicit Context(Services services);
   ~Context();
@@ -114,6 +115,7 @@ struct Context {
   std::unique_ptr<ProducerIds> producer_ids;
   std::unique_ptr<FetchSessions> fetch_sessions;
   std::unique_ptr<groups::Groups> groups;
+  std::unique_ptr<DepartedBrokers> departed_brokers;
 };
 
 template <class Response>

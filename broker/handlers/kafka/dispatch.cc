@@ -3,6 +3,7 @@
 #include "broker/base/log.h"
 #include "broker/groups/groups.h"
 #include "broker/handlers/kafka/authorize.h"
+#include "broker/handlers/kafka/departed_brokers.h"
 #include "broker/handlers/kafka/fetch_sessions.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/producer_ids.h"
@@ -102,7 +103,8 @@ Context::Context(Services s)
     : services(std::move(s)),
       producer_ids(std::make_unique<ProducerIds>(services)),
       fetch_sessions(std::make_unique<FetchSessions>(services)),
-      groups(make_groups(services)) {}
+      groups(make_groups(services)),
+      departed_brokers(std::make_unique<DepartedBrokers>(services.metadata, services.clock)) {}
 Context::~Context() = default;
 
 Dispatcher::Dispatcher(Services services)

@@ -427,6 +427,51 @@ TEST(Metadata, ByNameIdAndAll) {
   EXPECT_EQ(answer.topics.at(0).partitions.at(0).isr_nodes, std::vector<int32_t>{0});
 }
 
+// librdkafka's admin client waited for good for a coordinator whose broker Metadata no longer named.
+TEST(Metadata, ABrokerThatHasGoneIsNamedForAWhile) {
+  TestBroker broker;
+  auto set = [&](bool alive, bool full = false) {
+    v1::MetadataUpdate update;
+    for (const auto& [id, known] : broker.metadata.brokers()) {
+      if (id == BrokerId{0}) *update.add_brokers() = known;
+    }
+    update.set_full(full);
+    if (!full) {
+      auto& other = *update.add_brokers();
+      other.set_id(1);
+      other.set_alive(alive);
+      other.mutable_kafka()->set_host("other.test");
+      other.mutable_kafka()->set_port(9092);
+    }
+    broker.metadata.apply(update);
+  };
+  auto named = [&] {
+    wire::MetadataRequest none;
+    none.topics.emplace();
+    std::vector<int32_t> ids;
+    for (const auto& node : broker.call<wire::MetadataResponse>(12, none).brokers) {
+      ids.push_back(node.node_id);
+    }
+    return ids;
+  };
+  const std::vector<int32_t> both{0, 1}, one{0};
+  set(false);
+  EXPECT_EQ(named(), one) << "nobody has seen it alive";
+  set(true);
+  set(false);
+  EXPECT_EQ(named(), both);
+  broker.world.run_for_us(8'000'000);
+  set(false);
+  EXPECT_EQ(named(), both);
+  broker.world.run_for_us(1'000'000);
+  EXPECT_EQ(named(), one);
+  set(true);
+  set(false);
+  EXPECT_EQ(named(), both);
+  set(false, true);
+  EXPECT_EQ(named(), one) << "the cluster has given it up";
+}
+
 // A client that has heard (no leader, epoch 1) does not take (leader 0, epoch 1) for news: librdkafka
 // kept such a partition without a leader for good.
 TEST(Metadata, ATermWithoutALeaderIsNotToldAsAnEpoch) {

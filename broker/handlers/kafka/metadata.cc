@@ -4,6 +4,7 @@
 
 #include "broker/handlers/kafka/admin_batch.h"
 #include "broker/handlers/kafka/authorize.h"
+#include "broker/handlers/kafka/departed_brokers.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topics.h"
 
@@ -49,20 +50,23 @@ Topic lookup(const Services& services, Exchange& exchange, const Request::Topic&
   return unknown;
 }
 
-Response answer(const Services& services, Exchange& exchange, const Request& request) {
+Response answer(const Context& context, Exchange& exchange, const Request& request) {
+  const Services& services = context.services;
   Response response;
-  for (const v1::Broker* broker : live_brokers(services.metadata)) {
+  auto brokers = live_brokers(services.metadata);
+  // A broker that knows of no cluster sends its client back to the bootstrap servers (KIP-1102).
+  if (brokers.empty() && exchange.version() >= kRebootstrapVersionMin) {
+    response.error_code = exchange.fail(Error::kRebootstrapRequired);
+    return response;
+  }
+  for (const v1::Broker* broker : context.departed_brokers->listed()) brokers.push_back(broker);
+  for (const v1::Broker* broker : brokers) {
     auto& node = response.brokers.emplace_back();
     node.node_id = broker->id();
     const v1::Endpoint& reached = kafka_endpoint(*broker, exchange);
     node.host = reached.host();
     node.port = reached.port();
     if (!broker->zone().empty()) node.rack = broker->zone();
-  }
-  // A broker that knows of no cluster sends its client back to the bootstrap servers (KIP-1102).
-  if (response.brokers.empty() && exchange.version() >= kRebootstrapVersionMin) {
-    response.error_code = exchange.fail(Error::kRebootstrapRequired);
-    return response;
   }
   if (!services.metadata.cluster_id().empty()) response.cluster_id = services.metadata.cluster_id();
   response.controller_id = controller_id(services.metadata);
@@ -101,7 +105,7 @@ std::set<std::string> names_to_create(const Services& services, const Request& r
 void handle(Context& context, const ExchangePtr& exchange, Request request) {
   const Services& services = context.services;
   std::set<std::string> missing = names_to_create(services, request);
-  if (missing.empty()) return respond(*exchange, answer(services, *exchange, request));
+  if (missing.empty()) return respond(*exchange, answer(context, *exchange, request));
   auto left = std::make_shared<size_t>(missing.size());
   auto shared = std::make_shared<Request>(std::move(request));
   for (const std::string& name : missing) {
@@ -109,9 +113,9 @@ void handle(Context& context, const ExchangePtr& exchange, Request request) {
     ask.mutable_create_stream()->set_name(name);
     ask.mutable_create_stream()->mutable_config()->set_mode(v1::STREAM_MODE_PARTITIONED);
     services.admin(std::move(ask), kCreateMs,
-                   [&services, exchange, left, shared](const Result<v1::AdminResponse>&) {
+                   [&context, exchange, left, shared](const Result<v1::AdminResponse>&) {
                      // Made, made by somebody else meanwhile, or unknown as before: what is, is told.
-                     if (--*left == 0) respond(*exchange, answer(services, *exchange, *shared));
+                     if (--*left == 0) respond(*exchange, answer(context, *exchange, *shared));
                    });
   }
 }
