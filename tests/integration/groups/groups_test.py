@@ -71,9 +71,12 @@ class Cluster:
             raise AssertionError(f"sluice {arguments}: {done.stdout}{done.stderr}")
         return done
 
-    def close(self):
+    def close(self, keep):
         self.loopback("down", self.dir)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        if keep:
+            print(f"the processes' logs and data are in {self.dir}")
+        else:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def alive(pid):
@@ -179,12 +182,19 @@ class Group:
 
     def wait_committed(self, total, seconds=120):
         """The group's offsets add up to `total`; its coordinator may be on the move."""
+        seen = None
         def reached():
+            nonlocal seen
             try:
-                return sum(self.committed().values()) == total
-            except (KafkaException, concurrent.futures.TimeoutError):
+                seen = self.committed()
+                return sum(seen.values()) == total
+            except (KafkaException, concurrent.futures.TimeoutError) as error:
+                seen = repr(error)
                 return False
-        wait_for(reached, f"{total} records to be committed", seconds)
+        try:
+            wait_for(reached, f"{total} records to be committed", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: at last {seen}") from None
 
     def committed(self):
         asked = ConsumerGroupTopicPartitions(self.name)
@@ -482,17 +492,15 @@ ALONE = {"offsets_and_members_outlive_a_killed_coordinator",
 
 
 def main():
-    # Those that end brokers are run by tests/suites/groups: they need a machine of their own.
-    wanted = sys.argv[1:] or [name[5:] for name in globals()
-                              if name.startswith("test_") and name[5:] not in ALONE]
-    cluster = Cluster()
+    wanted = sys.argv[1:] or [name[5:] for name in globals() if name.startswith("test_")]
+    cluster, passed = Cluster(), 0
     try:
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
             passed = sum(pool.map(lambda name: run(name, cluster),
                                   [name for name in wanted if name not in ALONE]))
         passed += sum(run(name, cluster) for name in wanted if name in ALONE)
     finally:
-        cluster.close()
+        cluster.close(keep=passed < len(wanted))
     print(f"{passed} passed, {len(wanted) - passed} failed")
     return 0 if passed == len(wanted) else 1
 

@@ -3,6 +3,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -96,6 +97,7 @@ class Go(Client):
 
 class Python(Client):
     venv = BUILD / "venv"
+    installing = threading.Lock()  # the clients share it
 
     def __init__(self, name, program, **more):
         super().__init__(name)
@@ -105,11 +107,12 @@ class Python(Client):
     def prepare(self):
         need("python3")
         requirements = HERE / "python/requirements.txt"
-        if text := changed(self.venv, [requirements]):
-            shutil.rmtree(self.venv, ignore_errors=True)
-            sh("python3", "-m", "venv", self.venv)
-            sh(self.venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements)
-            made(self.venv, text)
+        with self.installing:
+            if text := changed(self.venv, [requirements]):
+                shutil.rmtree(self.venv, ignore_errors=True)
+                sh("python3", "-m", "venv", self.venv)
+                sh(self.venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements)
+                made(self.venv, text)
 
     def command(self, *arguments):
         return [self.venv / "bin/python", "-B", HERE / "python" / self.program, *arguments]

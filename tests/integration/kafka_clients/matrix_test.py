@@ -4,6 +4,8 @@ rebalance; Kafka's own command-line tools and kcat. See README.md.
 Every test prints one line; the last line is "N passed, N failed". A client whose toolchain this machine
 lacks is said to be skipped.
 """
+import concurrent.futures
+import functools
 import os
 import pathlib
 import queue
@@ -25,6 +27,7 @@ T0 = (int(time.time()) - 3600) * 1000  # older records than retention allows wou
 os.environ["MATRIX_T0"] = str(T0)
 COUNT = 66  # records of each codec
 JOIN_SECONDS = 180
+PARALLEL = 3  # clients beside each other
 
 
 def expected(count):
@@ -162,8 +165,10 @@ def check_group(cluster, client, topic, count, protocol):
 class Results:
     def __init__(self):
         self.passed = self.failed = 0
+        self.lock = threading.Lock()
 
     def test(self, name, function):
+        """Runs one test, says how it went, and answers whether it passed. From any thread."""
         began = time.monotonic()
         try:
             function()
@@ -171,59 +176,89 @@ class Results:
             print(f"skip  {name}: {why}", flush=True)
             return False
         except Exception as error:
-            self.failed += 1
+            with self.lock:
+                self.failed += 1
             print(f"FAIL  {name}\n{''.join(traceback.format_exception_only(error)).strip()}", flush=True)
             return False
-        self.passed += 1
+        with self.lock:
+            self.passed += 1
         print(f"ok    {name} ({time.monotonic() - began:.1f} s)", flush=True)
         return True
 
 
+def at_once(jobs):
+    """Runs jobs beside each other, for clients mostly wait; their answers in order."""
+    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+        return list(pool.map(lambda job: job(), jobs))
+
+
+class Matrix:
+    def __init__(self, cluster, wanted):
+        self.cluster = cluster
+        self.wanted = wanted
+        self.results = Results()
+        self.ready = []
+        self.produced = {}  # topic -> (codecs, count)
+
+    def wants(self, name):
+        return not self.wanted or name in self.wanted
+
+    def install(self):
+        asked = [c for c in clients.all_clients() if self.wants(c.name)]
+        done = at_once([functools.partial(self.results.test, f"{c.name}: installed", c.prepare) for c in asked])
+        self.ready = [client for client, installed in zip(asked, done) if installed]
+
+    def administer_and_produce(self, client):
+        topic = f"from-{client.name}"
+        self.results.test(f"{client.name}: administration",
+                          lambda: run(client, "admin", self.cluster.kafka, f"admin-{client.name}"))
+        tools.create_topic(self.cluster, BIN, topic, 3)
+
+        def produce():
+            run(client, "produce", self.cluster.kafka, topic, ",".join(client.codecs), COUNT)
+            self.produced[topic] = (client.codecs, COUNT * len(client.codecs))
+        self.results.test(f"{client.name}: produces {' '.join(client.codecs)}", produce)
+
+    def consume(self, client):
+        first = f"from-{self.ready[0].name}"
+        for topic, (codecs, count) in self.produced.items():
+            if topic in (first, f"from-{client.name}") and set(codecs) <= set(client.codecs):
+                self.results.test(f"{client.name}: reads what {topic[5:]} produced",
+                                  lambda: compare(run(client, "consume", self.cluster.kafka, topic, count), count))
+        if client.name == "librdkafka":
+            self.results.test("librdkafka: reads from the closest replica",
+                              lambda: run(client, "closest", self.cluster.kafka, "from-librdkafka"))
+
+    def group(self, client, protocol):
+        topic = f"from-{client.name}"
+        name = f"{client.name}: a group with a rebalance{' (' + protocol + ')' if protocol else ''}"
+        self.results.test(name, lambda: check_group(self.cluster, client, topic, self.produced[topic][1], protocol))
+
+    def command_line_tools(self):
+        if self.wants("kcat"):
+            self.results.test("kcat: lists, produces, consumes", lambda: tools.kcat(self.cluster))
+        if self.wants("tools"):
+            java = next((c for c in clients.all_clients() if c.name == "java"))
+            tools.kafka_tools(self.cluster, self.results, java)
+
+    def run(self):
+        self.install()
+        at_once([functools.partial(self.administer_and_produce, c) for c in self.ready])
+        at_once([functools.partial(self.consume, c) for c in self.ready])
+        at_once([self.command_line_tools,
+                 *(functools.partial(self.group, c, protocol) for c in self.ready if f"from-{c.name}" in self.produced
+                   for protocol in (c.protocols if "group" in c.commands else ()))])
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the cluster is ended all the same
-    results = Results()
-    wanted = sys.argv[1:]
     cluster = Cluster()
+    matrix = Matrix(cluster, sys.argv[1:])
     try:
-        produced = {}  # topic -> (codecs, count)
-        ready = []
-        for client in clients.all_clients():
-            if wanted and client.name not in wanted:
-                continue
-            if results.test(f"{client.name}: installed", client.prepare):
-                ready.append(client)
-        for client in ready:
-            topic = f"from-{client.name}"
-            results.test(f"{client.name}: administration",
-                         lambda: run(client, "admin", cluster.kafka, f"admin-{client.name}"))
-            tools.create_topic(cluster, BIN, topic, 3)
-
-            def produce():
-                run(client, "produce", cluster.kafka, topic, ",".join(client.codecs), COUNT)
-                produced[topic] = (client.codecs, COUNT * len(client.codecs))
-            results.test(f"{client.name}: produces {' '.join(client.codecs)}", produce)
-        for client in ready:
-            for topic, (codecs, count) in produced.items():
-                own = topic == f"from-{client.name}"
-                if not own and topic != f"from-{ready[0].name}" or not set(codecs) <= set(client.codecs):
-                    continue
-                results.test(f"{client.name}: reads what {topic[5:]} produced",
-                             lambda: compare(run(client, "consume", cluster.kafka, topic, count), count))
-        for client in ready:
-            if client.name == "librdkafka":
-                results.test("librdkafka: reads from the closest replica",
-                             lambda: run(client, "closest", cluster.kafka, "from-librdkafka"))
-            for protocol in client.protocols if "group" in client.commands else ():
-                topic = f"from-{client.name}"
-                if topic in produced:
-                    results.test(f"{client.name}: a group with a rebalance{' (' + protocol + ')' if protocol else ''}",
-                                 lambda: check_group(cluster, client, topic, produced[topic][1], protocol))
-        if not wanted or "kcat" in wanted:
-            results.test("kcat: lists, produces, consumes", lambda: tools.kcat(cluster))
-        if not wanted or "tools" in wanted:
-            tools.kafka_tools(cluster, results, next((c for c in ready if c.name == "java"), None))
+        matrix.run()
     finally:
         cluster.down()
+    results = matrix.results
     print(f"{results.passed} passed, {results.failed} failed")
     return 1 if results.failed else 0
 

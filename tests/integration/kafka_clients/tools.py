@@ -32,8 +32,7 @@ def kcat(cluster):
 
 def kafka_tools(cluster, results, java):
     """Each tool: its arguments, its input, and what its output must hold."""
-    if java is None:
-        print("skip  Kafka's tools: java is not installed", flush=True)
+    if not results.test("Kafka's tools: installed", java.prepare):
         return
     server = ["--bootstrap-server", cluster.kafka]
     topic = ["--topic", "tools"]
