@@ -163,7 +163,7 @@ TEST_F(QuotasTest, AConsumerOverItsQuotaGetsNothingAndThenAll) {
 
 TEST_F(QuotasTest, MutationsAreRefusedInNewVersionsAndPausedInOldOnes) {
   must_alter({user("alice")}, "controller_mutation_rate", 1);
-  EXPECT_EQ(create_topic("a", 12, 6).topics.at(0).error_code, 0);
+  EXPECT_EQ(create_topic("a", 20, 6).topics.at(0).error_code, 0);
   auto refused = create_topic("b", 1, 6);
   EXPECT_EQ(refused.topics.at(0).error_code, wire::wire(Error::kThrottlingQuotaExceeded));
   EXPECT_GT(refused.throttle_time_ms, 0);

@@ -66,7 +66,7 @@ TEST_F(KinesisQuotas, ReadsAreRefusedUntilTheTimeIsOver) {
 
 TEST_F(KinesisQuotas, MutationsAreRefused) {
   quota("controller_mutation_rate", 1);
-  broker.create("other", 12);
+  broker.create("other", 20);
   wire::CreateStreamRequest request;
   request.stream_name = "third";
   request.shard_count = 1;
