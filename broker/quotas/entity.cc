@@ -5,11 +5,7 @@
 
 namespace broker::quotas {
 
-using sluice::v1::AlterClientQuotas;
-using sluice::v1::ClientQuota;
-using sluice::v1::ClientQuotas;
-using sluice::v1::QuotaEntity;
-using sluice::v1::Security;
+namespace v1 = ::sluice::v1;
 
 namespace {
 
@@ -18,14 +14,14 @@ constexpr std::array<std::string_view, kQuotas> kNames{
 
 Status bad(std::string message) { return Status(Code::kInvalidArgument, std::move(message)); }
 
-void add_part(const char* type, const Part& part, ClientQuota& out) {
+void add_part(const char* type, const Part& part, v1::ClientQuota& out) {
   if (part.kind == Part::Kind::kAbsent) return;
-  QuotaEntity& entity = *out.add_entity();
+  v1::QuotaEntity& entity = *out.add_entity();
   entity.set_type(type);
   if (part.kind == Part::Kind::kNamed) entity.set_name(part.name);
 }
 
-std::map<Entity, std::map<std::string, double>> by_entity(const ClientQuotas& quotas) {
+std::map<Entity, std::map<std::string, double>> by_entity(const v1::ClientQuotas& quotas) {
   std::map<Entity, std::map<std::string, double>> out;
   for (const auto& quota : quotas.quotas()) {
     auto entity = parse_entity(quota.entity());
@@ -35,18 +31,18 @@ std::map<Entity, std::map<std::string, double>> by_entity(const ClientQuotas& qu
   return out;
 }
 
-void write(const std::map<Entity, std::map<std::string, double>>& all, ClientQuotas& quotas) {
+void write(const std::map<Entity, std::map<std::string, double>>& all, v1::ClientQuotas& quotas) {
   quotas.Clear();
   for (const auto& [entity, values] : all) {
     if (values.empty()) continue;
-    ClientQuota& quota = *quotas.add_quotas();
+    v1::ClientQuota& quota = *quotas.add_quotas();
     add_part(kUser, entity.user, quota);
     add_part(kClientId, entity.client_id, quota);
     for (const auto& [name, value] : values) (*quota.mutable_values())[name] = value;
   }
 }
 
-std::set<std::string> users_of(const Security* security) {
+std::set<std::string> users_of(const v1::Security* security) {
   std::set<std::string> names;
   if (!security) return names;
   for (const auto& user : security->users()) names.insert(user.name());
@@ -64,9 +60,9 @@ std::optional<Quota> find_quota(std::string_view name) {
   return std::nullopt;
 }
 
-Result<Entity> parse_entity(const google::protobuf::RepeatedPtrField<QuotaEntity>& parts) {
+Result<Entity> parse_entity(const google::protobuf::RepeatedPtrField<v1::QuotaEntity>& parts) {
   Entity entity;
-  for (const QuotaEntity& part : parts) {
+  for (const v1::QuotaEntity& part : parts) {
     if (part.type() == "ip") {
       return Status(Code::kUnsupported,
                     "quotas of 'ip' (connection_creation_rate) are not enforced by this version; "
@@ -117,7 +113,7 @@ Status check_quota(std::string_view name, double value) {
   return {};
 }
 
-void apply(const AlterClientQuotas& change, ClientQuotas& quotas) {
+void apply(const v1::AlterClientQuotas& change, v1::ClientQuotas& quotas) {
   auto entity = parse_entity(change.entity());
   if (!entity.ok()) return;
   auto all = by_entity(quotas);
@@ -131,7 +127,7 @@ void apply(const AlterClientQuotas& change, ClientQuotas& quotas) {
   write(all, quotas);
 }
 
-Status check_change(const AlterClientQuotas& change, const Security* security) {
+Status check_change(const v1::AlterClientQuotas& change, const v1::Security* security) {
   ASSIGN_OR_RETURN(Entity entity, parse_entity(change.entity()));
   std::set<std::string> seen;
   bool sets = false;
@@ -149,7 +145,7 @@ Status check_change(const AlterClientQuotas& change, const Security* security) {
   return {};
 }
 
-ClientQuotas in_force(const ClientQuotas& stored, const Security* security) {
+v1::ClientQuotas in_force(const v1::ClientQuotas& stored, const v1::Security* security) {
   auto all = by_entity(stored);
   const auto users = users_of(security);
   std::erase_if(all, [&](const auto& entry) {
@@ -162,7 +158,7 @@ ClientQuotas in_force(const ClientQuotas& stored, const Security* security) {
       for (const auto& [name, value] : user.quotas()) values[name] = value;
     }
   }
-  ClientQuotas out;
+  v1::ClientQuotas out;
   write(all, out);
   return out;
 }
