@@ -24,6 +24,7 @@ ClientQuotas::ClientQuotas(env::Clock& clock, Metrics& metrics)
 
 void ClientQuotas::update(const sluice::v1::ClientQuotas& quotas) {
   for (auto& limits : limits_) limits.clear();
+  for (auto& [key, use] : uses_) use.paused_until_ms = 0;
   double count = 0;
   for (const auto& quota : quotas.quotas()) {
     auto entity = parse_entity(quota.entity());
@@ -68,7 +69,9 @@ int64_t ClientQuotas::record(Quota quota, const Client& client, double amount) {
     use.rate.record(now_ms, amount);
   }
   const int64_t pause = pause_ms(quota, *match, use, now_ms);
-  if (pause > 0) note_pause(quota, match->counted, pause);
+  if (pause == 0) return 0;
+  use.paused_until_ms = std::max(use.paused_until_ms, now_ms + pause);
+  note_pause(quota, match->counted, pause);
   return pause;
 }
 
@@ -88,7 +91,10 @@ int64_t ClientQuotas::refusal_ms(Quota quota, const Client& client) {
   if (!match) return 0;
   auto use = uses_.find({quota, match->counted});
   if (use == uses_.end()) return 0;
-  const int64_t pause = pause_ms(quota, *match, use->second, clock_.mono_ms());
+  const int64_t now_ms = clock_.mono_ms();
+  const int64_t pause = quota == Quota::kControllerMutationRate
+                            ? pause_ms(quota, *match, use->second, now_ms)
+                            : std::max<int64_t>(0, use->second.paused_until_ms - now_ms);
   if (pause > 0) note_pause(quota, match->counted, pause);
   return pause;
 }
@@ -127,7 +133,7 @@ void ClientQuotas::forget_idle(int64_t now_ms) {
 }
 
 bool ClientQuotas::is_idle(const Key& key, Use& use, int64_t now_ms) const {
-  if (now_ms - use.used_ms < kSpanMs) return false;
+  if (now_ms - use.used_ms < kSpanMs || now_ms < use.paused_until_ms) return false;
   if (key.first != Quota::kControllerMutationRate) return true;
   auto match = find_limit(limits_[static_cast<size_t>(key.first)], key.second.user.name,
                           key.second.client_id.name);

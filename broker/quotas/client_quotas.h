@@ -24,7 +24,7 @@ struct Client {
 class ClientQuotas {
  public:
   ClientQuotas(env::Clock& clock, Metrics& metrics);
-  // Those in force, all of them. What was used stays counted.
+  // Those in force, all of them. What was used stays counted, pauses end.
   void update(const sluice::v1::ClientQuotas& quotas);
 
   bool any(Quota quota) const { return !limits_[static_cast<size_t>(quota)].empty(); }
@@ -34,7 +34,8 @@ class ClientQuotas {
   int64_t record_work(const Client& client, int64_t work_us);
   // Takes back what was recorded and did not happen.
   void take_back(Quota quota, const Client& client, double amount);
-  // For doors that refuse rather than delay: how long the client has to wait before it is let in.
+  // For doors that refuse rather than delay: what is left of the longest pause that the client, or one
+  // who shares its count, was told to make. (The rate alone stays high for up to all windows.)
   int64_t refusal_ms(Quota quota, const Client& client);
   // What one answer may hold of a quota counted in bytes: all windows but one. INT64_MAX: anything.
   int64_t bytes_max(Quota quota, const Client& client) const;
@@ -43,7 +44,7 @@ class ClientQuotas {
   struct Use {
     SampledRate rate;
     TokenBucket bucket;
-    int64_t used_ms = 0;
+    int64_t used_ms = 0, paused_until_ms = 0;
   };
   struct Throttles {
     prometheus::Counter* requests;

@@ -61,6 +61,21 @@ TEST_F(ClientQuotasTest, AUsersClientsShareItsQuota) {
   EXPECT_EQ(quotas.refusal_ms(kIn, {"alice", "c"}), 0);
 }
 
+// The rate is measured over eleven seconds: refusing by it turned a pause of one into eleven.
+TEST_F(ClientQuotasTest, ARefusalEndsWithThePause) {
+  set("alice", std::nullopt, "consumer_byte_rate", 1000);
+  constexpr Quota kOut = Quota::kConsumerByteRate;
+  EXPECT_EQ(quotas.record(kOut, {"alice", ""}, 12'000), 2000);
+  clock.now_ms += 1999;
+  EXPECT_EQ(quotas.refusal_ms(kOut, {"alice", ""}), 1);
+  clock.now_ms += 1;
+  EXPECT_EQ(quotas.refusal_ms(kOut, {"alice", ""}), 0);
+  EXPECT_GT(quotas.record(kOut, {"alice", ""}, 1), 0) << "and what comes then is counted";
+  EXPECT_GT(quotas.refusal_ms(kOut, {"alice", ""}), 0);
+  set("alice", std::nullopt, "consumer_byte_rate", 100'000);
+  EXPECT_EQ(quotas.refusal_ms(kOut, {"alice", ""}), 0) << "a quota that is raised ends pauses";
+}
+
 TEST_F(ClientQuotasTest, EachUserHasItsOwnDefaultQuota) {
   set("<default>", std::nullopt, "producer_byte_rate", 1000);
   EXPECT_GT(quotas.record(kIn, {"alice", ""}, 20'000), 0);
