@@ -12,6 +12,7 @@
 #include "broker/env/posix/posix.h"
 #include "broker/handlers/kinesis/handlers.h"
 #include "broker/link/links.h"
+#include "broker/quotas/client_quotas.h"
 #include "broker/routing/router.h"
 #include "broker/security/users_file.h"
 #include "broker/server/grpc/server.h"
@@ -70,6 +71,7 @@ struct Broker::Parts {
   Status open_doors();
   Status open_kafka(const ClientListener& listener);
   Status open_kinesis();
+  static server::kinesis::Credentials access_keys_of(const cluster::v1::Security& security);
   cluster::v1::Endpoint advertised(const ClientListener& listener, uint16_t port) const;
   void watch_certificates();
   void wire();
@@ -93,6 +95,7 @@ struct Broker::Parts {
   std::unique_ptr<storage::Store> store;
   cluster::Metadata metadata;
   security::Authorizer authorizer;
+  quotas::ClientQuotas client_quotas{clock, metrics};
   std::unique_ptr<cluster::Session> session;
   std::unique_ptr<link::Links> links;
   std::unique_ptr<partition::Partitions> partitions;
@@ -201,10 +204,11 @@ Status Broker::Parts::open_kinesis() {
              cluster::Session::AdminDone done) {
         session->admin(std::move(request), timeout_ms, std::move(done));
       },
-      options});
+      options, &authorizer, &client_quotas});
   server::kinesis::SignatureRules rules;
   rules.anyone = config.kinesis_any_key;
   signatures = std::make_unique<server::kinesis::SignatureCheck>(clock, rules);
+  signatures->set_user_credentials(access_keys_of(metadata.security()));
   if (!config.kinesis_credentials.empty()) {
     access_keys = std::make_unique<server::kinesis::CredentialsFile>(
         fs, *background_io, executor, config.kinesis_credentials,
@@ -219,6 +223,19 @@ Status Broker::Parts::open_kinesis() {
   return kinesis->start();
 }
 
+// Users' access keys: what signs is the user.
+server::kinesis::Credentials Broker::Parts::access_keys_of(const cluster::v1::Security& security) {
+  server::kinesis::Credentials keys;
+  for (const auto& user : security.users()) {
+    for (const auto& key : user.access_keys()) {
+      server::kinesis::Credential& credential = keys[key.id()];
+      credential.secret = key.secret();
+      credential.user = user.name();
+    }
+  }
+  return keys;
+}
+
 // A renewed certificate is taken without a restart.
 void Broker::Parts::watch_certificates() {
   executor.schedule_after(kCertificatesLookMs, [this] {
@@ -229,9 +246,14 @@ void Broker::Parts::watch_certificates() {
 
 Status Broker::Parts::open_users() {
   metadata.add_listener([this](const cluster::Metadata::Change& change) {
-    if (change.security) authorizer.update(metadata.security());
+    if (change.security) {
+      authorizer.update(metadata.security());
+      if (signatures) signatures->set_user_credentials(access_keys_of(metadata.security()));
+    }
+    if (change.client_quotas) client_quotas.update(metadata.client_quotas());
   });
   authorizer.update(metadata.security());
+  client_quotas.update(metadata.client_quotas());
   if (config.users.empty()) return {};
   ASSIGN_OR_RETURN(std::string yaml, env::read_file(fs, config.users, 16 << 20));
   auto users = security::parse_users(yaml);
@@ -266,7 +288,7 @@ Status Broker::Parts::open_doors() {
   kafka_dispatcher = std::make_unique<handlers::kafka::Dispatcher>(handlers::kafka::Services{
       executor, clock, random, metrics, metadata, config.broker,
       [this](const ShardId& id) { return partitions->find(id); }, admin, kafka_options,
-      &authorizer, [this] { return fs.free_bytes(config.data); }});
+      &authorizer, [this] { return fs.free_bytes(config.data); }, &client_quotas});
   RETURN_IF_ERROR(open_kafka(config.kafka));
   for (const auto& listener : config.kafka_listeners) RETURN_IF_ERROR(open_kafka(listener));
 
@@ -279,6 +301,7 @@ Status Broker::Parts::open_doors() {
   grpc_options.host = config.grpc.address.host;
   grpc_options.port = config.grpc.address.port;
   grpc_options.authorizer = &authorizer;
+  grpc_options.quotas = &client_quotas;
   if (config.grpc.tls) {
     grpc_options.tls_cert = config.client_tls_cert;
     grpc_options.tls_key = config.client_tls_key;

@@ -28,7 +28,7 @@ constexpr Setting kSettings[] = {
     {"kafka-listeners", "LIST", "more of them: NAME=H:P[;tls][;sasl|;mtls][;advertise=H:P],NAME=..."},
     {"grpc", "H:P", "gRPC listener, default port 9090; ;tls and ;mtls as with --kafka"},
     {"kinesis", "H:P", "Kinesis listener (HTTP), default port 4567"},
-    {"kinesis-credentials", "FILE", "access keys that may sign (YAML), read again when it changes; without, --dev takes any"},
+    {"kinesis-credentials", "FILE", "access keys that may sign (YAML), read again when it changes; without them and --users, --dev takes any"},
     {"kinesis-any-key", nullptr, "verify no signatures; only for a Kinesis listener on loopback"},
     {"replication", "H:P", "listener for other brokers, default port 9095"},
     {"metrics", "H:P", "HTTP listener for /metrics, /livez, /readyz, default port 9644"},
@@ -38,7 +38,7 @@ constexpr Setting kSettings[] = {
     {"client-tls-cert", "FILE", "certificate shown to clients (PEM), default --tls-cert"},
     {"client-tls-key", "FILE", "its key (PEM), default --tls-key"},
     {"client-tls-ca", "FILE", "CA of clients' certificates (PEM), default --tls-ca"},
-    {"users", "FILE", "with --dev: users, passwords and rights (YAML); a cluster's come from its coordinator"},
+    {"users", "FILE", "with --dev: users, passwords, access keys and rights (YAML); a cluster's come from its coordinator"},
     {"auto-create-topics", nullptr, "Kafka clients that ask for a missing topic create it; default true"},
     {"group-initial-rebalance-delay-ms", "N", "a new consumer group waits so long for more members; default 3000, 0 with --dev"},
     {"group-max-size", "N", "members that a consumer group may have; no limit by default"},
@@ -208,7 +208,9 @@ Status take_kinesis(const Values& values, Config& config) {
     return bad("--kinesis-any-key lets everyone in: only with --kinesis on loopback, as in "
                "127.0.0.1:4567");
   }
-  config.kinesis_any_key = asked || (config.dev && config.kinesis_credentials.empty());
+  // With users, who signs matters: theirs are the keys.
+  config.kinesis_any_key =
+      asked || (config.dev && config.kinesis_credentials.empty() && config.users.empty());
   return {};
 }
 

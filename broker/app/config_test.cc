@@ -70,6 +70,7 @@ TEST(Config, OnlyLoopbackTakesAnyKinesisKey) {
   auto dev = parse_command_line({"--dev", "--data", "d", "--kinesis-credentials", "f"});
   EXPECT_FALSE(dev->kinesis_any_key);
   EXPECT_EQ(dev->kinesis_credentials, "f");
+  EXPECT_FALSE(parse_command_line({"--dev", "--data", "d", "--users", "f"})->kinesis_any_key);
 }
 
 TEST(Config, TheCommandLineWinsOverTheFile) {

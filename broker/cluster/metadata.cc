@@ -54,6 +54,10 @@ void Metadata::apply(const v1::MetadataUpdate& update) {
     security_ = update.security();
     change.security = true;
   }
+  if (update.has_client_quotas()) {
+    client_quotas_ = update.client_quotas();
+    change.client_quotas = true;
+  }
   version_++;
   for (const auto& listener : listeners_) listener(change);
 }
@@ -93,6 +97,7 @@ v1::MetadataUpdate Metadata::snapshot() const {
   for (const auto& [id, stream] : ordered) *all.add_streams() = stream->map;
   for (const auto& [id, broker] : brokers_) *all.add_brokers() = broker;
   *all.mutable_security() = security_;
+  *all.mutable_client_quotas() = client_quotas_;
   return all;
 }
 

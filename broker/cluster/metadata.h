@@ -39,6 +39,7 @@ class Metadata {
     std::vector<StreamPtr> removed;
     bool brokers = false;
     bool security = false;
+    bool client_quotas = false;
   };
   using Listener = std::function<void(const Change&)>;
 
@@ -57,6 +58,7 @@ class Metadata {
   const std::string& cluster_id() const { return cluster_id_; }
   // Users and their rights; empty while the coordinator has said nothing of them.
   const v1::Security& security() const { return security_; }
+  const v1::ClientQuotas& client_quotas() const { return client_quotas_; }
   // Grows with every change; 0 before the first update.
   uint64_t version() const { return version_; }
 
@@ -69,6 +71,7 @@ class Metadata {
   std::map<BrokerId, v1::Broker> brokers_;
   std::string cluster_id_;
   v1::Security security_;
+  v1::ClientQuotas client_quotas_;
   uint64_t version_ = 0;
   std::vector<Listener> listeners_;
 };

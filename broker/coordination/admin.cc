@@ -6,6 +6,7 @@
 
 #include "broker/base/log.h"
 #include "broker/coordination/core.h"
+#include "broker/quotas/entity.h"
 
 namespace broker::coordination {
 
@@ -60,6 +61,9 @@ void Core::admin(const AdminRequest& request, Coordinator::AdminDone done) {
     case AdminRequest::kElectPreferred:
       with_stream(request.elect_preferred().stream(),
                   [&](Stream& s) { admin_elect_preferred(s, request.elect_preferred(), pending); });
+      break;
+    case AdminRequest::kAlterClientQuotas:
+      admin_client_quotas(request.alter_client_quotas(), pending);
       break;
     case AdminRequest::kAllocateProducerIds:
       admin_producer_ids(request.allocate_producer_ids(), pending);
@@ -181,6 +185,23 @@ void Core::admin_update(const sluice::v1::UpdateStream& request, PendingAdmin pe
     await(pending);
     settle();
   });
+}
+
+void Core::admin_client_quotas(const sluice::v1::AlterClientQuotas& request,
+                               PendingAdmin pending) {
+  Status status = quotas::check_change(request, security_ ? &*security_ : nullptr);
+  if (!status.ok() || request.validate_only() || request.ops().empty()) {
+    return answer(pending, status);
+  }
+  store_.alter_client_quotas(
+      request, [this, pending, alive = alive_](Result<sluice::v1::ClientQuotas> all) {
+        if (!*alive) return;
+        if (!all.ok()) return answer(pending, all.status());
+        client_quotas_ = std::move(*all);
+        // Before the answer: whoever asked knows it by then.
+        push_client_quotas();
+        answer(pending, Status());
+      });
 }
 
 void Core::admin_producer_ids(const sluice::v1::AllocateProducerIds& request,

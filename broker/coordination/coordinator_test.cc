@@ -42,6 +42,64 @@ TEST(Coordinator, RefusesWhatCannotBe) {
   EXPECT_EQ(w.map("v"), nullptr);
 }
 
+sluice::v1::AdminRequest quota_of(const std::string& user, const std::string& key, double value) {
+  sluice::v1::AdminRequest request;
+  auto* change = request.mutable_alter_client_quotas();
+  auto* part = change->add_entity();
+  part->set_type("user");
+  part->set_name(user);
+  change->add_ops()->set_key(key);
+  change->mutable_ops(0)->set_value(value);
+  return request;
+}
+
+TEST(Coordinator, KeepsClientQuotasAndTellsAllBrokers) {
+  World w(3);
+  w.run(100);
+  EXPECT_EQ(w.ask(quota_of("bob", "producer_byte_rate", 1000)).code(), "OK");
+  EXPECT_EQ(w.ask(quota_of("bob", "no_such_rate", 1000)).code(), "INVALID_ARGUMENT");
+  auto only_checked = quota_of("carol", "producer_byte_rate", 1000);
+  only_checked.mutable_alter_client_quotas()->set_validate_only(true);
+  EXPECT_EQ(w.ask(only_checked).code(), "OK");
+  w.run(100);
+  for (const auto& [id, broker] : w.brokers) {
+    ASSERT_TRUE(broker.client_quotas);
+    ASSERT_EQ(broker.client_quotas->quotas_size(), 1);
+    EXPECT_EQ(broker.client_quotas->quotas(0).values().at("producer_byte_rate"), 1000);
+  }
+  w.crash_coordinator();
+  for (auto& [id, broker] : w.brokers) broker.client_quotas.reset();
+  w.start_coordinator();
+  w.run(2000);
+  for (const auto& [id, broker] : w.brokers) {
+    ASSERT_TRUE(broker.client_quotas);
+    EXPECT_EQ(broker.client_quotas->quotas_size(), 1);
+  }
+}
+
+TEST(Coordinator, AUsersResourceDeclaresItsQuotas) {
+  World w(1);
+  w.run(100);
+  EXPECT_EQ(w.ask(quota_of("alice", "producer_byte_rate", 9)).code(), "OK");
+  sluice::v1::Security security;
+  auto* alice = security.add_users();
+  alice->set_name("alice");
+  (*alice->mutable_quotas())["consumer_byte_rate"] = 500;
+  w.coordinator->set_security(security);
+  w.run(100);
+  const auto& told = w.brokers.at(0).client_quotas;
+  ASSERT_TRUE(told);
+  ASSERT_EQ(told->quotas_size(), 1);
+  EXPECT_EQ(told->quotas(0).values().size(), 1u);
+  EXPECT_EQ(told->quotas(0).values().at("consumer_byte_rate"), 500);
+  auto refused = w.ask(quota_of("alice", "producer_byte_rate", 10));
+  EXPECT_EQ(refused.code(), "POLICY_VIOLATION");
+  EXPECT_NE(refused.message().find("StreamUser"), std::string::npos) << refused.message();
+  w.coordinator->set_security({});
+  w.run(100);
+  EXPECT_EQ(told->quotas(0).values().at("producer_byte_rate"), 9) << "what was stored holds again";
+}
+
 TEST(Coordinator, KeepsAttributesOfStreams) {
   World w(3);
   w.run(100);

@@ -50,6 +50,7 @@ void Core::loaded_contents(StoreContents contents) {
   store_declares_ = contents.declarations.has_value();
   load_error_ = Status();
   cluster_id_ = contents.cluster_id;
+  client_quotas_ = std::move(contents.client_quotas);
   started_ms_ = now();
   calm_since_ms_ = now();
   for (auto& stored : contents.maps) {

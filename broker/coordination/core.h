@@ -219,6 +219,8 @@ class Core {
   void set_alive(Peer& peer, bool alive);
   void push_map(const Stream& stream);
   void push_broker(const Peer& peer);
+  void push_client_quotas();
+  void add_client_quotas(sluice::v1::MetadataUpdate& update) const;
   void push_removed(const std::string& stream_id);
   void push_full(Session& session);
   void push_to_all(const sluice::v1::CoordinatorMessage& message);
@@ -312,6 +314,7 @@ class Core {
   void admin_create(const sluice::v1::CreateStream& request, PendingAdmin pending);
   void admin_delete(const sluice::v1::DeleteStream& request, PendingAdmin pending);
   void admin_update(const sluice::v1::UpdateStream& request, PendingAdmin pending);
+  void admin_client_quotas(const sluice::v1::AlterClientQuotas& request, PendingAdmin pending);
   void admin_producer_ids(const sluice::v1::AllocateProducerIds& request, PendingAdmin pending);
   void admin_attributes(Stream& stream, const sluice::v1::SetAttributes& request,
                         PendingAdmin pending);
@@ -331,6 +334,7 @@ class Core {
   Observer silent_observer_;
   StreamDefaults defaults_;
   std::optional<sluice::v1::Security> security_;
+  sluice::v1::ClientQuotas client_quotas_;  // as stored
 
   bool loaded_ = false;
   bool loading_ = false;

@@ -6,6 +6,7 @@
 
 #include "broker/base/uuid.h"
 #include "broker/coordination/shard_map.h"
+#include "broker/quotas/entity.h"
 
 namespace broker::coordination {
 namespace {
@@ -31,6 +32,22 @@ Result<sluice::v1::ShardMap> shard_map_from_json(const std::string& json) {
   auto status = google::protobuf::util::JsonStringToMessage(json, &map);
   if (!status.ok()) return Status(Code::kCorruption, status.ToString());
   return map;
+}
+
+Result<std::string> client_quotas_to_json(const sluice::v1::ClientQuotas& quotas) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  std::string json;
+  auto status = google::protobuf::util::MessageToJsonString(quotas, &json, options);
+  if (!status.ok()) return Status(Code::kInternal, status.ToString());
+  return json;
+}
+
+Result<sluice::v1::ClientQuotas> client_quotas_from_json(const std::string& json) {
+  sluice::v1::ClientQuotas quotas;
+  auto status = google::protobuf::util::JsonStringToMessage(json, &quotas);
+  if (!status.ok()) return Status(Code::kCorruption, status.ToString());
+  return quotas;
 }
 
 FileStore::FileStore(env::FileSystem& fs, env::IoQueue& io, env::Random& random, std::string dir)
@@ -65,6 +82,7 @@ Status FileStore::load_all(StoreContents& contents, Cluster& cluster) {
   RETURN_IF_ERROR(fs_.make_dirs(dir_ + "/streams"));
   ASSIGN_OR_RETURN(cluster, load_cluster());
   contents.cluster_id = cluster.id;
+  ASSIGN_OR_RETURN(contents.client_quotas, load_client_quotas());
   ASSIGN_OR_RETURN(auto names, fs_.list(dir_ + "/streams"));
   for (const auto& name : names) {
     if (!name.ends_with(".json")) continue;  // a temporary file of a write cut short
@@ -103,6 +121,33 @@ Status FileStore::store_cluster(const Cluster& cluster) {
                                  {"clusterId", cluster.id},
                                  {"producerIdsReserved", cluster.producer_ids_reserved}};
   return env::write_file_atomically(fs_, dir_ + "/cluster.json", json.dump(2) + "\n");
+}
+
+Result<sluice::v1::ClientQuotas> FileStore::load_client_quotas() {
+  const std::string path = dir_ + "/client-quotas.json";
+  if (!fs_.exists(path)) return sluice::v1::ClientQuotas();
+  ASSIGN_OR_RETURN(std::string text, env::read_file(fs_, path, kFileBytesMax));
+  auto quotas = client_quotas_from_json(text);
+  if (quotas.ok()) return quotas;
+  return Status(Code::kCorruption, path + " is damaged (" + quotas.status().message() +
+                                       "): restore it from a copy, or remove it to lift all quotas");
+}
+
+void FileStore::alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
+                                    Done<sluice::v1::ClientQuotas> done) {
+  auto all = std::make_shared<sluice::v1::ClientQuotas>();
+  io_.submit(
+      [this, change, all] {
+        ASSIGN_OR_RETURN(*all, load_client_quotas());
+        quotas::apply(change, *all);
+        ASSIGN_OR_RETURN(std::string json, client_quotas_to_json(*all));
+        return env::write_file_atomically(fs_, dir_ + "/client-quotas.json", json + "\n");
+      },
+      [all, done = std::move(done), alive = alive_](Status status) {
+        if (!*alive) return;
+        if (!status.ok()) return done(status);
+        done(std::move(*all));
+      });
 }
 
 Result<std::optional<StoredMap>> FileStore::read_file_of(const std::string& stream_id) {

@@ -1,6 +1,7 @@
 #pragma once
 // MetadataStore in a folder, for clusters without Kubernetes and for --dev:
 //   DIR/cluster.json              cluster id, producer id counter
+//   DIR/client-quotas.json        ClientQuotas as proto3 JSON; missing: there are none
 //   DIR/streams/STREAM_ID.json    a ShardMap as proto3 JSON; its generation is the version
 // Files are replaced atomically (write, fsync, rename, fsync of the folder) on the I/O queue. One
 // process at a time owns the folder: the caller holds a lock on it. Executor's thread only.
@@ -16,6 +17,10 @@ namespace broker::coordination {
 Result<std::string> shard_map_to_json(const sluice::v1::ShardMap& map);
 // kCorruption with the reason; unknown fields are refused.
 Result<sluice::v1::ShardMap> shard_map_from_json(const std::string& json);
+
+// The JSON form of client quotas, in a file and in a ConfigMap.
+Result<std::string> client_quotas_to_json(const sluice::v1::ClientQuotas& quotas);
+Result<sluice::v1::ClientQuotas> client_quotas_from_json(const std::string& json);
 
 class FileStore : public MetadataStore {
  public:
@@ -33,6 +38,8 @@ class FileStore : public MetadataStore {
   void create_stream(const StreamDeclaration& declaration, StatusDone done) override;
   void update_stream(const StreamDeclaration& declaration, StatusDone done) override;
   void delete_stream(const std::string& name, StatusDone done) override;
+  void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
+                           Done<sluice::v1::ClientQuotas> done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
 
  private:
@@ -44,6 +51,7 @@ class FileStore : public MetadataStore {
   Status load_all(StoreContents& contents, Cluster& cluster);
   Result<Cluster> load_cluster();
   Status store_cluster(const Cluster& cluster);
+  Result<sluice::v1::ClientQuotas> load_client_quotas();
   Result<std::optional<StoredMap>> read_file_of(const std::string& stream_id);
   std::string path_of(const std::string& stream_id) const;
   void answer(StatusDone done);

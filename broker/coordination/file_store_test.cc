@@ -114,6 +114,31 @@ TEST_F(FileStoreTest, RefusesDamageWithThePath) {
   EXPECT_EQ(load(*open()).code(), Code::kCorruption);
 }
 
+TEST_F(FileStoreTest, KeepsClientQuotasOverRestarts) {
+  sluice::v1::AlterClientQuotas change;
+  auto* part = change.add_entity();
+  part->set_type("user");  // without a name: the default
+  change.add_ops()->set_key("producer_byte_rate");
+  change.mutable_ops(0)->set_value(1048576);
+  {
+    auto store = open();
+    EXPECT_EQ(load(*store)->client_quotas.quotas_size(), 0);
+    Status altered(Code::kInternal, "no answer");
+    store->alter_client_quotas(change, [&](const auto& all) { altered = all.status(); });
+    EXPECT_TRUE(altered.ok()) << altered.message();
+  }
+  auto contents = load(*open());
+  ASSERT_TRUE(contents.ok());
+  ASSERT_EQ(contents->client_quotas.quotas_size(), 1);
+  EXPECT_FALSE(contents->client_quotas.quotas(0).entity(0).has_name());
+  EXPECT_EQ(contents->client_quotas.quotas(0).values().at("producer_byte_rate"), 1048576);
+  const std::string path = dir + "/meta/client-quotas.json";
+  std::ofstream(path) << "{";
+  auto broken = load(*open());
+  EXPECT_EQ(broken.code(), Code::kCorruption);
+  EXPECT_NE(broken.status().message().find(path), std::string::npos);
+}
+
 TEST_F(FileStoreTest, NeverGivesAProducerIdTwice) {
   int64_t last = -1;
   for (int restart = 0; restart < 3; ++restart) {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "broker/base/status.h"
-#include "broker/proto/metadata.pb.h"
+#include "broker/proto/coordination.pb.h"
 
 namespace broker::coordination {
 
@@ -32,6 +32,7 @@ struct StreamDeclaration {
 struct StoreContents {
   std::string cluster_id;
   std::vector<StoredMap> maps;
+  sluice::v1::ClientQuotas client_quotas;
   // Where the store keeps declarations apart from maps (Kubernetes): all of them, and streams
   // without one are deleted. Absent where the map is the declaration.
   std::optional<std::vector<StreamDeclaration>> declarations;
@@ -72,6 +73,11 @@ class MetadataStore {
   virtual void create_stream(const StreamDeclaration& declaration, StatusDone done) = 0;
   virtual void update_stream(const StreamDeclaration& declaration, StatusDone done) = 0;
   virtual void delete_stream(const std::string& name, StatusDone done) = 0;
+
+  // Changes the stored client quotas (broker/quotas: apply) and gives all of them; durable before the
+  // answer. The same change again changes nothing, so that one whose outcome is unknown may be repeated.
+  virtual void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
+                                   Done<sluice::v1::ClientQuotas> done) = 0;
 
   // The first of `count` ids that nobody else has got or will get; durable before the answer.
   virtual void allocate_producer_ids(int32_t count, Done<int64_t> done) = 0;

@@ -4,6 +4,7 @@
 #include "broker/base/log.h"
 #include "broker/base/uuid.h"
 #include "broker/coordination/core.h"
+#include "broker/quotas/entity.h"
 
 namespace broker::coordination {
 
@@ -278,6 +279,7 @@ void Core::push_full(Session& session) {
   }
   // Brokers keep the users they know until this coordinator has been told of them.
   if (security_) *update->mutable_security() = *security_;
+  add_client_quotas(*update);
   outbox_.send(session.id, message);
 }
 
@@ -286,6 +288,23 @@ void Core::set_security(const sluice::v1::Security& security) {
   security_ = security;
   CoordinatorMessage message;
   *message.mutable_metadata()->mutable_security() = security;
+  // Users declare quotas, too.
+  add_client_quotas(*message.mutable_metadata());
+  push_to_all(message);
+}
+
+// Those in force. Brokers keep what they know until the stored ones are known, and the users who declare
+// some where there are such.
+void Core::add_client_quotas(sluice::v1::MetadataUpdate& update) const {
+  if (!loaded_ || (store_declares_ && !security_)) return;
+  *update.mutable_client_quotas() =
+      quotas::in_force(client_quotas_, security_ ? &*security_ : nullptr);
+}
+
+void Core::push_client_quotas() {
+  CoordinatorMessage message;
+  message.mutable_metadata()->set_cluster_id(cluster_id_);
+  add_client_quotas(*message.mutable_metadata());
   push_to_all(message);
 }
 

@@ -46,8 +46,18 @@ Status read_acl(const YAML::Node& node, const std::string& what, sluice::v1::Use
   return {};
 }
 
+Status read_access_key(const YAML::Node& node, const std::string& what, sluice::v1::User& user) {
+  RETURN_IF_ERROR(check_keys(node, {"accessKeyId", "secretAccessKey"}, what));
+  auto* key = user.add_access_keys();
+  key->set_id(node["accessKeyId"].as<std::string>(""));
+  key->set_secret(node["secretAccessKey"].as<std::string>(""));
+  if (key->id().empty()) return bad(what + ".accessKeyId is required");
+  if (key->secret().empty()) return bad(what + ".secretAccessKey is required");
+  return {};
+}
+
 Status read_user(const YAML::Node& node, const std::string& what, sluice::v1::User& user) {
-  RETURN_IF_ERROR(check_keys(node, {"name", "password", "acls"}, what));
+  RETURN_IF_ERROR(check_keys(node, {"name", "password", "accessKeys", "acls"}, what));
   user.set_name(node["name"].as<std::string>(""));
   if (user.name().empty()) return bad(what + ".name is required");
   if (node["password"]) {
@@ -58,6 +68,10 @@ Status read_user(const YAML::Node& node, const std::string& what, sluice::v1::Us
     }
   }
   size_t at = 0;
+  for (const auto& key : node["accessKeys"]) {
+    RETURN_IF_ERROR(read_access_key(key, what + ".accessKeys[" + std::to_string(at++) + "]", user));
+  }
+  at = 0;
   for (const auto& acl : node["acls"]) {
     RETURN_IF_ERROR(read_acl(acl, what + ".acls[" + std::to_string(at++) + "]", user));
   }
@@ -69,12 +83,15 @@ Result<sluice::v1::Security> read(const YAML::Node& root) {
   RETURN_IF_ERROR(check_keys(root, {"authorize", "superUsers", "users"}, "users file"));
   out.set_authorize(root["authorize"].as<bool>(true));
   for (const auto& name : root["superUsers"]) out.add_super_users(name.as<std::string>());
-  std::set<std::string> seen;
+  std::set<std::string> seen, keys;
   size_t at = 0;
   for (const auto& node : root["users"]) {
     auto* user = out.add_users();
     RETURN_IF_ERROR(read_user(node, "users[" + std::to_string(at++) + "]", *user));
     if (!seen.insert(user->name()).second) return bad("user '" + user->name() + "' is there twice");
+    for (const auto& key : user->access_keys()) {
+      if (!keys.insert(key.id()).second) return bad("accessKeyId '" + key.id() + "' is there twice");
+    }
   }
   return out;
 }

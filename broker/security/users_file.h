@@ -13,6 +13,8 @@ namespace broker::security {
 //   users:
 //     - name: alice
 //       password: secret
+//       accessKeys:
+//         - {accessKeyId: AKIAALICE, secretAccessKey: secret}
 //       acls:
 //         - {resource: Topic, name: orders-, prefix: true, operations: [Read, Write]}
 //         - {resource: Group, name: "*", operations: [Read], deny: true, host: 10.0.0.1}

@@ -30,6 +30,14 @@ TEST(UsersFile, GivesVerifiersAndRights) {
   EXPECT_EQ(security->SerializeAsString().find("secret"), std::string::npos);
 }
 
+TEST(UsersFile, GivesAccessKeys) {
+  auto security = parse_users(
+      "users: [{name: a, accessKeys: [{accessKeyId: AKIA1, secretAccessKey: s}]}]");
+  ASSERT_TRUE(security.ok()) << security.status().to_string();
+  EXPECT_EQ(security->users(0).access_keys(0).id(), "AKIA1");
+  EXPECT_EQ(security->users(0).access_keys(0).secret(), "s");
+}
+
 TEST(UsersFile, ErrorsNameTheField) {
   auto message = [](const std::string& yaml) { return parse_users(yaml).status().message(); };
   EXPECT_NE(message("users: [{name: a, acls: [{resource: Topik, name: t, operations: [Read]}]}]")
@@ -40,6 +48,13 @@ TEST(UsersFile, ErrorsNameTheField) {
             std::string::npos);
   EXPECT_NE(message("users: [{nme: a}]").find("'nme'"), std::string::npos);
   EXPECT_NE(message("users: [{name: a}, {name: a}]").find("twice"), std::string::npos);
+  EXPECT_NE(message("users: [{name: a, accessKeys: [{accessKeyId: k}]}]")
+                .find("users[0].accessKeys[0].secretAccessKey"),
+            std::string::npos);
+  EXPECT_NE(message("users: [{name: a, accessKeys: [{accessKeyId: k, secretAccessKey: s}]}, "
+                    "{name: b, accessKeys: [{accessKeyId: k, secretAccessKey: t}]}]")
+                .find("accessKeyId 'k' is there twice"),
+            std::string::npos);
   EXPECT_NE(message("- x").find("expected a map"), std::string::npos);
   EXPECT_NE(message("users: [").find("users file"), std::string::npos);
 }

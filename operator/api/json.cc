@@ -48,6 +48,12 @@ class Fields {
     }
     out = static_cast<T>(number);
   }
+  void read(const char* name, double& out) const {
+    const Json* value = find(name);
+    if (!value) return;
+    if (value->is_number()) out = value->get<double>();
+    else fail(name, "a number");
+  }
   template <class T>
   void read(const char* name, std::optional<T>& out) const {
     if (!has(name)) return;
@@ -318,6 +324,15 @@ void read_spec(const Fields& spec, StreamUserSpec& out) {
   spec.read("cluster", out.cluster);
   spec.read("name", out.name);
   spec.read("secretName", out.secret_name);
+  spec.child("authentication")
+      .read_word("type", out.authentication,
+                 {{"Scram", StreamUserSpec::Authentication::kScram},
+                  {"AccessKey", StreamUserSpec::Authentication::kAccessKey}});
+  Fields quotas = spec.child("quotas");
+  quotas.read("producerByteRate", out.quotas.producer_byte_rate);
+  quotas.read("consumerByteRate", out.quotas.consumer_byte_rate);
+  quotas.read("requestPercentage", out.quotas.request_percentage);
+  quotas.read("controllerMutationRate", out.quotas.controller_mutation_rate);
   if (spec.has("passwordFrom")) {
     out.password_from.emplace();
     spec.child("passwordFrom").read("secret", out.password_from->secret);

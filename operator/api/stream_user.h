@@ -10,6 +10,8 @@ struct StreamUserSpec {
   std::string cluster;
   std::string name;  // what clients log in as; metadata.name when the resource leaves it out
   std::string secret_name;  // of the Secret with the credentials; metadata.name when left out
+  enum class Authentication { kScram, kAccessKey };
+  Authentication authentication = Authentication::kScram;
   struct PasswordFrom {
     std::string secret, key;
   };
@@ -23,6 +25,12 @@ struct StreamUserSpec {
     std::string host;
   };
   std::vector<Rule> acls;
+  // Absent: no quota. Per broker, as Kafka's.
+  struct Quotas {
+    std::optional<int64_t> producer_byte_rate, consumer_byte_rate;
+    std::optional<double> request_percentage, controller_mutation_rate;
+  };
+  Quotas quotas;
 };
 
 struct StreamUserStatus {

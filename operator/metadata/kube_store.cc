@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/base/log.h"
+#include "broker/coordination/file_store.h"
+#include "broker/quotas/entity.h"
 #include "operator/api/json.h"
 
 namespace sluice_operator::metadata {
@@ -20,8 +22,20 @@ namespace {
 
 constexpr int kIdAttempts = 5;
 constexpr const char* kNextId = "nextProducerId";
+constexpr int kQuotaAttempts = 5;
+constexpr const char* kQuotas = "quotas.json";
 
 std::string ids_name(const ClusterRef& cluster) { return cluster.name + "-producer-ids"; }
+
+std::string quotas_name(const ClusterRef& cluster) { return cluster.name + "-client-quotas"; }
+
+Result<v1::ClientQuotas> quotas_of(const Json& object) {
+  auto data = object.find("data");
+  if (data == object.end() || !data->contains(kQuotas)) return v1::ClientQuotas();
+  auto quotas = broker::coordination::client_quotas_from_json((*data)[kQuotas].get<std::string>());
+  if (quotas.ok()) return quotas;
+  return quotas.status().with_context("ConfigMap " + kube::key_of(object).to_string());
+}
 
 // A conflict is a conflict whether the object was there already or had moved.
 Status as_swap(const Status& status) {
@@ -104,6 +118,7 @@ void KubeStore::load(Done<StoreContents> done) {
           }
           contents.maps.push_back(std::move(*map));
         }
+        ASSIGN_OR_RETURN(contents.client_quotas, read_client_quotas());
         kube::Selection everything;
         everything.ns = cluster_.ns;
         ASSIGN_OR_RETURN(auto objects, client_.list(streams(), everything));
@@ -233,6 +248,52 @@ void KubeStore::delete_stream(const std::string& name, StatusDone done) {
         return client_.remove(streams(), {cluster_.ns, resource});
       },
       std::move(done));
+}
+
+Result<v1::ClientQuotas> KubeStore::read_client_quotas() {
+  auto object = client_.get(kube::config_maps(), cluster_.ns, quotas_name(cluster_));
+  if (object.code() == Code::kNotFound) return v1::ClientQuotas();
+  if (!object.ok()) return object.status();
+  return quotas_of(*object);
+}
+
+Result<v1::ClientQuotas> KubeStore::change_client_quotas(const v1::AlterClientQuotas& change) {
+  Status last;
+  for (int attempt = 0; attempt < kQuotaAttempts; attempt++) {
+    auto object = client_.get(kube::config_maps(), cluster_.ns, quotas_name(cluster_));
+    const bool create = object.code() == Code::kNotFound;
+    if (!object.ok() && !create) return object.status();
+    Json next = create ? Json{{"apiVersion", "v1"},
+                              {"kind", "ConfigMap"},
+                              {"metadata",
+                               {{"name", quotas_name(cluster_)},
+                                {"namespace", cluster_.ns},
+                                {"labels", {{kClusterLabel, cluster_.name}}},
+                                {"ownerReferences",
+                                 {{{"apiVersion", api::kApiVersion},
+                                   {"kind", "StreamCluster"},
+                                   {"name", cluster_.name},
+                                   {"uid", cluster_.uid}}}}}}}
+                       : *object;
+    ASSIGN_OR_RETURN(v1::ClientQuotas quotas, quotas_of(next));
+    broker::quotas::apply(change, quotas);
+    ASSIGN_OR_RETURN(next["data"][kQuotas], broker::coordination::client_quotas_to_json(quotas));
+    last = (create ? client_.create(kube::config_maps(), next)
+                   : client_.replace(kube::config_maps(), next))
+               .status();
+    if (last.ok()) return quotas;
+    // Whatever became of an ambiguous write: the change again on what is there now is the same.
+    if (last.code() != Code::kConflict && last.code() != Code::kAlreadyExists &&
+        last.code() != Code::kTimeout) {
+      return last;
+    }
+  }
+  return last;
+}
+
+void KubeStore::alter_client_quotas(const v1::AlterClientQuotas& change,
+                                    Done<v1::ClientQuotas> done) {
+  run<v1::ClientQuotas>([this, change] { return change_client_quotas(change); }, std::move(done));
 }
 
 void KubeStore::allocate_producer_ids(int32_t count, Done<int64_t> done) {

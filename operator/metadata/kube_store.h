@@ -1,8 +1,8 @@
 #pragma once
 // MetadataStore over Kubernetes: a ShardMap resource per stream, Stream resources as declarations, a
-// ConfigMap for producer ids. Compare-and-swap is the API server's resourceVersion. Calls come and
-// answers go on the coordinator's executor; requests run on an I/O queue, one at a time. One per
-// StreamCluster, made by reconcile/.
+// ConfigMap for producer ids, another for client quotas. Compare-and-swap is the API server's
+// resourceVersion. Calls come and answers go on the coordinator's executor; requests run on an I/O
+// queue, one at a time. One per StreamCluster, made by reconcile/.
 #include <map>
 #include <memory>
 #include <string>
@@ -43,6 +43,8 @@ class KubeStore : public broker::coordination::MetadataStore {
   void update_stream(const broker::coordination::StreamDeclaration& declaration,
                      StatusDone done) override;
   void delete_stream(const std::string& name, StatusDone done) override;
+  void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
+                           Done<sluice::v1::ClientQuotas> done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
 
  private:
@@ -50,6 +52,9 @@ class KubeStore : public broker::coordination::MetadataStore {
   template <class T>
   void run(std::function<broker::Result<T>()> work, Done<T> done);
   void run_status(std::function<broker::Status()> work, StatusDone done);
+  broker::Result<sluice::v1::ClientQuotas> read_client_quotas();
+  broker::Result<sluice::v1::ClientQuotas> change_client_quotas(
+      const sluice::v1::AlterClientQuotas& change);
   Owner owner_of(const std::string& stream) const;
   void release(const std::string& stream);
 

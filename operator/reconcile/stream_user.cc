@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/base/log.h"
+#include "broker/quotas/entity.h"
 #include "broker/security/authorizer.h"
 #include "broker/security/scram.h"
 #include "broker/security/users_file.h"
@@ -18,6 +19,7 @@ using broker::Result;
 using broker::Status;
 using kube::Json;
 using runtime::Outcome;
+namespace quotas = broker::quotas;
 namespace security = broker::security;
 
 namespace {
@@ -26,6 +28,8 @@ namespace {
 constexpr int64_t kLookAgainMs = 60'000;
 constexpr int64_t kBusyMs = 1000;
 constexpr size_t kPasswordBytes = 24;
+constexpr const char* kAccessKeyId = "accessKeyId";
+constexpr const char* kSecretAccessKey = "secretAccessKey";
 
 std::string data_of(const Json& secret, const std::string& key) {
   auto data = secret.find("data");
@@ -49,6 +53,18 @@ std::string new_password() {
     if (c == '/') c = 's';
   }
   return text;
+}
+
+// As AWS's look: twenty capitals and digits.
+std::string new_access_key_id() {
+  constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  std::string id = "AKIA";
+  for (char byte : security::random_bytes(16)) id += kLetters[static_cast<unsigned char>(byte) % 32];
+  return id;
+}
+
+std::string service_host(const api::StreamUser& user) {
+  return user.spec.cluster + "." + user.metadata.ns + ".svc";
 }
 
 std::string jaas_of(const std::string& user, const std::string& password) {
@@ -75,6 +91,20 @@ StreamUserReconciler::Problem StreamUserReconciler::check(const api::StreamUser&
                                user.spec.name + "' of this cluster already"};
     }
   }
+  const bool access_key = user.spec.authentication == api::StreamUserSpec::Authentication::kAccessKey;
+  if (access_key && user.spec.password_from) {
+    return {"Invalid", "spec.passwordFrom is for users with authentication.type Scram"};
+  }
+  const auto& wanted = user.spec.quotas;
+  for (const auto& [field, value] : std::map<std::string, std::optional<double>>{
+           {"producerByteRate", wanted.producer_byte_rate},
+           {"consumerByteRate", wanted.consumer_byte_rate},
+           {"requestPercentage", wanted.request_percentage},
+           {"controllerMutationRate", wanted.controller_mutation_rate}}) {
+    if (value && !(*value > 0)) {
+      return {"Invalid", "spec.quotas." + field + " must be above 0; leave it out to lift it"};
+    }
+  }
   for (const auto& rule : user.spec.acls) {
     auto resource = security::parse_resource(rule.resource);
     if (!resource.ok()) return {"Invalid", "spec.acls: " + resource.status().message()};
@@ -89,58 +119,101 @@ StreamUserReconciler::Problem StreamUserReconciler::check(const api::StreamUser&
   return {};
 }
 
-Result<StreamUserReconciler::Password> StreamUserReconciler::password_of(
+Result<StreamUserReconciler::Credentials> StreamUserReconciler::credentials_of(
     const api::StreamUser& user) {
-  if (!user.spec.password_from) return own_password(user);
+  if (user.spec.authentication == api::StreamUserSpec::Authentication::kAccessKey) {
+    return own_access_key(user);
+  }
+  return user.spec.password_from ? given_password(user) : own_password(user);
+}
+
+Result<StreamUserReconciler::Credentials> StreamUserReconciler::given_password(
+    const api::StreamUser& user) {
   const auto& from = *user.spec.password_from;
   auto secret = client_.get(kube::secrets(), user.metadata.ns, from.secret);
   if (secret.code() == Code::kNotFound) {
     return Status(Code::kInvalidArgument, "spec.passwordFrom: there is no Secret '" + from.secret + "'");
   }
   if (!secret.ok()) return secret.status();
-  Password password{data_of(*secret, from.key), kube::metadata_text(*secret, "resourceVersion")};
-  if (password.text.empty()) {
+  Credentials given;
+  given.password = data_of(*secret, from.key);
+  given.version = kube::metadata_text(*secret, "resourceVersion");
+  if (given.password.empty()) {
     return Status(Code::kInvalidArgument, "spec.passwordFrom: Secret '" + from.secret +
                                               "' has nothing under '" + from.key + "'");
   }
   auto own = own_password(user);  // the Secret to hand out, with the same password
   if (!own.ok()) return own.status();
-  if (own->text == password.text) return password;
+  if (own->password == given.password) return given;
   auto live = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
   if (!live.ok()) return live.status();
-  RETURN_IF_ERROR(keep_secret(user, *live, password.text));
-  return password;
+  RETURN_IF_ERROR(keep_secret(user, *live, password_entries(user, given.password)));
+  return given;
 }
 
-Result<StreamUserReconciler::Password> StreamUserReconciler::own_password(
-    const api::StreamUser& user) {
+Result<Json> StreamUserReconciler::own_secret(const api::StreamUser& user) {
   auto live = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
-  if (!live.ok() && live.code() != Code::kNotFound) return live.status();
-  if (live.ok() && !owned_by(*live, user.metadata.uid)) {
+  if (live.code() == Code::kNotFound) return Json();
+  if (!live.ok()) return live.status();
+  if (!owned_by(*live, user.metadata.uid)) {
     return Status(Code::kAlreadyExists,
                   "Secret '" + user.spec.secret_name +
                       "' belongs to something else and is left alone; name another in "
                       "spec.secretName");
   }
-  Json none;
-  std::string password = live.ok() ? data_of(*live, "password") : "";
+  return live;
+}
+
+Result<StreamUserReconciler::Credentials> StreamUserReconciler::own_password(
+    const api::StreamUser& user) {
+  ASSIGN_OR_RETURN(Json live, own_secret(user));
+  std::string password = data_of(live, "password");
   if (password.empty()) password = new_password();
-  RETURN_IF_ERROR(keep_secret(user, live.ok() ? *live : none, password));
+  RETURN_IF_ERROR(keep_secret(user, live, password_entries(user, password)));
   // Read back: its version stands for the password.
   auto kept = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
   if (!kept.ok()) return kept.status();
-  return Password{data_of(*kept, "password"), kube::metadata_text(*kept, "resourceVersion")};
+  Credentials own;
+  own.password = data_of(*kept, "password");
+  own.version = kube::metadata_text(*kept, "resourceVersion");
+  return own;
+}
+
+Result<StreamUserReconciler::Credentials> StreamUserReconciler::own_access_key(
+    const api::StreamUser& user) {
+  ASSIGN_OR_RETURN(Json live, own_secret(user));
+  Credentials own;
+  own.access_key_id = data_of(live, kAccessKeyId);
+  own.secret_access_key = data_of(live, kSecretAccessKey);
+  if (own.access_key_id.empty() || own.secret_access_key.empty()) {
+    own.access_key_id = new_access_key_id();
+    own.secret_access_key = new_password();
+  }
+  RETURN_IF_ERROR(keep_secret(user, live,
+                              {{"username", user.spec.name},
+                               {kAccessKeyId, own.access_key_id},
+                               {kSecretAccessKey, own.secret_access_key},
+                               {"endpoint", "http://" + service_host(user) + ":4567"}}));
+  // Of two that were made at once one is kept.
+  auto kept = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
+  if (!kept.ok()) return kept.status();
+  own.access_key_id = data_of(*kept, kAccessKeyId);
+  own.secret_access_key = data_of(*kept, kSecretAccessKey);
+  own.version = kube::metadata_text(*kept, "resourceVersion");
+  return own;
+}
+
+StreamUserReconciler::Entries StreamUserReconciler::password_entries(
+    const api::StreamUser& user, const std::string& password) const {
+  return {{"username", user.spec.name},
+          {"password", password},
+          {"sasl.jaas.config", jaas_of(user.spec.name, password)},
+          {"bootstrap.host", service_host(user)},
+          {"ca.crt", certificates_.ca().cert}};
 }
 
 Status StreamUserReconciler::keep_secret(const api::StreamUser& user, const Json& live,
-                                         const std::string& password) {
-  const std::string bootstrap = user.spec.cluster + "." + user.metadata.ns + ".svc";
-  const std::map<std::string, std::string> wanted = {
-      {"username", user.spec.name},
-      {"password", password},
-      {"sasl.jaas.config", jaas_of(user.spec.name, password)},
-      {"bootstrap.host", bootstrap},
-      {"ca.crt", certificates_.ca().cert}};
+                                         const Entries& wanted) {
   bool same = !live.is_null();
   Json data;
   for (const auto& [key, value] : wanted) {
@@ -171,22 +244,41 @@ Status StreamUserReconciler::keep_secret(const api::StreamUser& user, const Json
   return written.status();
 }
 
-sluice::v1::User StreamUserReconciler::message_of(const api::StreamUser& user,
-                                                  const Password& password) {
-  sluice::v1::User out;
-  out.set_name(user.spec.name);
+void StreamUserReconciler::add_verifiers(const api::StreamUser& user,
+                                         const Credentials& credentials, sluice::v1::User& out) {
   std::lock_guard lock(mutex_);
   auto& kept = verifiers_[user.metadata.uid];
-  if (kept.version != password.version || kept.list.empty()) {
-    kept.version = password.version;
+  if (kept.version != credentials.version || kept.list.empty()) {
+    kept.version = credentials.version;
     kept.list.clear();
     for (const char* mechanism : {security::kScramSha256, security::kScramSha512}) {
       // The same on every operator and after every restart, so that nothing is pushed anew.
-      std::string salt = security::public_salt(user.metadata.uid + mechanism + password.version);
-      kept.list.push_back(security::make_credential(mechanism, password.text, std::move(salt)));
+      std::string salt = security::public_salt(user.metadata.uid + mechanism + credentials.version);
+      kept.list.push_back(
+          security::make_credential(mechanism, credentials.password, std::move(salt)));
     }
   }
   for (const auto& credential : kept.list) *out.add_scram() = credential;
+}
+
+sluice::v1::User StreamUserReconciler::message_of(const api::StreamUser& user,
+                                                  const Credentials& credentials) {
+  sluice::v1::User out;
+  out.set_name(user.spec.name);
+  if (!credentials.password.empty()) add_verifiers(user, credentials, out);
+  if (!credentials.access_key_id.empty()) {
+    auto* key = out.add_access_keys();
+    key->set_id(credentials.access_key_id);
+    key->set_secret(credentials.secret_access_key);
+  }
+  auto declare = [&out](quotas::Quota quota, auto value) {
+    if (!value) return;
+    (*out.mutable_quotas())[std::string(to_string(quota))] = static_cast<double>(*value);
+  };
+  declare(quotas::Quota::kProducerByteRate, user.spec.quotas.producer_byte_rate);
+  declare(quotas::Quota::kConsumerByteRate, user.spec.quotas.consumer_byte_rate);
+  declare(quotas::Quota::kRequestPercentage, user.spec.quotas.request_percentage);
+  declare(quotas::Quota::kControllerMutationRate, user.spec.quotas.controller_mutation_rate);
   for (const auto& rule : user.spec.acls) {
     for (const auto& operation : rule.operations) {
       auto* acl = out.add_acls();
@@ -232,15 +324,15 @@ Outcome StreamUserReconciler::reconcile(const runtime::Key& key) {
   Problem problem = check(user);
   bool known = true;
   if (problem.reason.empty()) {
-    auto password = password_of(user);
-    if (password.ok()) {
-      known = coordinators_.user_seen(cluster, key.name, message_of(user, *password));
-    } else if (password.code() == Code::kAlreadyExists) {
-      problem = {"SecretTaken", password.status().message()};
-    } else if (password.code() == Code::kInvalidArgument) {
-      problem = {"NoPassword", password.status().message()};
+    auto credentials = credentials_of(user);
+    if (credentials.ok()) {
+      known = coordinators_.user_seen(cluster, key.name, message_of(user, *credentials));
+    } else if (credentials.code() == Code::kAlreadyExists) {
+      problem = {"SecretTaken", credentials.status().message()};
+    } else if (credentials.code() == Code::kInvalidArgument) {
+      problem = {"NoPassword", credentials.status().message()};
     } else {
-      return Outcome::retry(password.status());
+      return Outcome::retry(credentials.status());
     }
   }
   if (!problem.reason.empty()) coordinators_.user_seen(cluster, key.name, std::nullopt);

@@ -1,7 +1,8 @@
 #pragma once
 // Reconciles StreamUsers: keeps each one's credentials in a Secret of its own, hands the cluster's
-// coordinator the verifiers and rights, writes status. A password is read from Secrets and goes no
-// further than this file: brokers get verifiers. On the controller's threads.
+// coordinator the verifiers, rights and quotas, writes status. A password is read from Secrets and goes
+// no further than this file: brokers get verifiers. Access keys go to the brokers, which cannot check a
+// signature without. On the controller's threads.
 #include <map>
 #include <mutex>
 #include <string>
@@ -27,20 +28,29 @@ class StreamUserReconciler : public runtime::Reconciler {
   runtime::Outcome reconcile(const runtime::Key& key) override;
 
  private:
-  struct Password {
-    std::string text;
-    std::string version;  // of the Secret that it comes from
+  struct Credentials {
+    std::string password;                         // of SCRAM
+    std::string access_key_id, secret_access_key;  // or these
+    std::string version;  // of the Secret that they come from
   };
+  using Entries = std::map<std::string, std::string>;  // of a Secret
   struct Problem {
     std::string reason, message;
   };
   // What keeps the user from being served; empty when nothing does.
   Problem check(const api::StreamUser& user) const;
-  broker::Result<Password> password_of(const api::StreamUser& user);
-  broker::Result<Password> own_password(const api::StreamUser& user);
+  broker::Result<Credentials> credentials_of(const api::StreamUser& user);
+  broker::Result<Credentials> given_password(const api::StreamUser& user);
+  broker::Result<Credentials> own_password(const api::StreamUser& user);
+  broker::Result<Credentials> own_access_key(const api::StreamUser& user);
+  // The user's Secret as it is, null when there is none; kAlreadyExists when it is another's.
+  broker::Result<nlohmann::json> own_secret(const api::StreamUser& user);
+  Entries password_entries(const api::StreamUser& user, const std::string& password) const;
   broker::Status keep_secret(const api::StreamUser& user, const nlohmann::json& live,
-                             const std::string& password);
-  sluice::v1::User message_of(const api::StreamUser& user, const Password& password);
+                             const Entries& wanted);
+  void add_verifiers(const api::StreamUser& user, const Credentials& credentials,
+                     sluice::v1::User& out);
+  sluice::v1::User message_of(const api::StreamUser& user, const Credentials& credentials);
   broker::Status write_status(const api::StreamUser& user, const nlohmann::json& object,
                               const Problem& problem);
 

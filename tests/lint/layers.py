@@ -17,7 +17,8 @@ BROKER = {
     "model": ["base"],
     "storage": ["model", "env"],
     "replication/core": ["model"],
-    "coordination": ["proto", "env"],
+    "quotas": ["proto", "env"],
+    "coordination": ["quotas", "proto", "env"],
     "security": ["proto"],
     "cluster": ["model", "env", "proto"],
     "cluster/grpc": ["cluster", "proto", "env"],
@@ -29,13 +30,13 @@ BROKER = {
     "groups": ["groups/core", "partition", "cluster", "model", "env", "proto"],
     "protocol/kafka": ["model"],
     "protocol/kinesis": [],
-    "handlers/kafka": ["security", "groups", "protocol/kafka", "partition", "cluster", "model", "env", "proto"],
+    "handlers/kafka": ["security", "quotas", "groups", "protocol/kafka", "partition", "cluster", "model", "env", "proto"],
     "handlers/grpc": ["routing", "partition", "cluster", "model", "env", "proto", "coordination"],
-    "handlers/kinesis": ["protocol/kinesis", "routing", "partition", "cluster", "model", "env",
-                         "proto", "coordination"],
+    "handlers/kinesis": ["protocol/kinesis", "security", "quotas", "routing", "partition", "cluster",
+                         "model", "env", "proto", "coordination"],
     "server/kafka": ["security", "handlers/kafka", "protocol/kafka", "env", "env/posix"],
     "server/kinesis": ["protocol/kinesis", "env", "env/posix"],
-    "server/grpc": ["security", "handlers/grpc", "cluster", "proto", "env"],
+    "server/grpc": ["security", "quotas", "handlers/grpc", "cluster", "proto", "env"],
     "server/http": ["env", "env/posix"],
     "cli": ["proto", "protocol/kafka", "groups/core", "coordination", "model", "env", "env/posix"],
     "app": ["*"],
@@ -59,7 +60,7 @@ OPERATOR = {
 # The command line runs the operator's planner, which is pure, on traces.
 PURE = {"cli": ["autoscale"]}
 # What the operator may use of the broker: the shared ground, and the coordinator's state machine.
-SHARED = ["base", "proto", "env", "env/posix", "model", "coordination", "security"]
+SHARED = ["base", "proto", "env", "env/posix", "model", "coordination", "security", "quotas"]
 
 
 def module_of(path, table):

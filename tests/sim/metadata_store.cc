@@ -1,5 +1,7 @@
 #include "tests/sim/metadata_store.h"
 
+#include "broker/quotas/entity.h"
+
 namespace broker::sim {
 
 int64_t SimMetadataStore::delay_us() {
@@ -71,6 +73,7 @@ void SimMetadataStore::load(Done<coordination::StoreContents> done) {
         coordination::StoreContents contents;
         contents.cluster_id = "4a4b0c5e-2f0e-4d0a-8a55-8d1c9e0f7a11";
         for (const auto& [id, map] : stored.maps) contents.maps.push_back(map);
+        contents.client_quotas = stored.client_quotas;
         return contents;
       },
       std::move(done));
@@ -128,6 +131,17 @@ void SimMetadataStore::update_stream(const coordination::StreamDeclaration&, Sta
 }
 void SimMetadataStore::delete_stream(const std::string&, StatusDone done) {
   executor_.post([done] { done({}); });
+}
+
+void SimMetadataStore::alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
+                                           Done<sluice::v1::ClientQuotas> done) {
+  call<sluice::v1::ClientQuotas>(
+      true,
+      [&stored = stored_, change]() -> Result<sluice::v1::ClientQuotas> {
+        quotas::apply(change, stored.client_quotas);
+        return stored.client_quotas;
+      },
+      std::move(done));
 }
 
 void SimMetadataStore::allocate_producer_ids(int32_t count, Done<int64_t> done) {

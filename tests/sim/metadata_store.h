@@ -17,6 +17,7 @@ namespace broker::sim {
 struct StoredMetadata {
   std::map<std::string, coordination::StoredMap> maps;  // by stream id
   int64_t next_producer_id = 0;
+  sluice::v1::ClientQuotas client_quotas;
   uint64_t versions = 0;
   uint64_t writes = 0;
 
@@ -46,6 +47,8 @@ class SimMetadataStore : public coordination::MetadataStore {
   void create_stream(const coordination::StreamDeclaration&, StatusDone done) override;
   void update_stream(const coordination::StreamDeclaration&, StatusDone done) override;
   void delete_stream(const std::string&, StatusDone done) override;
+  void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
+                           Done<sluice::v1::ClientQuotas> done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
 
  private:

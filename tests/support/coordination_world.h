@@ -58,6 +58,7 @@ struct WorldBroker {
   int64_t last_heartbeat = 0;
   std::map<ShardKey, WorldReplica> replicas;
   std::map<std::string, ShardMap> maps;  // as pushed, by stream id
+  std::optional<sluice::v1::ClientQuotas> client_quotas;  // as pushed
   std::map<int32_t, sluice::v1::Broker> brokers;
   std::vector<sluice::v1::CoordinatorMessage> inbox;
   std::vector<sluice::v1::AdminResponse> answers;
@@ -327,6 +328,7 @@ class World : public Outbox {
   }
 
   void apply(WorldBroker& broker, const sluice::v1::MetadataUpdate& update) {
+    if (update.has_client_quotas()) broker.client_quotas = update.client_quotas();
     if (update.full()) {
       broker.maps.clear();
       broker.brokers.clear();

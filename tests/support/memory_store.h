@@ -8,6 +8,7 @@
 #include <string>
 
 #include "broker/coordination/metadata_store.h"
+#include "broker/quotas/entity.h"
 
 namespace broker::coordination {
 
@@ -38,6 +39,7 @@ class MemoryStore : public MetadataStore {
   bool down = false;
   bool declares = false;
   std::vector<StreamDeclaration> declarations;
+  sluice::v1::ClientQuotas client_quotas;
 
   // ---- MetadataStore ----
   void set_listener(Listener*) override {}
@@ -48,6 +50,7 @@ class MemoryStore : public MetadataStore {
       contents.cluster_id = "4a4b0c5e-2f0e-4d0a-8a55-8d1c9e0f7a11";
       for (const auto& [id, stored] : maps) contents.maps.push_back(stored);
       if (declares) contents.declarations = declarations;
+      contents.client_quotas = client_quotas;
       done(contents);
     });
   }
@@ -86,6 +89,14 @@ class MemoryStore : public MetadataStore {
   void create_stream(const StreamDeclaration&, StatusDone done) override { ok(done); }
   void update_stream(const StreamDeclaration&, StatusDone done) override { ok(done); }
   void delete_stream(const std::string&, StatusDone done) override { ok(done); }
+  void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
+                           Done<sluice::v1::ClientQuotas> done) override {
+    if (!down) quotas::apply(change, client_quotas);
+    answers_.push_back([this, done, down = down] {
+      if (down) return done(Status(Code::kUnavailable, "down"));
+      done(client_quotas);
+    });
+  }
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override {
     int64_t first = next_producer_id_;
     next_producer_id_ += count;

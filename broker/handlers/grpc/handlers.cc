@@ -1,5 +1,7 @@
 #include "broker/handlers/grpc/handlers.h"
 
+#include <algorithm>
+
 namespace broker::handlers::grpc {
 
 namespace {
@@ -212,6 +214,19 @@ void Handlers::describe_cluster(const v1::DescribeClusterRequest&,
   for (const auto& [id, broker] : context_.metadata.brokers()) *response.add_brokers() = broker;
   response.set_answered_by(context_.self.value);
   done(std::move(response));
+}
+
+int64_t Handlers::mutations(const v1::CreateStreamRequest& request) const {
+  return std::max(1, request.config().partitions());
+}
+
+int64_t Handlers::mutations(const v1::DeleteStreamRequest& request) const {
+  auto stream = context_.metadata.find(request.name());
+  return stream ? stream->map.shards_size() : 0;
+}
+
+int64_t Handlers::mutations(const v1::SplitShardRequest& request) const {
+  return request.at_size() > 0 ? request.at_size() + 1 : std::max(2, request.into());
 }
 
 std::shared_ptr<PublishFlow> Handlers::publish(PublishFlow::Output output) {

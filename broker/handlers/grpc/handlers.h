@@ -38,6 +38,16 @@ class Handlers {
   void describe_cluster(const v1::DescribeClusterRequest& request,
                         Done<v1::DescribeClusterResponse> done);
 
+  // Shards that a call makes, removes, splits or merges.
+  template <class Request>
+  int64_t mutations(const Request&) const {
+    return 0;
+  }
+  int64_t mutations(const v1::CreateStreamRequest& request) const;
+  int64_t mutations(const v1::DeleteStreamRequest& request) const;
+  int64_t mutations(const v1::SplitShardRequest& request) const;
+  int64_t mutations(const v1::MergeShardsRequest&) const { return 1; }
+
   std::shared_ptr<PublishFlow> publish(PublishFlow::Output output);
   std::shared_ptr<SubscribeFlow> subscribe(SubscribeFlow::Output output);
 

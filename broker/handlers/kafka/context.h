@@ -13,6 +13,7 @@
 #include "broker/proto/coordination.pb.h"
 #include "broker/protocol/kafka/errors.h"
 #include "broker/protocol/kafka/frames.h"
+#include "broker/quotas/client_quotas.h"
 #include "broker/security/authorizer.h"
 #include "broker/security/scram.h"
 
@@ -65,6 +66,8 @@ struct Services {
   const security::Authorizer* authorizer = nullptr;
   // Free bytes of the file system below the data directory.
   std::function<Result<uint64_t>()> disk_free = {};
+  // What clients may use; null: as much as they like.
+  quotas::ClientQuotas* quotas = nullptr;
 };
 
 // What the requests of one connection share. Made by the server.
@@ -77,6 +80,8 @@ struct Client {
   bool raw_tokens = false;     // SaslHandshake version 0: tokens come without Kafka's header
   bool failed = false;  // an authentication failed: nothing more is served
   std::unique_ptr<security::ScramServer> scram;
+  // Reads nothing from the connection for so long (KIP-219); empty: there is none.
+  std::function<void(int64_t ms)> mute;
 };
 // Of requests that no connection brought (tests): anonymous, let in.
 inline const std::shared_ptr<Client>& anonymous_client() {
@@ -94,6 +99,10 @@ struct Exchange {
   int64_t started_us = 0;
   Error error = Error::kNone;  // the last one in the response, for the metrics
   std::shared_ptr<Client> client = anonymous_client();
+  // How long the client is told to pause, and the reactor's work for the request so far: throttle.h.
+  int64_t throttle_ms = 0;
+  const Services* counts_work = nullptr;  // null: it is not counted
+  int64_t work_us = 0, turn_began_us = -1;
 
   int16_t version() const { return header.api_version; }
   // Notes an error and gives its number on the wire.
@@ -118,8 +127,20 @@ struct Context {
   std::unique_ptr<DepartedBrokers> departed_brokers;
 };
 
+// Counts the work that is not counted yet, and mutes the connection where the client is to pause.
+void begin_pause(Exchange& exchange);
+
 template <class Response>
 void respond(Exchange& exchange, const Response& response) {
+  begin_pause(exchange);
+  if constexpr (requires { response.throttle_time_ms; }) {
+    if (exchange.throttle_ms > 0) {
+      Response told = response;
+      told.throttle_time_ms = static_cast<int32_t>(exchange.throttle_ms);
+      return exchange.reply(
+          wire::encode_response(exchange.header.correlation_id, exchange.version(), told));
+    }
+  }
   exchange.reply(
       wire::encode_response(exchange.header.correlation_id, exchange.version(), response));
 }

@@ -1,6 +1,7 @@
 // CreatePartitions: raises the partition count of a partitioned stream.
 #include "broker/handlers/kafka/admin_batch.h"
 #include "broker/handlers/kafka/handlers.h"
+#include "broker/handlers/kafka/throttle.h"
 #include "broker/handlers/kafka/topics.h"
 
 namespace broker::handlers::kafka {
@@ -8,6 +9,7 @@ namespace {
 
 using Request = wire::CreatePartitionsRequest;
 using Response = wire::CreatePartitionsResponse;
+constexpr int16_t kStrictQuotaVersionMin = 3;
 
 std::pair<Error, std::string> judge(const TopicRef& ref, const Request::Topic& asked) {
   if (!ref.stream) return {ref.error, "no such topic"};
@@ -33,6 +35,12 @@ void grow(const Services& services, AdminBatch<Response>& batch, const Request::
   result.name = asked.name;
   TopicRef ref = find_topic(services, batch.exchange(), security::Operation::kAlter, asked.name);
   auto [error, message] = judge(ref, asked);
+  if (error == Error::kNone && !validate_only &&
+      !admit_mutations(services, batch.exchange(), kStrictQuotaVersionMin,
+                       asked.count - ref.stream->map.shards_size())) {
+    error = Error::kThrottlingQuotaExceeded;
+    message = kMutationsUsedUp;
+  }
   if (error != Error::kNone) {
     result.error_code = batch.exchange().fail(error);
     result.error_message = message;

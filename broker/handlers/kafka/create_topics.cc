@@ -4,6 +4,7 @@
 #include "broker/handlers/kafka/admin_batch.h"
 #include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/handlers.h"
+#include "broker/handlers/kafka/throttle.h"
 #include "broker/handlers/kafka/topic_configs.h"
 #include "broker/handlers/kafka/topics.h"
 
@@ -13,6 +14,7 @@ namespace {
 using Request = wire::CreateTopicsRequest;
 using Response = wire::CreateTopicsResponse;
 constexpr int32_t kDefault = -1;
+constexpr int16_t kStrictQuotaVersionMin = 6;
 
 struct Refusal {
   Error error = Error::kNone;
@@ -126,6 +128,11 @@ void handle(Context& context, const ExchangePtr& exchange, Request request) {
     if (refusal.error == Error::kNone) refusal = check_name(services, asked.name);
     if (refusal.error == Error::kNone) refusal = check_counts(services, asked);
     if (refusal.error == Error::kNone) refusal = to_stream(asked, stream);
+    if (refusal.error == Error::kNone && !request.validate_only &&
+        !admit_mutations(services, *exchange, kStrictQuotaVersionMin,
+                         std::max(asked.num_partitions, 1))) {
+      refusal = {Error::kThrottlingQuotaExceeded, kMutationsUsedUp};
+    }
     if (refusal.error != Error::kNone) {
       topic.error_code = exchange->fail(refusal.error);
       topic.error_message = refusal.message;

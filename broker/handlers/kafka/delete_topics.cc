@@ -1,6 +1,7 @@
 // DeleteTopics by name or by topic id. Elastic streams are deleted as well: a topic is a stream.
 #include "broker/handlers/kafka/admin_batch.h"
 #include "broker/handlers/kafka/handlers.h"
+#include "broker/handlers/kafka/throttle.h"
 #include "broker/handlers/kafka/topics.h"
 
 namespace broker::handlers::kafka {
@@ -8,6 +9,7 @@ namespace {
 
 using Request = wire::DeleteTopicsRequest;
 using Response = wire::DeleteTopicsResponse;
+constexpr int16_t kStrictQuotaVersionMin = 5;
 
 void delete_one(const Services& services, AdminBatch<Response>& batch,
                 const std::optional<std::string>& name, const Uuid& id) {
@@ -26,6 +28,12 @@ void delete_one(const Services& services, AdminBatch<Response>& batch,
   }
   topic.name = ref.stream->name();
   topic.topic_id = ref.stream->id;
+  if (!admit_mutations(services, batch.exchange(), kStrictQuotaVersionMin,
+                       ref.stream->map.shards_size())) {
+    topic.error_code = batch.exchange().fail(Error::kThrottlingQuotaExceeded);
+    topic.error_message = kMutationsUsedUp;
+    return;
+  }
   v1::AdminRequest ask;
   ask.mutable_delete_stream()->set_name(ref.stream->name());
   batch.ask(std::move(ask), [b = &batch, at](const Result<v1::AdminResponse>& answer) {

@@ -8,6 +8,7 @@
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/producer_ids.h"
 #include "broker/handlers/kafka/sasl.h"
+#include "broker/handlers/kafka/throttle.h"
 
 namespace broker::handlers::kafka {
 namespace {
@@ -24,6 +25,7 @@ std::optional<Operation> cluster_operation(ApiKey key) {
     case ApiKey::kDescribeQuorum:
       return Operation::kDescribe;
     case ApiKey::kListConfigResources:
+    case ApiKey::kDescribeClientQuotas:
       return Operation::kDescribeConfigs;
     default:
       return std::nullopt;
@@ -180,6 +182,10 @@ void Dispatcher::dispatch(ExchangePtr exchange) {
     return refuse(*exchange, "not authenticated");
   }
   count(*exchange, *api);
+  if (context_.services.quotas && !opens_a_connection(api->key)) {
+    exchange->counts_work = &context_.services;
+  }
+  Working working(*exchange);
   if (!handler->run(context_, exchange, in)) refuse(*exchange, "malformed body");
 }
 

@@ -7,6 +7,7 @@
 #include "broker/handlers/kafka/fetch_sessions.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/nearest.h"
+#include "broker/handlers/kafka/throttle.h"
 #include "broker/handlers/kafka/topics.h"
 #include "broker/partition/partition.h"
 
@@ -22,8 +23,8 @@ constexpr int16_t kRackVersionMin = 11, kTopicIdVersionMin = 13;
 // A request that reads, and perhaps waits. Kept alive by its timer and by the partitions' wakes.
 class Fetching : public std::enable_shared_from_this<Fetching> {
  public:
-  Fetching(const Services& services, ExchangePtr exchange, const Request& request,
-           FetchSessions::Plan plan);
+  Fetching(const Services& services, FetchSessions& sessions, ExchangePtr exchange,
+           const Request& request, FetchSessions::Plan plan);
   void start() { attempt(); }
 
  private:
@@ -51,9 +52,12 @@ class Fetching : public std::enable_shared_from_this<Fetching> {
   void cancel_waits();
   void on_wake();
   void answer(Read read);
+  bool is_over_quota(size_t bytes);
+  void answer_throttled();
   bool is_news(FetchTarget& target, const Answer& answer) const;
 
   const Services& services_;
+  FetchSessions& sessions_;
   ExchangePtr exchange_;
   FetchSessions::Plan plan_;
   int64_t deadline_ms_;
@@ -66,9 +70,10 @@ class Fetching : public std::enable_shared_from_this<Fetching> {
   std::optional<env::TimerId> timer_;
 };
 
-Fetching::Fetching(const Services& services, ExchangePtr exchange, const Request& request,
-                   FetchSessions::Plan plan)
+Fetching::Fetching(const Services& services, FetchSessions& sessions, ExchangePtr exchange,
+                   const Request& request, FetchSessions::Plan plan)
     : services_(services),
+      sessions_(sessions),
       exchange_(std::move(exchange)),
       plan_(std::move(plan)),
       deadline_ms_(services.clock.mono_ms() +
@@ -78,12 +83,18 @@ Fetching::Fetching(const Services& services, ExchangePtr exchange, const Request
           static_cast<size_t>(std::clamp(request.max_bytes, 0, services.options.fetch_bytes_max))),
       read_committed_(request.isolation_level == 1),
       rack_(exchange_->version() >= kRackVersionMin ? request.rack_id : "") {
+  if (services_.quotas) {
+    int64_t allowed =
+        services_.quotas->bytes_max(quotas::Quota::kConsumerByteRate, quota_client(*exchange_));
+    bytes_max_ = static_cast<size_t>(std::min(allowed, static_cast<int64_t>(bytes_max_)));
+  }
   bytes_min_ = std::min(bytes_min_, static_cast<int64_t>(bytes_max_));
 }
 
 void Fetching::attempt() {
   wake_posted_ = false;
   if (done_) return;
+  Working working(*exchange_);
   cancel_waits();
   Read read = read_all();
   bool late = services_.clock.mono_ms() >= deadline_ms_;
@@ -237,9 +248,29 @@ bool Fetching::is_news(FetchTarget& target, const Answer& answer) const {
   return news;
 }
 
+// Records what the answer gives; an answer that is not given is not counted.
+bool Fetching::is_over_quota(size_t bytes) {
+  if (!services_.quotas) return false;
+  charge(services_, *exchange_, quotas::Quota::kConsumerByteRate, static_cast<double>(bytes));
+  charge_work(*exchange_);
+  if (exchange_->throttle_ms == 0) return false;
+  services_.quotas->take_back(quotas::Quota::kConsumerByteRate, quota_client(*exchange_),
+                              static_cast<double>(bytes));
+  return true;
+}
+
+// KIP-219: no records, and a session that a full request has just begun is not told of.
+void Fetching::answer_throttled() {
+  Response response;
+  if (plan_.incremental) response.session_id = plan_.session->id;
+  if (plan_.session && !plan_.incremental) sessions_.close(*plan_.session);
+  respond(*exchange_, response);
+}
+
 void Fetching::answer(Read read) {
   done_ = true;
   if (timer_) services_.executor.cancel(*timer_);
+  if (is_over_quota(read.bytes)) return answer_throttled();
   Response response;
   response.session_id = plan_.session ? plan_.session->id : 0;
   for (size_t i = 0; i < plan_.targets.size(); ++i) {
@@ -271,7 +302,9 @@ void handle(Context& context, const ExchangePtr& exchange, Request request) {
     response.error_code = exchange->fail(plan.error);
     return respond(*exchange, response);
   }
-  std::make_shared<Fetching>(context.services, exchange, request, std::move(plan))->start();
+  std::make_shared<Fetching>(context.services, *context.fetch_sessions, exchange, request,
+                             std::move(plan))
+      ->start();
 }
 
 }  // namespace broker::handlers::kafka

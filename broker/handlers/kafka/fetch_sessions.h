@@ -48,6 +48,7 @@ class FetchSessions {
   Plan plan(const wire::FetchRequest& request, int16_t version);
   // Moves a target whose data was sent behind the others, for fairness between partitions.
   static void served(FetchSession& session, const FetchTarget& target);
+  void close(const FetchSession& session) { sessions_.erase(session.id); }
   size_t size() const { return sessions_.size(); }
 
  private:

@@ -5,6 +5,7 @@
 
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topic_configs.h"
+#include "broker/handlers/kafka/throttle.h"
 #include "broker/handlers/kafka/topics.h"
 #include "broker/model/records.h"
 #include "broker/partition/partition.h"
@@ -236,9 +237,13 @@ void Production::on_timeout() {
 void Production::answer() {
   answered_ = true;
   if (timer_) services_.executor.cancel(*timer_);
+  // As Kafka counts it: the whole request, whatever became of it.
+  charge(services_, *exchange_, quotas::Quota::kProducerByteRate,
+         static_cast<double>(exchange_->frame.size()));
   if (request_.acks != 0) return respond(*exchange_, response_);
   // Without responses the only way to tell the client is to end the connection.
   if (exchange_->error != Error::kNone) return exchange_->close();
+  begin_pause(*exchange_);
   exchange_->reply({});
 }
 

@@ -2,7 +2,7 @@
 
 namespace broker::handlers::kafka {
 
-TestBroker::TestBroker(Options options) {
+TestBroker::TestBroker(Options options, const security::Authorizer* authorizer) {
   constexpr BrokerId kSelf{0};
   storage::StoreOptions store_options;
   store_options.dir = "/data";
@@ -43,7 +43,10 @@ TestBroker::TestBroker(Options options) {
                [this](v1::AdminRequest request, int64_t timeout_ms, AdminDone done) {
                  session_->admin(std::move(request), timeout_ms, std::move(done));
                },
-               options});
+               options, authorizer, {}, &quotas_});
+  metadata.add_listener([this](const cluster::Metadata::Change& change) {
+    if (change.client_quotas) quotas_.update(metadata.client_quotas());
+  });
   CHECK(
       world.run_until([this] { return metadata.find_broker(BrokerId{0}) != nullptr; }, 10'000'000));
 }

@@ -22,7 +22,7 @@ class NoPeers : public partition::PeerTransport {
 
 class TestBroker {
  public:
-  explicit TestBroker(Options options = {});
+  explicit TestBroker(Options options = {}, const security::Authorizer* authorizer = nullptr);
 
   // Sends a request; its answer is decoded when it comes.
   template <class Response>
@@ -36,6 +36,7 @@ class TestBroker {
     auto exchange = std::make_shared<Exchange>();
     wire::RequestHeader header{Request::kApiKey, version, 42, "test", {}};
     exchange->frame = Buffer::from_string(wire::encode_request(header, request).substr(4));
+    if (client) exchange->client = client;
     exchange->close = [pending] { pending->closed = true; };
     exchange->reply = [pending, version](std::vector<Buffer> pieces) {
       ASSERT_FALSE(pending->answered);
@@ -74,6 +75,7 @@ class TestBroker {
 
   sim::SimWorld world{1};
   cluster::Metadata metadata;
+  std::shared_ptr<Client> client;  // whose requests are sent; null: anonymous ones
 
  private:
   sim::SimClock clock_{world};
@@ -81,6 +83,7 @@ class TestBroker {
   sim::SimDisk disk_{world.random()};
   sim::SimIoQueue wal_io_{executor_, 100, 200}, background_io_{executor_, 100, 200};
   Metrics metrics_;
+  quotas::ClientQuotas quotas_{clock_, metrics_};
   NoPeers peers_;
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<cluster::Session> session_;

@@ -8,7 +8,9 @@
 #include "broker/cluster/session.h"
 #include "broker/model/internal_streams.h"
 #include "broker/protocol/kinesis/call.h"
+#include "broker/quotas/client_quotas.h"
 #include "broker/routing/router.h"
+#include "broker/security/authorizer.h"
 
 namespace broker::handlers::kinesis {
 
@@ -37,6 +39,9 @@ struct Services {
   // cluster::Session::admin.
   std::function<void(v1::AdminRequest, int64_t timeout_ms, cluster::Session::AdminDone)> admin;
   Options options = {};
+  // Who may do what, and how much of it; null: everybody everything.
+  const security::Authorizer* authorizer = nullptr;
+  quotas::ClientQuotas* quotas = nullptr;
 };
 
 inline constexpr int64_t kAdminTimeoutMs = 15'000;

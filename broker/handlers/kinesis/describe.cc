@@ -108,6 +108,7 @@ void Handlers::handle(const Call&, wire::ListStreamsRequest& request,
         response.stream_summaries.emplace();
         for (const auto& stream : services_.metadata.streams()) {
           if (!is_listed(*stream) || stream->name() <= after) continue;
+          if (!access_.may_describe(done.caller(), stream->name())) continue;
           if (response.stream_names.size() == limit) {
             response.has_more_streams = true;
             break;
@@ -230,6 +231,10 @@ void Handlers::handle(const Call&, wire::ListShardsRequest& request,
       [this, &request, done](const PageToken& page) {
         auto stream = services_.metadata.find(page.stream);
         if (!stream) return done(wire::resource_not_found("The token's stream is gone."));
+        if (auto denied = access_.check(done.caller(), wire::Operation::kListShards,
+                                        stream->name())) {
+          return done(*denied);
+        }
         list_shards(stream, request, page, done);
       });
 }

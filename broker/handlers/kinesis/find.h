@@ -32,6 +32,10 @@ template <class Request>
 std::string name_in(const Request& request) {
   Names names = names_of(request);
   if (!names.name.empty()) return names.name;
+  if constexpr (requires { request.resource_arn; }) names.arn = text_of(request.resource_arn);
+  if constexpr (requires { request.consumer_arn; }) {
+    if (!text_of(request.consumer_arn).empty()) names.arn = text_of(request.consumer_arn);
+  }
   auto parts = parse_arn(names.arn);
   return parts ? parts->stream : "";
 }

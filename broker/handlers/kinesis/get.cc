@@ -194,6 +194,10 @@ void Handlers::resolve_iterator(const std::shared_ptr<Read>& read) {
   read->stream = services_.metadata.find(iterator->shard.stream);
   const std::string shard = format_shard_id(iterator->shard.index);
   if (!read->stream) return read->done(no_shard(shard, "", read->done.caller()));
+  if (auto denied = access_.check(read->done.caller(), wire::Operation::kGetRecords,
+                                  read->stream->name())) {
+    return read->done(*denied);
+  }
   if (!read->stream_arn.empty()) {
     auto named = stream_name_of(read->done.caller(), "", read->stream_arn);
     auto* name = std::get_if<std::string>(&named);
@@ -250,6 +254,7 @@ namespace {
 struct Taken {
   std::vector<wire::Record> records;
   Offset next;
+  size_t bytes = 0;  // key and data
   std::optional<int64_t> next_timestamp_ms;  // of the first record that did not fit
 };
 
@@ -272,7 +277,7 @@ Result<Taken> take_records(const cluster::Stream& stream, const v1::Shard& shard
   Taken taken;
   taken.next = from.position;
   bool passing_over = from.from_timestamp_ms > 0;
-  size_t bytes = 0;
+  size_t& bytes = taken.bytes;
   for (const Batch& batch : batches) {
     if (batch.header.end_offset() <= taken.next) continue;
     if (!batch.header.control()) {
@@ -319,6 +324,7 @@ void Handlers::answer_records(const std::shared_ptr<Read>& read,
     auto result = take_records(*stream, *shard, fetched->batches, read->iterator, read->limit);
     if (!result.ok()) return read->done(to_error(result.status()));
     taken = std::move(*result);
+    throttle_.got(read->done.caller(), taken.bytes);
   }
   wire::GetRecordsResponse response;
   response.millis_behind_latest = 0;

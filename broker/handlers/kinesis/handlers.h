@@ -5,10 +5,12 @@
 #include <memory>
 #include <variant>
 
+#include "broker/handlers/kinesis/access.h"
 #include "broker/handlers/kinesis/cluster_state.h"
 #include "broker/handlers/kinesis/operation_rates.h"
 #include "broker/handlers/kinesis/rescaler.h"
 #include "broker/handlers/kinesis/streams.h"
+#include "broker/handlers/kinesis/throttle.h"
 #include "broker/handlers/kinesis/tokens.h"
 
 namespace broker::handlers::kinesis {
@@ -178,6 +180,8 @@ class Handlers : public wire::Service {
                    const PageToken& page, const Done<wire::ListShardsResponse>& done);
 
   Services services_;
+  Access access_;
+  Throttle throttle_;
   ClusterState state_;
   OperationRates rates_;
   KeyTables key_tables_;

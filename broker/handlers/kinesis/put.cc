@@ -79,6 +79,7 @@ void Handlers::handle(const Call&, wire::PutRecordRequest& request,
                        std::move(request.partition_key)});
     if (auto error = check_takes_records(*stream, done.caller())) return done(*error);
     if (auto error = check_record(*stream, record_kib(*stream), records[0])) return done(*error);
+    throttle_.put(done.caller(), records[0].data.size() + records[0].partition_key.size());
     if (request.sequence_number_for_ordering) {
       // Ours grow with every put of a key anyway; one that is none is said so.
       auto number = parse_sequence_number(*request.sequence_number_for_ordering);
@@ -117,6 +118,7 @@ void Handlers::handle(const Call&, wire::PutRecordsRequest& request,
     if (bytes > kRequestBytesMax) {
       return done(wire::invalid_argument("Records size exceeds 10 MB limit"));
     }
+    throttle_.put(done.caller(), bytes);
     auto flow = std::make_shared<PutFlow>(
         services_, key_tables_, stream, std::move(request.records),
         [done](const cluster::Stream& stream, const std::vector<PutOutcome>& outcomes) {

@@ -2,7 +2,7 @@
 
 namespace broker::handlers::kinesis {
 
-TestBroker::TestBroker(Options options) {
+TestBroker::TestBroker(Options options, const security::Authorizer* authorizer) {
   constexpr BrokerId kSelf{0};
   storage::StoreOptions store_options;
   store_options.dir = "/data";
@@ -43,7 +43,7 @@ TestBroker::TestBroker(Options options) {
       [this](v1::AdminRequest request, int64_t timeout_ms, cluster::Session::AdminDone done) {
         session_->admin(std::move(request), timeout_ms, std::move(done));
       },
-      options});
+      options, authorizer, &client_quotas_});
   CHECK(
       world.run_until([this] { return metadata.find_broker(BrokerId{0}) != nullptr; }, 10'000'000));
 }

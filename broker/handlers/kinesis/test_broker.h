@@ -35,13 +35,15 @@ struct Answer {
 
 class TestBroker {
  public:
-  explicit TestBroker(Options options = without_rates());
+  explicit TestBroker(Options options = without_rates(),
+                      const security::Authorizer* authorizer = nullptr);
   static Options without_rates() {
     Options options;
     options.operation_rates = false;
     return options;
   }
 
+  void handle(wire::CallPtr call) { handlers_->handle(std::move(call)); }
   template <class Request>
   std::shared_ptr<Answer<typename Request::Response>> send(Request request) {
     using Response = typename Request::Response;
@@ -97,6 +99,7 @@ class TestBroker {
   // Hours go by for the wall clock alone: the broker has nothing to do in them.
   void pass_hours(int64_t hours) { clock_.shift_wall(hours * 3600 * 1000); }
   int64_t now_ms() const { return clock_.wall_ms(); }
+  quotas::ClientQuotas& client_quotas() { return client_quotas_; }
   partition::Partition& partition(const std::string& name, int32_t index);
   routing::Router& router() { return *router_; }
 
@@ -107,6 +110,7 @@ class TestBroker {
 
  private:
   sim::SimClock clock_{world};
+  quotas::ClientQuotas client_quotas_{clock_, metrics};
   sim::SimExecutor executor_{world};
   sim::SimDisk disk_{world.random()};
   sim::SimIoQueue wal_io_{executor_, 100, 200}, background_io_{executor_, 100, 200};

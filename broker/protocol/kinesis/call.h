@@ -16,6 +16,8 @@ struct Caller {
   std::string access_key;
   std::string account;  // twelve digits
   std::string region;   // of the signature
+  std::string user;     // whose access key it is; empty: anybody's
+  std::string host;     // address, as text
 };
 
 class Call {

@@ -34,6 +34,12 @@ class Gate {
     ASSIGN_OR_RETURN(security::Principal who, identify(claim));
     return permits(who, request);
   }
+  // Whose call it is, without asking for rights; empty: nobody's.
+  std::string user_of(const Claim& claim) {
+    if (!authorizer_) return {};
+    auto who = identify(claim);
+    return who.ok() ? who->user : std::string();
+  }
   // Leaves out of a list what the caller may not describe.
   void filter(const Claim& claim, v1::ListStreamsResponse& response);
   template <class Response>

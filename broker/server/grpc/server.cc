@@ -12,6 +12,7 @@
 #include "broker/handlers/grpc/status_mapping.h"
 #include "broker/proto/sluice.grpc.pb.h"
 #include "broker/server/grpc/caller.h"
+#include "broker/server/grpc/meter.h"
 
 namespace broker::server::grpc {
 
@@ -70,9 +71,10 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
                  public OpenCall,
                  public std::enable_shared_from_this<FlowCall<Request, Response, Flow>> {
  public:
-  FlowCall(env::Executor& executor, OpenCalls& open, CallMetrics& metrics, Gate& gate, Claim claim,
-           std::string method, size_t unanswered_max)
-      : executor_(executor), open_(open), metrics_(metrics), gate_(gate), claim_(std::move(claim)),
+  FlowCall(env::Executor& executor, OpenCalls& open, CallMetrics& metrics, Gate& gate, Meter& meter,
+           Claim claim, std::string method, size_t unanswered_max)
+      : executor_(executor), open_(open), metrics_(metrics), gate_(gate), meter_(meter),
+        claim_(std::move(claim)),
         method_(std::move(method)), began_us_(metrics.now_us()), unanswered_max_(unanswered_max) {}
 
   void begin(std::function<std::shared_ptr<Flow>(FlowCall&)> make_flow) {
@@ -98,6 +100,7 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
     if (ending_) return;
     ending_ = true;
     status_ = status;
+    write();  // what a pause has held back
     finish_when_written();
   }
 
@@ -125,6 +128,7 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
  private:
   void read() {
     if (reading_ || half_closed_ || ending_ || unanswered_ >= unanswered_max_) return;
+    if (pauses_ > 0) return;
     reading_ = true;
     this->StartRead(&incoming_);
   }
@@ -142,16 +146,33 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
     if (!request.stream().empty()) {
       if (Status allowed = gate_.check(claim_, request); !allowed.ok()) return end(allowed);
     }
+    int64_t pause_ms = meter_.work(claim_, [&] {
+      if constexpr (std::is_same_v<Flow, PublishFlow>) {
+        unanswered_ += bytes;
+        flow_->on_request(std::move(request), bytes);
+      } else {
+        flow_->on_request(request);
+      }
+    });
     if constexpr (std::is_same_v<Flow, PublishFlow>) {
-      unanswered_ += bytes;
-      flow_->on_request(std::move(request), bytes);
-    } else {
-      flow_->on_request(request);
+      pause_ms = std::max(pause_ms, meter_.bytes(claim_, quotas::Quota::kProducerByteRate, bytes));
     }
+    pause(pause_ms);
     read();
+  }
+  // Neither reads nor writes for so long; the transport's flow control holds the client back.
+  void pause(int64_t ms) {
+    if (ms <= 0) return;
+    ++pauses_;
+    executor_.schedule_after(ms, [self = this->shared_from_this()] {
+      if (--self->pauses_ > 0) return;
+      self->write();
+      self->read();
+    });
   }
   void write() {
     if (writing_ || queue_.empty() || finished_) return;
+    if (pauses_ > 0 && !ending_ && std::is_same_v<Flow, SubscribeFlow>) return;
     writing_ = true;
     outgoing_ = std::move(queue_.front().first);
     outgoing_bytes_ = queue_.front().second;
@@ -162,6 +183,7 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
     writing_ = false;
     if (!ok) queue_.clear();
     if constexpr (std::is_same_v<Flow, SubscribeFlow>) {
+      if (ok) pause(meter_.bytes(claim_, quotas::Quota::kConsumerByteRate, outgoing_bytes_));
       if (ok && flow_ && !ending_) flow_->on_sent(outgoing_bytes_);
     }
     write();
@@ -182,6 +204,7 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
   OpenCalls& open_;
   CallMetrics& metrics_;
   Gate& gate_;
+  Meter& meter_;
   const Claim claim_;
   const std::string method_;
   const int64_t began_us_;
@@ -194,14 +217,16 @@ class FlowCall : public ::grpc::ServerBidiReactor<Request, Response>,
   std::deque<std::pair<Response, size_t>> queue_;
   bool reading_ = false, writing_ = false, half_closed_ = false;
   bool ending_ = false, finished_ = false;
+  int pauses_ = 0;  // under way
   Status status_;
 };
 
 class Service : public v1::Sluice::CallbackService {
  public:
   Service(Handlers& handlers, env::Executor& executor, CallMetrics& metrics, OpenCalls& open,
-          Gate& gate, size_t publish_bytes_max)
+          Gate& gate, Meter& meter, size_t publish_bytes_max)
       : handlers_(handlers), executor_(executor), metrics_(metrics), open_(open), gate_(gate),
+        meter_(meter),
         publish_bytes_max_(publish_bytes_max) {}
 
   using Context = ::grpc::CallbackServerContext;
@@ -225,7 +250,7 @@ class Service : public v1::Sluice::CallbackService {
   ::grpc::ServerBidiReactor<v1::PublishRequest, v1::PublishResponse>* Publish(
       Context* context) override {
     using Call = FlowCall<v1::PublishRequest, v1::PublishResponse, PublishFlow>;
-    auto call = std::make_shared<Call>(executor_, open_, metrics_, gate_, claim_of(*context), "Publish",
+    auto call = std::make_shared<Call>(executor_, open_, metrics_, gate_, meter_, claim_of(*context), "Publish",
                                        publish_bytes_max_);
     call->begin([this](Call& c) {
       auto self = std::weak_ptr(c.shared_from_this());
@@ -247,7 +272,7 @@ class Service : public v1::Sluice::CallbackService {
   ::grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse>* Subscribe(
       Context* context) override {
     using Call = FlowCall<v1::SubscribeRequest, v1::SubscribeResponse, SubscribeFlow>;
-    auto call = std::make_shared<Call>(executor_, open_, metrics_, gate_, claim_of(*context), "Subscribe",
+    auto call = std::make_shared<Call>(executor_, open_, metrics_, gate_, meter_, claim_of(*context), "Subscribe",
                                        SIZE_MAX);
     call->begin([this](Call& c) {
       auto self = std::weak_ptr(c.shared_from_this());
@@ -279,7 +304,14 @@ class Service : public v1::Sluice::CallbackService {
         reactor->Finish(to_grpc(result.status()));
       };
       if (Status allowed = gate_.check(claim, *request); !allowed.ok()) return finish(allowed);
-      (handlers_.*function)(*request, finish);
+      Status admitted = meter_.admit_mutations(claim, handlers_.mutations(*request));
+      if (!admitted.ok()) return finish(admitted);
+      auto begin = [=, this] {
+        meter_.work(claim, [&] { (handlers_.*function)(*request, finish); });
+      };
+      const int64_t wait_ms = meter_.wait_ms(claim);
+      if (wait_ms == 0) return begin();
+      executor_.schedule_after(wait_ms, begin);
     });
     return reactor;
   }
@@ -289,6 +321,7 @@ class Service : public v1::Sluice::CallbackService {
   CallMetrics& metrics_;
   OpenCalls& open_;
   Gate& gate_;
+  Meter& meter_;
   const size_t publish_bytes_max_;
 };
 
@@ -314,14 +347,15 @@ std::shared_ptr<::grpc::ServerCredentials> credentials_of(const ServerOptions& o
 struct Server::Impl {
   Impl(Handlers& handlers, env::Executor& e, env::Clock& clock, Metrics& metrics, ServerOptions o)
       : executor(e), options(std::move(o)), call_metrics(metrics, clock),
-        gate(options.authorizer),
-        service(handlers, e, call_metrics, open, gate, options.publish_bytes_max) {}
+        gate(options.authorizer), meter(options.quotas, gate, clock),
+        service(handlers, e, call_metrics, open, gate, meter, options.publish_bytes_max) {}
 
   env::Executor& executor;
   const ServerOptions options;
   CallMetrics call_metrics;
   OpenCalls open;
   Gate gate;
+  Meter meter;
   Service service;
   std::unique_ptr<::grpc::Server> server;
   int port = 0;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "broker/handlers/grpc/handlers.h"
+#include "broker/quotas/client_quotas.h"
 #include "broker/security/authorizer.h"
 
 namespace broker::server::grpc {
@@ -18,6 +19,7 @@ struct ServerOptions {
   std::string tls_cert, tls_key, client_ca;
   bool client_certificate_required = false;
   const security::Authorizer* authorizer = nullptr;  // null: everybody may do everything
+  quotas::ClientQuotas* quotas = nullptr;            // null: as much as they like
   int message_bytes_max = 32 << 20;
   size_t publish_bytes_max = 16 << 20;  // unanswered on one Publish stream; then it is not read
 };

@@ -47,6 +47,9 @@ Connection::Connection(Listener& listener, tcp::socket socket)
 }
 
 void Connection::start() {
+  client_->mute = [self = weak_from_this()](int64_t ms) {
+    if (auto connection = self.lock()) connection->mute(ms);
+  };
   boost::system::error_code error;
   socket_.non_blocking(true, error);
   if (!error) socket_.set_option(tcp::no_delay(true), error);
@@ -152,7 +155,7 @@ size_t Connection::write_some(boost::system::error_code& error) {
 
 bool Connection::may_read() const {
   const ListenerOptions& options = listener_.options_;
-  return !closed_ && !closing_ && !draining_ &&
+  return !closed_ && !closing_ && !draining_ && !muted() && held_.empty() &&
          in_flight_bytes_ < options.connection_in_flight_bytes_max &&
          slots_.size() < options.connection_in_flight_requests_max && listener_.may_read();
 }
@@ -220,10 +223,48 @@ bool Connection::take_frames(std::string_view bytes) {
   }
 }
 
+bool Connection::muted() const {
+  return muted_until_ms_ > 0 && listener_.clock_.mono_ms() < muted_until_ms_;
+}
+
+void Connection::mute(int64_t ms) {
+  const int64_t until_ms = listener_.clock_.mono_ms() + ms;
+  listener_.mutes_.Increment();
+  if (until_ms <= muted_until_ms_) return;
+  muted_until_ms_ = until_ms;
+  if (!unmute_scheduled_) unmute_later(ms);
+}
+
+void Connection::unmute_later(int64_t ms) {
+  unmute_scheduled_ = true;
+  listener_.executor_.schedule_after(ms, [weak = weak_from_this()] {
+    auto self = weak.lock();
+    if (!self || self->closed_) return;
+    self->unmute_scheduled_ = false;
+    const int64_t left_ms = self->muted_until_ms_ - self->listener_.clock_.mono_ms();
+    left_ms > 0 ? self->unmute_later(left_ms) : self->unmute();
+  });
+}
+
+void Connection::unmute() {
+  auto self = shared_from_this();
+  for (Buffer& frame : std::exchange(held_, {})) {
+    add_in_flight(-static_cast<int64_t>(frame.size()));
+    dispatch(std::move(frame));  // held again where one of them mutes the connection
+    if (closed_) return;
+  }
+  read_soon();
+}
+
 void Connection::dispatch(Buffer frame) {
   if (closing_ || draining_) return;
   heard_ = true;
   active_ms_ = listener_.clock_.mono_ms();
+  if (muted()) {
+    add_in_flight(static_cast<int64_t>(frame.size()));
+    held_.push_back(std::move(frame));
+    return;
+  }
   auto slot = std::make_shared<Slot>();
   slot->request_bytes = frame.size();
   add_in_flight(static_cast<int64_t>(frame.size()));
@@ -312,6 +353,9 @@ void Connection::close_if_done() {
 }
 
 void Connection::drain() {
+  for (const Buffer& frame : std::exchange(held_, {})) {
+    add_in_flight(-static_cast<int64_t>(frame.size()));
+  }
   if (slots_.empty() && out_.empty()) return close("broker");
   if (slots_.empty()) {
     closing_ = true;
@@ -343,6 +387,7 @@ void Connection::close(std::string_view reason) {
   socket_.shutdown(tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
   slots_.clear();
+  held_.clear();
   out_.clear();
   add_in_flight(-static_cast<int64_t>(in_flight_bytes_));
   listener_.on_closed(self, reason);

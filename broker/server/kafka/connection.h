@@ -25,6 +25,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start();
   // Reads on, when it had to stop.
   void resume();
+  // Reads nothing and works on nothing new for so long (KIP-219); answers go out.
+  void mute(int64_t ms);
   // Reads nothing more; closes when all is answered.
   void drain();
   void close(std::string_view reason);
@@ -51,6 +53,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void read();
   bool take_frames(std::string_view bytes);
   void dispatch(Buffer frame);
+  void unmute_later(int64_t ms);
+  void unmute();
+  bool muted() const;
   void answer(const SlotPtr& slot, std::vector<Buffer> pieces, bool closes);
   void queue_answers();
   void write_soon();
@@ -66,6 +71,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<handlers::kafka::Client> client_;
   FrameReader frames_;
   std::deque<SlotPtr> slots_;
+  std::deque<Buffer> held_;  // came while muted
   std::deque<Buffer> out_;
   size_t in_flight_bytes_ = 0;  // of requests unanswered and answers unsent
   bool reading_ = false, writing_ = false, write_posted_ = false;
@@ -73,6 +79,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool draining_ = false;  // reads nothing more
   bool closing_ = false;   // closes when all is sent
   bool closed_ = false;
+  bool unmute_scheduled_ = false;
+  int64_t muted_until_ms_ = 0;
   int64_t opened_ms_;
   int64_t active_ms_;  // last whole request or last byte of an answer sent
 };

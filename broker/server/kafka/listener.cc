@@ -35,7 +35,10 @@ Listener::Listener(env::AsioExecutor& executor, env::Clock& clock, Metrics& metr
       bytes_in_(metrics.counter("sluice_kafka_received_bytes_total",
                                 "Bytes read from Kafka clients", labels_of(options_))),
       bytes_out_(metrics.counter("sluice_kafka_sent_bytes_total", "Bytes written to Kafka clients",
-                                 labels_of(options_))) {
+                                 labels_of(options_))),
+      mutes_(metrics.counter("sluice_kafka_connection_mutes_total",
+                             "Pauses that quotas made in reading from Kafka clients",
+                             labels_of(options_))) {
   for (const char* reason :
        {"client", "error", "bad_frame", "broker", "idle", "no_request", "too_many", "tls"}) {
     Metrics::Labels labels = labels_of(options_);

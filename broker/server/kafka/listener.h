@@ -89,6 +89,7 @@ class Listener {
   prometheus::Counter& accepted_;
   prometheus::Counter& bytes_in_;
   prometheus::Counter& bytes_out_;
+  prometheus::Counter& mutes_;
   std::map<std::string, prometheus::Counter*, std::less<>> closed_;  // by reason
 };
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -44,6 +45,10 @@ class Client {
       if (sent <= 0) return;
       bytes.remove_prefix(static_cast<size_t>(sent));
     }
+  }
+  bool has_bytes() const {
+    char byte;
+    return ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
   }
   // A response without its length; nothing when the connection has ended.
   std::optional<std::string> receive() {
@@ -84,6 +89,7 @@ class ListenerTest : public ::testing::Test {
                         if (hold_admin_) return held_.push_back(std::move(done));
                         done(Status(Code::kUnavailable, "no coordinator"));
                       }};
+    services.quotas = &quotas_;
     dispatcher_ = std::make_unique<handlers::kafka::Dispatcher>(std::move(services));
     listener_ = std::make_unique<Listener>(executor_, clock_, metrics_, *dispatcher_, options);
     ASSERT_TRUE(listener_->start().ok());
@@ -105,10 +111,22 @@ class ListenerTest : public ::testing::Test {
     thread_.join();
   }
 
-  env::PosixClock clock_;
   env::SystemRandom random_;
   Metrics metrics_;
   cluster::Metadata metadata_;
+  // Of the connections and their quotas; stands still where a test holds it.
+  class HeldClock : public env::Clock {
+   public:
+    int64_t mono_ms() const override { return held_ms > 0 ? held_ms.load() : real_.mono_ms(); }
+    int64_t mono_us() const override { return mono_ms() * 1000; }
+    int64_t wall_ms() const override { return real_.wall_ms(); }
+    std::atomic<int64_t> held_ms = 0;
+
+   private:
+    env::PosixClock real_;
+  };
+  HeldClock clock_;
+  quotas::ClientQuotas quotas_{clock_, metrics_};
   env::AsioExecutor executor_;
   std::unique_ptr<handlers::kafka::Dispatcher> dispatcher_;
   std::unique_ptr<Listener> listener_;
@@ -155,6 +173,37 @@ TEST_F(ListenerTest, ApiVersionsInKnownAndUnknownVersions) {
   auto answer = response<wire::ApiVersionsResponse>(client.receive(), 99, 0);
   EXPECT_EQ(answer.error_code, wire::wire(wire::Error::kUnsupportedVersion));
   EXPECT_FALSE(answer.api_keys.empty());
+}
+
+// KIP-219: the answer comes at once and tells the pause; what follows on the connection waits for its
+// end, and other connections do not.
+TEST_F(ListenerTest, AClientOverItsQuotaIsMuted) {
+  sluice::v1::ClientQuotas quotas;
+  auto* quota = quotas.add_quotas();
+  auto* part = quota->add_entity();
+  part->set_type("client-id");
+  part->set_name("test");
+  (*quota->mutable_values())["producer_byte_rate"] = 100'000;
+  quotas_.update(quotas);
+  clock_.held_ms = 1'000'000;
+  serve();
+  Client client(port_), other(port_);
+  wire::ProduceRequest produce;
+  produce.acks = -1;
+  produce.topics.emplace_back().name = "missing";
+  produce.topics[0].partitions.emplace_back().records =
+      wire::Records{{Buffer::from_string(std::string(1'002'000, 'r'))}};
+  client.send(request(1, 9, produce));
+  auto told = response<wire::ProduceResponse>(client.receive(), 1, 9);
+  EXPECT_GT(told.throttle_time_ms, 0);
+  EXPECT_LT(told.throttle_time_ms, 100);
+  client.send(request(2, 3, wire::ApiVersionsRequest{}));
+  other.send(request(3, 3, wire::ApiVersionsRequest{}));
+  response<wire::ApiVersionsResponse>(other.receive(), 3, 3);
+  EXPECT_FALSE(client.has_bytes());
+  clock_.held_ms = clock_.held_ms + told.throttle_time_ms;
+  response<wire::ApiVersionsResponse>(client.receive(), 2, 3);
+  EXPECT_NE(metrics_.expose().find("sluice_kafka_connection_mutes_total 1"), std::string::npos);
 }
 
 // The first request waits for the coordinator; the second's answer must wait for it.

@@ -37,6 +37,7 @@ void Connection::start() {
   if (!error) socket_.set_option(tcp::no_delay(true), error);
   if (!error) socket_.set_option(asio::socket_base::keep_alive(true), error);
   if (error) return close("error");
+  peer_ = socket_.remote_endpoint(error).address().to_string();
   read_soon();
 }
 
@@ -112,6 +113,7 @@ void Connection::take_requests() {
   while (auto next = session_->take()) {
     auto& [id, request] = *next;
     active_ms_ = request_began_ms_ = listener_.clock_.mono_ms();
+    request.peer = peer_;
     size_t bytes = request.body.size();
     add_in_flight(static_cast<int64_t>(bytes));
     listener_.front_end_.handle(

@@ -41,6 +41,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   Listener& listener_;
   boost::asio::ip::tcp::socket socket_;
+  std::string peer_;
   std::string first_bytes_;               // until they tell HTTP/1.1 from HTTP/2
   std::unique_ptr<HttpSession> session_;  // none until then
   std::deque<Buffer> out_;

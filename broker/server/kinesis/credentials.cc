@@ -31,7 +31,8 @@ Status take_entry(const YAML::Node& entry, const std::string& where, Credentials
   if (!entry.IsMap()) return bad(where + ": expected accessKeyId and secretAccessKey");
   for (const auto& field : entry) {
     const std::string& name = field.first.Scalar();
-    if (name != "accessKeyId" && name != "secretAccessKey" && name != "accountId") {
+    if (name != "accessKeyId" && name != "secretAccessKey" && name != "accountId" &&
+        name != "user") {
       return bad(where + ": unknown field '" + name + "'");
     }
   }
@@ -43,6 +44,9 @@ Status take_entry(const YAML::Node& entry, const std::string& where, Credentials
     if (!twelve_digits(credential.account)) {
       return bad(where + ": accountId has twelve digits (quote it: a leading 0 is lost otherwise)");
     }
+  }
+  if (entry["user"]) {
+    ASSIGN_OR_RETURN(credential.user, text_of(entry, "user", where));
   }
   if (!out.emplace(key, std::move(credential)).second) {
     return bad(where + ": accessKeyId '" + key + "' stands twice");
@@ -57,7 +61,7 @@ Result<Credentials> parse_credentials(const std::string& yaml) {
   try {
     YAML::Node root = YAML::Load(yaml);
     if (!root.IsSequence()) {
-      return bad("expected a list of {accessKeyId, secretAccessKey, accountId}");
+      return bad("expected a list of {accessKeyId, secretAccessKey, accountId, user}");
     }
     size_t number = 0;
     for (const auto& entry : root) {

@@ -1,5 +1,5 @@
 #pragma once
-// The access keys that may sign: a YAML list of {accessKeyId, secretAccessKey[, accountId]}, from a
+// The access keys that may sign: a YAML list of {accessKeyId, secretAccessKey[, accountId, user]}, from a
 // file that is read again when it changes (in Kubernetes, a mounted Secret). A file that is missing
 // or wrong leaves the keys that were there. Parsing is pure; the watch runs on the reactor and reads
 // on an I/O queue.
@@ -17,6 +17,7 @@ inline constexpr std::string_view kDefaultAccount = "000000000000";
 struct Credential {
   std::string secret;
   std::string account{kDefaultAccount};
+  std::string user;  // whose it is, for ACLs and quotas; empty: of a user with the key's id as its name
 };
 using Credentials = std::map<std::string, Credential, std::less<>>;  // by access key
 

@@ -18,6 +18,7 @@ struct HttpRequest {
   Headers headers;
   std::string body;
   Digest body_sha256{};
+  std::string peer;  // the client's address
 
   // The first value; empty without one.
   std::string_view header(std::string_view name) const {

@@ -381,9 +381,21 @@ void SignatureCheck::set_credentials(Credentials credentials) {
   signing_keys_.clear();
 }
 
+void SignatureCheck::set_user_credentials(Credentials credentials) {
+  user_credentials_ = std::move(credentials);
+  signing_keys_.clear();
+}
+
+const Credential* SignatureCheck::find_key(std::string_view key) const {
+  for (const Credentials* keys : {&credentials_, &user_credentials_}) {
+    if (auto it = keys->find(key); it != keys->end()) return &it->second;
+  }
+  return nullptr;
+}
+
 std::optional<Error> SignatureCheck::check(const HttpRequest& request, Caller& caller) {
-  caller = {"", std::string(kDefaultAccount), "us-east-1"};
-  const bool anyone = rules_.anyone && credentials_.empty();
+  caller = {"", std::string(kDefaultAccount), "us-east-1", "", request.peer};
+  const bool anyone = rules_.anyone && credentials_.empty() && user_credentials_.empty();
   Query query;
   for (auto& [name, value] : query_of(request.target)) query.emplace(name, value);
   const bool presigned = query.contains("X-Amz-Algorithm");
@@ -409,11 +421,12 @@ std::optional<Error> SignatureCheck::check(const HttpRequest& request, Caller& c
 
 std::optional<Error> SignatureCheck::check_key(const SignatureClaim& claim) const {
   constexpr char kInvalid[] = "The security token included in the request is invalid";
-  if (credentials_.empty()) {
+  if (credentials_.empty() && user_credentials_.empty()) {
     return api::unrecognized_client(
         std::string(kInvalid) +
-        ": this broker knows no access keys. Name a Secret in spec.kinesis.credentialsSecret of "
-        "the StreamCluster, or start the broker with --kinesis-credentials FILE.");
+        ": this broker knows no access keys. Make a StreamUser with spec.authentication.type "
+        "AccessKey, name a Secret in spec.kinesis.credentialsSecret of the StreamCluster, or start "
+        "the broker with --kinesis-credentials FILE.");
   }
   if (claim.has_token) {
     return api::unrecognized_client(
@@ -421,7 +434,7 @@ std::optional<Error> SignatureCheck::check_key(const SignatureClaim& claim) cons
         ": temporary credentials (session tokens) are not known here. Sign with an access key "
         "alone, without X-Amz-Security-Token.");
   }
-  if (credentials_.contains(claim.key)) return std::nullopt;
+  if (find_key(claim.key)) return std::nullopt;
   return api::unrecognized_client(std::string(kInvalid) + ".");
 }
 
@@ -432,7 +445,7 @@ std::optional<Error> SignatureCheck::verify(const HttpRequest& request, const Si
   if (auto error = check_headers(request, claim.headers)) return error;
   if (auto error = check_date(request, claim, clock_.wall_ms() / 1000, date)) return error;
   if (auto error = check_key(claim)) return error;
-  const Credential& credential = credentials_.find(claim.key)->second;
+  const Credential& credential = *find_key(claim.key);
   std::string to_sign = std::string(kAlgorithm) + "\n" + date + "\n" + claim.day + "/" +
                         claim.region + "/" + claim.service + "/" + claim.terminator + "\n" +
                         hex(sha256(canonical_request(request, claim.headers)));
@@ -444,6 +457,7 @@ std::optional<Error> SignatureCheck::verify(const HttpRequest& request, const Si
         "AWS Secret Access Key and signing method. Consult the service documentation for details.");
   }
   caller.account = credential.account;
+  caller.user = credential.user.empty() ? claim.key : credential.user;
   return std::nullopt;
 }
 

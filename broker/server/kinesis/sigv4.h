@@ -23,7 +23,9 @@ class SignatureCheck {
  public:
   SignatureCheck(env::Clock& clock, SignatureRules rules)
       : clock_(clock), rules_(std::move(rules)) {}
+  // The keys of the file, and those of the cluster's users; the file's win.
   void set_credentials(Credentials credentials);
+  void set_user_credentials(Credentials credentials);
 
   // Nothing: `caller` says who. Else AWS's refusal.
   std::optional<protocol::kinesis::Error> check(const HttpRequest& request,
@@ -34,11 +36,12 @@ class SignatureCheck {
                                                  const SignatureClaim& claim,
                                                  protocol::kinesis::Caller& caller);
   std::optional<protocol::kinesis::Error> check_key(const SignatureClaim& claim) const;
+  const Credential* find_key(std::string_view key) const;
   const Digest& signing_key(const SignatureClaim& claim, const std::string& secret);
 
   env::Clock& clock_;
   const SignatureRules rules_;
-  Credentials credentials_;
+  Credentials credentials_, user_credentials_;
   // By key, day, region: derived anew for every request they would cost four HMACs.
   std::map<std::string, Digest, std::less<>> signing_keys_;
 };

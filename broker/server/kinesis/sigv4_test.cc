@@ -265,6 +265,24 @@ TEST_F(SignatureTest, WhoMaySign) {
   EXPECT_EQ(type(request), "InvalidSignatureException");
 }
 
+TEST_F(SignatureTest, WhoSignsIsTheKeysUser) {
+  auto request = list_streams();
+  request.peer = "10.0.0.1";
+  EXPECT_EQ(type(request), "");
+  EXPECT_EQ(caller_.user, kKey) << "a key of the file that names nobody is a user of its own";
+  EXPECT_EQ(caller_.host, "10.0.0.1");
+  use("kinesis", true, false);  // --dev, until there are users with keys
+  check_->set_user_credentials({{kKey, {kSecret, "123456789012", "alice"}}});
+  EXPECT_EQ(type(request), "");
+  EXPECT_EQ(caller_.user, "alice");
+  auto other = list_streams();
+  replace(other, kKey, "AKIDOTHER");
+  EXPECT_EQ(type(other), "UnrecognizedClientException");
+  check_->set_credentials({{kKey, {kSecret, "123456789012", "bob"}}});
+  EXPECT_EQ(type(request), "");
+  EXPECT_EQ(caller_.user, "bob") << "the file's key counts";
+}
+
 // --dev: whoever comes, until there are keys.
 TEST_F(SignatureTest, AnyoneInDevelopment) {
   auto request = list_streams();
@@ -321,11 +339,14 @@ TEST_F(SignatureTest, IncompleteSignatures) {
 TEST(CredentialsTest, ParsesAListAndNamesWhatIsWrong) {
   auto good = parse_credentials(
       "- accessKeyId: AKIA1\n  secretAccessKey: s3cr3t\n"
-      "- accessKeyId: AKIA2\n  secretAccessKey: other\n  accountId: \"012345678901\"\n");
+      "- accessKeyId: AKIA2\n  secretAccessKey: other\n  accountId: \"012345678901\"\n"
+      "  user: alice\n");
   ASSERT_TRUE(good.ok()) << good.status().to_string();
   EXPECT_EQ(good->at("AKIA1").account, "000000000000");
   EXPECT_EQ(good->at("AKIA2").account, "012345678901");
   EXPECT_EQ(good->at("AKIA2").secret, "other");
+  EXPECT_EQ(good->at("AKIA1").user, "");
+  EXPECT_EQ(good->at("AKIA2").user, "alice");
   EXPECT_TRUE(parse_credentials("[]").ok());
   for (auto [yaml, says] : std::initializer_list<std::pair<const char*, const char*>>{
            {"accessKeyId: a", "list"},

@@ -69,6 +69,16 @@ def kafka_tools(cluster, results, java):
         has(call("kafka.admin.ConfigCommand", *server, "--entity-type", "brokers", "--entity-name", "0", "--describe", "--all"),
             "auto.create.topics.enable=true")
 
+    def quotas():
+        client = ["--entity-type", "clients", "--entity-name", "tools"]
+        call("kafka.admin.ConfigCommand", *server, *client, "--alter", "--add-config",
+             "producer_byte_rate=1048576,request_percentage=50")
+        has(call("kafka.admin.ConfigCommand", *server, *client, "--describe"),
+            "producer_byte_rate=1048576.0", "request_percentage=50.0")
+        call("kafka.admin.ConfigCommand", *server, *client, "--alter", "--delete-config",
+             "producer_byte_rate,request_percentage")
+        assert "producer_byte_rate" not in call("kafka.admin.ConfigCommand", *server, *client, "--describe")
+
     def producer_consumer():
         call("ConsoleProducer", *server, *topic, "--command-property", "acks=all", stdin="one\ntwo\nthree\n")
         # As a group of its own that gets all partitions.
@@ -99,6 +109,7 @@ def kafka_tools(cluster, results, java):
     tests = {
         "kafka-topics": topics,
         "kafka-configs": configs,
+        "kafka-configs --entity-type clients": quotas,
         "kafka-console-producer, kafka-console-consumer": producer_consumer,
         "kafka-producer-perf-test": perf,
         "kafka-get-offsets": offsets,

@@ -1,10 +1,11 @@
-"""One broker with four listeners and three users; confluent-kafka, kafka-python, openssl and the
+"""One broker with five doors and six users; confluent-kafka, kafka-python, boto3, openssl and the
 sluice command line as clients. Every test prints one line; the last is "N passed, N failed"."""
 import os
 import pathlib
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -12,14 +13,20 @@ import time
 import traceback
 import urllib.request
 
+import boto3
+import botocore.config
+import botocore.exceptions
 import kafka
+import kafka.admin
+import kafka.protocol.api
+import kafka.protocol.types as types
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
 USERS = """
-superUsers: [admin, carol]
+superUsers: [admin, carol, owner]
 users:
   - {name: admin, password: admin-password}
   - name: alice
@@ -33,11 +40,56 @@ users:
       - {resource: Topic, name: orders, operations: [Read]}
       - {resource: Group, name: bob-, prefix: true, operations: [Read]}
       - {resource: Topic, name: secret, operations: [All], deny: true}
+  - name: writer
+    accessKeys: [{accessKeyId: AKIAWRITER, secretAccessKey: writer-secret}]
+    acls:
+      - {resource: Topic, name: clicks, operations: [Write, Describe]}
+      - {resource: Topic, name: orders, operations: [Write]}
+  - name: slow
+    password: slow-password
+    accessKeys: [{accessKeyId: AKIASLOW, secretAccessKey: slow-secret}]
+    acls:
+      - {resource: Topic, name: "*", operations: [Read, Write, Describe]}
+      - {resource: Group, name: slow-, prefix: true, operations: [Read]}
+  - name: owner
+    accessKeys: [{accessKeyId: AKIAOWNER, secretAccessKey: owner-secret}]
 """
 
 
 def openssl(*args):
     subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
+
+
+class Float64(types.AbstractType):
+    @classmethod
+    def encode(cls, value):
+        return struct.pack(">d", value)
+
+    @classmethod
+    def decode(cls, data):
+        return struct.unpack(">d", data.read(8))[0]
+
+
+ENTITY = types.Array(("entity_type", types.String("utf-8")), ("entity_name", types.String("utf-8")))
+
+
+class AlterClientQuotasResponse(kafka.protocol.api.Response):
+    """The client libraries here have no such request: its version 0, by hand."""
+    API_KEY, API_VERSION = 49, 0
+    SCHEMA = types.Schema(
+        ("throttle_time_ms", types.Int32),
+        ("entries", types.Array(("error_code", types.Int16),
+                                ("error_message", types.String("utf-8")), ("entity", ENTITY))))
+
+
+class AlterClientQuotasRequest(kafka.protocol.api.Request):
+    API_KEY, API_VERSION, RESPONSE_TYPE = 49, 0, AlterClientQuotasResponse
+    SCHEMA = types.Schema(
+        ("entries", types.Array(
+            ("entity", ENTITY),
+            ("ops", types.Array(("key", types.String("utf-8")), ("value", Float64),
+                                ("remove", types.Boolean))))),
+        ("validate_only", types.Boolean))
 
 
 class Broker:
@@ -86,10 +138,52 @@ class Broker:
         except OSError:
             return False
 
+    def restart(self):
+        self.process.terminate()
+        self.process.wait(60)
+        self.start()
+
     def stop(self):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(60)
         shutil.rmtree(self.dir)
+
+    def metric(self, name, **labels):
+        """The sum of the samples that have these labels."""
+        text = urllib.request.urlopen(
+            f"http://127.0.0.1:{self.ports['metrics']}/metrics", timeout=10).read().decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+                   if line.startswith((name + "{", name + " "))
+                   and all(f'{key}="{value}"' in line for key, value in labels.items()))
+
+    def throttled(self, quota):
+        return self.metric("sluice_client_quota_throttled_requests_total", quota=quota, user="slow")
+
+    def kinesis(self, key, secret):
+        return boto3.client(
+            "kinesis", endpoint_url=f"http://127.0.0.1:{self.ports['kinesis']}",
+            region_name="eu-central-1", aws_access_key_id=key, aws_secret_access_key=secret,
+            config=botocore.config.Config(retries={"max_attempts": 0}))
+
+    def set_quota(self, entity, key, value):
+        """As kafka-configs.sh does it; a value of None takes the quota away. Gives what was told."""
+        admin = kafka.admin.KafkaAdminClient(
+            bootstrap_servers=f"127.0.0.1:{self.ports['scram']}", security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-256", sasl_plain_username="admin",
+            sasl_plain_password="admin-password", api_version_auto_timeout_ms=20000)
+        try:
+            request = AlterClientQuotasRequest(
+                [(list(entity.items()), [(key, value or 0.0, value is None)])], False)
+            node = admin._client.least_loaded_node()
+            wait_for(lambda: admin._client.ready(node) or admin._client.poll(timeout_ms=100) is None,
+                     "a connection")
+            future = admin._client.send(node, request)
+            admin._client.poll(future=future)
+            assert future.succeeded(), future.exception
+            (error, message, _), = future.value.entries
+            return error, message
+        finally:
+            admin.close()
 
     def scram(self, user, password, listener="scram", mechanism="SCRAM-SHA-512", **more):
         tls = listener != "scram"
@@ -350,6 +444,133 @@ def test_grpc_has_the_same_users_and_rights(broker):
     got = broker.sluice("consume", "orders", "--from-beginning", "--until-end", user="bob",
                         password="bob-password")
     assert "by grpc" in got.stdout, got
+
+
+def aws_error(call):
+    """Type and message of AWS's refusal."""
+    try:
+        result = call()
+    except botocore.exceptions.ClientError as error:
+        return error.response["Error"]["Code"], error.response["Error"]["Message"]
+    raise AssertionError(f"was not refused: {result}")
+
+
+def test_kinesis_has_the_same_users_and_rights(broker):
+    owner = broker.kinesis("AKIAOWNER", "owner-secret")
+    writer = broker.kinesis("AKIAWRITER", "writer-secret")
+    owner.create_stream(StreamName="clicks", ShardCount=1)
+    sent = writer.put_record(StreamName="clicks", Data=b"by kinesis", PartitionKey="k")
+    code, message = aws_error(lambda: writer.get_shard_iterator(
+        StreamName="clicks", ShardId=sent["ShardId"], ShardIteratorType="TRIM_HORIZON"))
+    assert code == "AccessDeniedException", code
+    assert message == ("User: arn:aws:iam::000000000000:user/writer is not authorized to perform: "
+                       "kinesis:GetShardIterator on resource: arn:aws:kinesis:eu-central-1:"
+                       "000000000000:stream/clicks because no identity-based policy allows the "
+                       "kinesis:GetShardIterator action"), message
+    iterator = owner.get_shard_iterator(StreamName="clicks", ShardId=sent["ShardId"],
+                                        ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    assert aws_error(lambda: writer.get_records(ShardIterator=iterator))[0] == "AccessDeniedException"
+    assert [r["Data"] for r in owner.get_records(ShardIterator=iterator)["Records"]] == [b"by kinesis"]
+    assert sorted(writer.list_streams()["StreamNames"]) == ["clicks", "orders"]
+    for denied in (lambda: writer.delete_stream(StreamName="clicks"),
+                   lambda: writer.create_stream(StreamName="mine", ShardCount=1),
+                   lambda: writer.put_record(StreamName="secret", Data=b"x", PartitionKey="k"),
+                   lambda: writer.put_record(StreamName="is-not-there", Data=b"x", PartitionKey="k"),
+                   writer.describe_limits):
+        assert aws_error(denied)[0] == "AccessDeniedException"
+
+
+def test_an_access_key_needs_its_secret(broker):
+    assert aws_error(broker.kinesis("AKIAOWNER", "writer-secret").list_streams)[0] == \
+        "InvalidSignatureException"
+    assert aws_error(broker.kinesis("AKIANOBODY", "owner-secret").list_streams)[0] == \
+        "UnrecognizedClientException"
+
+
+def test_quotas_are_refused_by_name(broker):
+    error, message = broker.set_quota({"ip": "10.0.0.1"}, "connection_creation_rate", 5.0)
+    assert error == 35 and "'ip'" in message, (error, message)
+    error, message = broker.set_quota({"user": "slow"}, "bytes", 5.0)
+    assert error == 42 and "'bytes'" in message, (error, message)
+
+
+def test_a_kafka_producer_over_its_quota_is_told_to_pause(broker):
+    assert broker.set_quota({"user": "slow"}, "producer_byte_rate", 20000.0) == (0, None)
+    before, mutes = broker.throttled("producer_byte_rate"), broker.metric(
+        "sluice_kafka_connection_mutes_total")
+    told = []
+    producer = Producer({**broker.scram("slow", "slow-password"), "linger.ms": 100,
+                         "throttle_cb": lambda event: told.append(event.throttle_time)})
+    errors = []
+    for _ in range(13):
+        producer.produce("orders", b"x" * 20000,
+                         on_delivery=lambda e, m: errors.append(e) if e else None)
+    assert producer.flush(60) == 0 and errors == [], errors
+    wait_for(lambda: producer.poll(0.1) is None or told, "the client to be told")
+    assert max(told) > 0, told
+    assert broker.throttled("producer_byte_rate") > before
+    assert broker.metric("sluice_kafka_connection_mutes_total") > mutes
+    assert broker.throttled("consumer_byte_rate") == 0
+
+
+def test_a_kafka_consumer_over_its_quota_is_told_to_pause(broker):
+    assert broker.set_quota({"user": "slow"}, "consumer_byte_rate", 20000.0) == (0, None)
+    told = []
+    consumer = Consumer({**broker.scram("slow", "slow-password"), "group.id": "slow-1",
+                         "throttle_cb": lambda event: told.append(event.throttle_time)})
+    try:
+        consumer.assign([TopicPartition("by-carol", 0, 0)])
+        wait_for(lambda: consumer.poll(0.1) is None and False or told, "the client to be told", 60)
+    finally:
+        consumer.close()
+    assert broker.throttled("consumer_byte_rate") > 0
+
+
+def test_grpc_clients_have_the_same_quotas(broker):
+    assert broker.set_quota({"user": "slow"}, "producer_byte_rate", 100000.0) == (0, None)
+    before = broker.throttled("producer_byte_rate")
+    lines = ("y" * 10000 + "\n") * 110
+    sent = broker.sluice("produce", "orders", user="slow", password="slow-password", stdin=lines)
+    assert sent.returncode == 0, sent
+    assert broker.throttled("producer_byte_rate") > before
+
+
+def test_kinesis_clients_have_the_same_quotas(broker):
+    assert broker.set_quota({"user": "slow"}, "producer_byte_rate", 1000.0) == (0, None)
+    slow = broker.kinesis("AKIASLOW", "slow-secret")
+    put = lambda: slow.put_record(StreamName="clicks", Data=b"z" * 100000, PartitionKey="k")
+    before = broker.throttled("producer_byte_rate")
+    code = message = None
+    for _ in range(2):  # one may be let through
+        try:
+            put()
+        except botocore.exceptions.ClientError as error:
+            code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+    assert code == "ProvisionedThroughputExceededException", code
+    assert "producer_byte_rate" in message and "slow" in message, message
+    assert broker.throttled("producer_byte_rate") > before
+    owner = broker.kinesis("AKIAOWNER", "owner-secret")
+    owner.put_record(StreamName="clicks", Data=b"z" * 100000, PartitionKey="k")
+
+
+def test_quotas_survive_a_restart(broker):
+    in_force = broker.metric("sluice_client_quotas")
+    assert in_force == 2, in_force
+    broker.restart()
+    wait_for(lambda: broker.metric("sluice_client_quotas") == in_force, "the quotas")
+    slow = broker.kinesis("AKIASLOW", "slow-secret")
+    for _ in range(2):
+        try:
+            slow.put_record(StreamName="clicks", Data=b"z" * 100000, PartitionKey="k")
+        except botocore.exceptions.ClientError as error:
+            assert error.response["Error"]["Code"] == "ProvisionedThroughputExceededException"
+            break
+    else:
+        raise AssertionError("was not refused")
+    assert broker.set_quota({"user": "slow"}, "producer_byte_rate", None) == (0, None)
+    assert broker.set_quota({"user": "slow"}, "consumer_byte_rate", None) == (0, None)
+    assert broker.metric("sluice_client_quotas") == 0
+    slow.put_record(StreamName="clicks", Data=b"z" * 100000, PartitionKey="k")
 
 
 def main():

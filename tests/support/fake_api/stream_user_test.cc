@@ -105,6 +105,54 @@ TEST_F(StreamUsers, TakeAPasswordFromElsewhere) {
       broker::security::is_password(life_->security()->users(0).scram(1), "chosen"));
 }
 
+TEST_F(StreamUsers, SignWithAnAccessKeyOfTheirOwn) {
+  user("alice", {{"authentication", {{"type", "AccessKey"}}}});
+  begin();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(reason("alice"), "Served");
+  const std::string id = secret("alice", "accessKeyId"), key = secret("alice", "secretAccessKey");
+  EXPECT_EQ(id.size(), 20u);
+  EXPECT_GE(key.size(), 32u);
+  EXPECT_EQ(secret("alice", "password"), "");
+  EXPECT_EQ(secret("alice", "endpoint"), "http://orders.apps.svc:4567");
+  auto security = life_->security();
+  ASSERT_EQ(security->users_size(), 1);
+  EXPECT_EQ(security->users(0).scram_size(), 0);
+  ASSERT_EQ(security->users(0).access_keys_size(), 1);
+  EXPECT_EQ(security->users(0).access_keys(0).id(), id);
+  EXPECT_EQ(security->users(0).access_keys(0).secret(), key);
+
+  restart();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(secret("alice", "accessKeyId"), id);
+  EXPECT_EQ(secret("alice", "secretAccessKey"), key);
+}
+
+TEST_F(StreamUsers, OverwriteNobodysSecretWithAnAccessKey) {
+  put("v1", "Secret", "alice", {{"data", {{"accessKeyId", kube::base64_encode("AKIAOTHER")}}}});
+  user("alice", {{"authentication", {{"type", "AccessKey"}}}});
+  begin();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(reason("alice"), "SecretTaken");
+  EXPECT_EQ(secret("alice", "accessKeyId"), "AKIAOTHER");
+  EXPECT_EQ(life_->security()->users_size(), 0);
+}
+
+TEST_F(StreamUsers, DeclareTheirQuotas) {
+  user("alice", {{"quotas", {{"producerByteRate", 1048576}, {"requestPercentage", 12.5}}}});
+  user("bob", {{"quotas", {{"controllerMutationRate", 0}}}});
+  begin();
+  life_->reconcile_user("alice");
+  life_->reconcile_user("bob");
+  EXPECT_EQ(reason("bob"), "Invalid");
+  auto security = life_->security();
+  ASSERT_EQ(security->users_size(), 1);
+  const auto& quotas = security->users(0).quotas();
+  EXPECT_EQ(quotas.size(), 2u);
+  EXPECT_EQ(quotas.at("producer_byte_rate"), 1048576);
+  EXPECT_EQ(quotas.at("request_percentage"), 12.5);
+}
+
 TEST_F(StreamUsers, HaveANameOfTheirOwn) {
   user("a", {{"name", "same"}});
   user("b", {{"name", "same"}});
