@@ -54,6 +54,9 @@ void Metadata::apply(const v1::MetadataUpdate& update) {
     security_ = update.security();
     change.security = true;
   }
+  if (update.has_ledger()) ledger_ = update.ledger();
+  if (update.has_prices()) prices_ = update.prices();
+  if (prices_ && prices_->currency().empty()) prices_.reset();
   version_++;
   for (const auto& listener : listeners_) listener(change);
 }
@@ -93,6 +96,8 @@ v1::MetadataUpdate Metadata::snapshot() const {
   for (const auto& [id, stream] : ordered) *all.add_streams() = stream->map;
   for (const auto& [id, broker] : brokers_) *all.add_brokers() = broker;
   *all.mutable_security() = security_;
+  if (ledger_) *all.mutable_ledger() = *ledger_;
+  if (prices_) *all.mutable_prices() = *prices_;
   return all;
 }
 

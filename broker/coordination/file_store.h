@@ -1,6 +1,7 @@
 #pragma once
 // MetadataStore in a folder, for clusters without Kubernetes and for --dev:
 //   DIR/cluster.json              cluster id, producer id counter
+//   DIR/metering.json             the meter ledger as proto3 JSON
 //   DIR/streams/STREAM_ID.json    a ShardMap as proto3 JSON; its generation is the version
 // Files are replaced atomically (write, fsync, rename, fsync of the folder) on the I/O queue. One
 // process at a time owns the folder: the caller holds a lock on it. Executor's thread only.
@@ -16,6 +17,9 @@ namespace broker::coordination {
 Result<std::string> shard_map_to_json(const sluice::v1::ShardMap& map);
 // kCorruption with the reason; unknown fields are refused.
 Result<sluice::v1::ShardMap> shard_map_from_json(const std::string& json);
+
+Result<std::string> ledger_to_json(const sluice::v1::MeterLedger& ledger);
+Result<sluice::v1::MeterLedger> ledger_from_json(const std::string& json);
 
 class FileStore : public MetadataStore {
  public:
@@ -34,6 +38,9 @@ class FileStore : public MetadataStore {
   void update_stream(const StreamDeclaration& declaration, StatusDone done) override;
   void delete_stream(const std::string& name, StatusDone done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
+  void write_ledger(const sluice::v1::MeterLedger& ledger, const std::string& expected_version,
+                    Done<std::string> done) override;
+  void read_ledger(Done<std::optional<StoredLedger>> done) override;
 
  private:
   struct Cluster {
@@ -45,6 +52,7 @@ class FileStore : public MetadataStore {
   Result<Cluster> load_cluster();
   Status store_cluster(const Cluster& cluster);
   Result<std::optional<StoredMap>> read_file_of(const std::string& stream_id);
+  Result<std::optional<StoredLedger>> load_ledger();
   std::string path_of(const std::string& stream_id) const;
   void answer(StatusDone done);
 

@@ -1,6 +1,6 @@
 #pragma once
 // MetadataStore over Kubernetes: a ShardMap resource per stream, Stream resources as declarations, a
-// ConfigMap for producer ids. Compare-and-swap is the API server's resourceVersion. Calls come and
+// ConfigMap for producer ids, one for the meter ledger. Compare-and-swap is the API server's resourceVersion. Calls come and
 // answers go on the coordinator's executor; requests run on an I/O queue, one at a time. One per
 // StreamCluster, made by reconcile/.
 #include <map>
@@ -44,12 +44,16 @@ class KubeStore : public broker::coordination::MetadataStore {
                      StatusDone done) override;
   void delete_stream(const std::string& name, StatusDone done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
+  void write_ledger(const sluice::v1::MeterLedger& ledger, const std::string& expected_version,
+                    Done<std::string> done) override;
+  void read_ledger(Done<std::optional<broker::coordination::StoredLedger>> done) override;
 
  private:
   // Runs `work` on the I/O queue and `done` with its result on the executor.
   template <class T>
   void run(std::function<broker::Result<T>()> work, Done<T> done);
   void run_status(std::function<broker::Status()> work, StatusDone done);
+  broker::Result<std::optional<broker::coordination::StoredLedger>> get_ledger();
   Owner owner_of(const std::string& stream) const;
   void release(const std::string& stream);
 

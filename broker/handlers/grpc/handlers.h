@@ -37,6 +37,7 @@ class Handlers {
   void merge_shards(const v1::MergeShardsRequest& request, Done<v1::ReshardResponse> done);
   void describe_cluster(const v1::DescribeClusterRequest& request,
                         Done<v1::DescribeClusterResponse> done);
+  void describe_bill(const v1::DescribeBillRequest& request, Done<v1::Bill> done);
 
   std::shared_ptr<PublishFlow> publish(PublishFlow::Output output);
   std::shared_ptr<SubscribeFlow> subscribe(SubscribeFlow::Output output);

@@ -65,6 +65,8 @@ struct Services {
   const security::Authorizer* authorizer = nullptr;
   // Free bytes of the file system below the data directory.
   std::function<Result<uint64_t>()> disk_free = {};
+  // Records of a stream go to a consumer in this zone.
+  std::function<void(const std::string& zone, const Uuid& stream, size_t bytes)> fetched_in = {};
 };
 
 // What the requests of one connection share. Made by the server.
