@@ -9,6 +9,7 @@
 #include "broker/app/process_metrics.h"
 #include "broker/base/log.h"
 #include "broker/cluster/grpc/grpc_link.h"
+#include "broker/cluster/zone_traffic.h"
 #include "broker/env/posix/posix.h"
 #include "broker/handlers/kinesis/handlers.h"
 #include "broker/link/links.h"
@@ -27,6 +28,7 @@ constexpr int64_t kHandOverMs = 20'000;    // to move leadership away before a s
 constexpr int64_t kDrainMs = 5'000;        // to answer what is in flight
 constexpr int64_t kCertificatesLookMs = 10'000;
 constexpr int64_t kMetadataSaveMs = 200;   // changes of metadata are saved together
+constexpr int64_t kTrafficMs = 2000;       // bytes between zones are told so often
 
 cluster::v1::Endpoint endpoint(const std::string& host, uint16_t port) {
   cluster::v1::Endpoint e;
@@ -78,9 +80,11 @@ struct Broker::Parts {
   cluster::v1::Register registration();
   void connect_coordinator();
   void save_metadata_soon();
+  void tell_traffic();
   void begin_stop(const char* why);
   void stop_doors();
   void close_log();
+  void close_store();
   server::http::Health ready() const;
 
   Config config;
@@ -94,6 +98,7 @@ struct Broker::Parts {
   std::unique_ptr<env::ThreadIoQueue> wal_io, background_io;
   std::unique_ptr<storage::Store> store;
   cluster::Metadata metadata;
+  std::unique_ptr<cluster::ZoneTraffic> traffic;
   security::Authorizer authorizer;
   quotas::ClientQuotas client_quotas{clock, metrics};
   std::unique_ptr<cluster::Session> session;
@@ -137,7 +142,9 @@ Status Broker::Parts::open_storage() {
   auto known = cluster::load_metadata(fs, config.data + "/metadata.pb");
   if (!known.ok()) return known.status();
   metadata.apply(*known);
-  return {};
+  traffic = std::make_unique<cluster::ZoneTraffic>(executor, fs, *background_io, metadata,
+                                                   config.broker, store->directory_id());
+  return traffic->open(config.data);
 }
 
 cluster::v1::Register Broker::Parts::registration() {
@@ -288,7 +295,10 @@ Status Broker::Parts::open_doors() {
   kafka_dispatcher = std::make_unique<handlers::kafka::Dispatcher>(handlers::kafka::Services{
       executor, clock, random, metrics, metadata, config.broker,
       [this](const ShardId& id) { return partitions->find(id); }, admin, kafka_options,
-      &authorizer, [this] { return fs.free_bytes(config.data); }, &client_quotas});
+      &authorizer, [this] { return fs.free_bytes(config.data); }, &client_quotas,
+      [this](const std::string& zone, const Uuid& stream, size_t bytes) {
+        traffic->to_zone(zone, stream, cluster::TrafficKind::kFetched, bytes);
+      }});
   RETURN_IF_ERROR(open_kafka(config.kafka));
   for (const auto& listener : config.kafka_listeners) RETURN_IF_ERROR(open_kafka(listener));
 
@@ -334,14 +344,26 @@ void Broker::Parts::wire() {
       partition::Partitions::Parts{clock, executor, *store, metadata, *session, *links, metrics},
       config.broker, replication::ReplicaOptions{});
   router = std::make_unique<routing::Router>(config.broker, clock, executor, metadata, *partitions,
-                                             *links);
+                                             *links, traffic.get());
   partitions->start();
   metadata.add_listener([this](const cluster::Metadata::Change&) { save_metadata_soon(); });
   links->start({[this](BrokerId from, const ShardId& shard, replication::Message message) {
                   partitions->on_message(from, shard, std::move(message));
                 },
                 [this](const replication::Member& peer, bool up) { partitions->on_peer(peer, up); },
-                [this](const Buffer& request, auto reply) { router->on_request(request, reply); }});
+                [this](const Buffer& request, auto reply) { router->on_request(request, reply); },
+                [this](BrokerId to, const ShardId& shard, size_t bytes) {
+                  traffic->to_broker(to, shard.stream, cluster::TrafficKind::kReplicated, bytes);
+                }});
+  tell_traffic();
+}
+
+// Again and again until the streams' maps have it.
+void Broker::Parts::tell_traffic() {
+  if (session->welcomed()) {
+    traffic->report([this](const cluster::v1::UsageReports& news) { session->usage(news); });
+  }
+  executor.schedule_after(kTrafficMs, [this] { tell_traffic(); });
 }
 
 void Broker::Parts::connect_coordinator() {
@@ -435,6 +457,10 @@ void Broker::Parts::close_log() {
   if (coordinator_link) coordinator_link->stop();
   partitions->save_all();
   links.reset();
+  traffic->flush([this] { close_store(); });
+}
+
+void Broker::Parts::close_store() {
   store->close([this](Status status) {
     log_info("broker", "log closed", {{"clean", status.ok()}});
     exit_status = status.ok() ? 0 : 1;

@@ -8,6 +8,7 @@ std::vector<Command> produce_commands();
 std::vector<Command> consume_commands();
 std::vector<Command> stream_commands();   // stream …, shard …
 std::vector<Command> cluster_commands();
+std::vector<Command> bill_commands();  // cluster bill, stream bill
 std::vector<Command> group_commands();     // group …, through the Kafka door
 std::vector<Command> bench_commands();
 std::vector<Command> autoscale_commands();  // autoscale …, why

@@ -58,6 +58,9 @@ void Metadata::apply(const v1::MetadataUpdate& update) {
     client_quotas_ = update.client_quotas();
     change.client_quotas = true;
   }
+  if (update.has_ledger()) ledger_ = update.ledger();
+  if (update.has_prices()) prices_ = update.prices();
+  if (prices_ && prices_->currency().empty()) prices_.reset();
   version_++;
   for (const auto& listener : listeners_) listener(change);
 }
@@ -98,6 +101,8 @@ v1::MetadataUpdate Metadata::snapshot() const {
   for (const auto& [id, broker] : brokers_) *all.add_brokers() = broker;
   *all.mutable_security() = security_;
   *all.mutable_client_quotas() = client_quotas_;
+  if (ledger_) *all.mutable_ledger() = *ledger_;
+  if (prices_) *all.mutable_prices() = *prices_;
   return all;
 }
 

@@ -59,6 +59,9 @@ class Metadata {
   // Users and their rights; empty while the coordinator has said nothing of them.
   const v1::Security& security() const { return security_; }
   const v1::ClientQuotas& client_quotas() const { return client_quotas_; }
+  // The cluster's meter ledger, and what usage costs; null while the coordinator has said nothing.
+  const v1::MeterLedger* ledger() const { return ledger_ ? &*ledger_ : nullptr; }
+  const v1::Prices* prices() const { return prices_ ? &*prices_ : nullptr; }
   // Grows with every change; 0 before the first update.
   uint64_t version() const { return version_; }
 
@@ -72,6 +75,8 @@ class Metadata {
   std::string cluster_id_;
   v1::Security security_;
   v1::ClientQuotas client_quotas_;
+  std::optional<v1::MeterLedger> ledger_;
+  std::optional<v1::Prices> prices_;
   uint64_t version_ = 0;
   std::vector<Listener> listeners_;
 };

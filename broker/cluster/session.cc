@@ -121,6 +121,13 @@ void Session::transfer_ready(const v1::TransferReady& ready) {
   link_->send(message);
 }
 
+void Session::usage(const v1::UsageReports& reports) {
+  if (!welcomed_ || (reports.shards().empty() && reports.traffic().empty())) return;
+  v1::BrokerMessage message;
+  *message.mutable_usage() = reports;
+  link_->send(message);
+}
+
 void Session::flush_soon() {
   if (flush_scheduled_) return;
   flush_scheduled_ = true;

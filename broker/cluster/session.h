@@ -51,6 +51,8 @@ class Session {
   void report(const v1::LeaderReport& report);      // sent at the end of this turn, batched
   void answer(const v1::NewTermResult& result);     // likewise
   void transfer_ready(const v1::TransferReady& ready);
+  // What was used; without a session it is worthless and is told again later.
+  void usage(const v1::UsageReports& reports);
   // Sends a heartbeat at once: a link to a peer changed.
   void heartbeat_now();
   // From now on heartbeats ask to move leadership away; handlers.stop_allowed follows.

@@ -100,6 +100,21 @@ std::vector<MoveView> Coordinator::moves() const {
 int Coordinator::planned_moves() const {
   return core_->planned_moves();
 }
+void Coordinator::set_prices(const sluice::v1::Prices* prices) {
+  core_->set_prices(prices);
+}
+const sluice::v1::Prices* Coordinator::prices() const {
+  return core_->prices();
+}
+int64_t Coordinator::metered_ms(const std::string& stream) const {
+  return core_->metered_ms(stream);
+}
+void Coordinator::set_metering_interval(int64_t ms) {
+  core_->set_metering_interval(ms);
+}
+sluice::v1::Bill Coordinator::bill(int64_t now_ms) const {
+  return core_->bill(now_ms);
+}
 int Coordinator::sessions() const {
   return core_->session_count();
 }

@@ -58,7 +58,11 @@ struct CoordinatorOptions {
   int moves_max = 32;          // membership changes in flight
   int leader_moves_max = 4;    // balancing transfers in flight
   bool rebalance = true;
+  // What streams used is written at most so often: once per stream, and kMeterWritesPerInterval
+  // times in all. Nothing is lost by a long one.
+  int64_t metering_interval_ms = 60'000;
 };
+inline constexpr int64_t kMeterWritesPerInterval = 60;
 
 // What streams get that do not say otherwise.
 struct StreamDefaults {
@@ -125,6 +129,8 @@ class Coordinator : public MetadataStore::Listener {
   // As last told; nothing before.
   const std::optional<sluice::v1::Security>& security() const;
   void set_expected_brokers(const std::vector<ExpectedBroker>& brokers);
+  // What usage costs, for the brokers' bills; checked by the caller. Null: nothing is known of money.
+  void set_prices(const sluice::v1::Prices* prices);
   void set_draining(int32_t broker, bool draining);
   DrainProgress drain_progress(int32_t broker) const;
   // Why these brokers must not stop now, all at once: some shard would lose its majority, or the
@@ -154,6 +160,13 @@ class Coordinator : public MetadataStore::Listener {
   int planned_moves() const;  // moves that the plan still wants, those in flight not counted
   int64_t bytes_to_move() const;  // of both, as far as brokers have told
   int sessions() const;
+  // The table in use; null: none.
+  const sluice::v1::Prices* prices() const;
+  // When usage of a stream (empty: of any, or of brokers) was last written; -1: never.
+  int64_t metered_ms(const std::string& stream) const;
+  void set_metering_interval(int64_t ms);
+  // As of `now_ms`, from what is durable: no number of it ever goes back.
+  sluice::v1::Bill bill(int64_t now_ms) const;
   // Run after anything above may have changed; must not call back synchronously.
   void set_change_callback(std::function<void()> changed);
 

@@ -17,7 +17,8 @@ Core::Core(CoordinatorOptions options, env::Clock& clock, env::Random& random, M
       random_(random),
       store_(store),
       outbox_(outbox),
-      observer_(observer ? observer : &silent_observer_) {}
+      observer_(observer ? observer : &silent_observer_),
+      metering_interval_ms_(options_.metering_interval_ms) {}
 
 Core::~Core() {
   *alive_ = false;
@@ -66,6 +67,15 @@ void Core::loaded_contents(StoreContents contents) {
       declared_[stream.map.stream()] = {stream.map.stream(), stream.map.config()};
     }
   }
+  if (contents.ledger) {
+    ledger_ = stored_ledger_ = std::move(contents.ledger->ledger);
+    ledger_version_ = std::move(contents.ledger->version);
+    metered_brokers_.insert(ledger_.brokers().begin(), ledger_.brokers().end());
+    const auto removing = ledger_.removing();
+    for (const auto& id : removing) {
+      if (!streams_.count(id)) ledger_dirty_ |= metering::forget_folded(ledger_, id);
+    }
+  }
   for (const auto& declaration : contents.declarations.value_or(std::vector<StreamDeclaration>())) {
     declared_[declaration.name] = declaration;
   }
@@ -103,6 +113,9 @@ void Core::tick() {
     last_plan_ms_ = time;
     if (may_elect()) plan();
   }
+  write_usage();
+  follow_levels();
+  write_ledger();
   settle();
 }
 

@@ -6,6 +6,7 @@
 //   reshard.cc    split and merge                        streams.cc    create, change, delete
 //   assignment.cc wished ensembles and leaders
 //   admin.cc      requests                               drain.cc      what the operator asks
+//   metering.cc   what streams and brokers used
 //   safety.cc     what stopping or removing a broker costs
 // Every input changes state, marks streams dirty and ends in settle(), which looks at what each
 // dirty map says and does the next step: nothing is remembered that a restart could not find again.
@@ -15,6 +16,7 @@
 #include <set>
 
 #include "broker/coordination/coordinator.h"
+#include "broker/metering/ledger.h"
 
 namespace broker::coordination {
 
@@ -104,6 +106,10 @@ struct Stream {
   bool dirty = true;
   bool withdrawn = false, keep_data = false, removing = false;
   int64_t deleting_since_ms = -1;
+  // Told by leaders and brokers, and not in the map yet.
+  std::map<int32_t, sluice::v1::ShardUsage> usage;         // by shard
+  std::map<std::string, sluice::v1::ZoneTraffic> traffic;  // by data directory
+  int64_t metered_ms = -1;                                 // when usage was last written
   bool stored() const { return !version.empty(); }
 };
 
@@ -160,6 +166,11 @@ class Core {
   void stream_withdrawn(const std::string& name, bool keep_data);
   void set_defaults(const StreamDefaults& defaults);
   void set_security(const sluice::v1::Security& security);
+  void set_prices(const sluice::v1::Prices* prices);
+  const sluice::v1::Prices* prices() const;
+  int64_t metered_ms(const std::string& stream) const;
+  void set_metering_interval(int64_t ms) { metering_interval_ms_ = ms; }
+  sluice::v1::Bill bill(int64_t now_ms) const;
   const std::optional<sluice::v1::Security>& security() const { return security_; }
   void set_expected_brokers(const std::vector<ExpectedBroker>& brokers);
   void set_draining(int32_t broker, bool draining);
@@ -298,6 +309,17 @@ class Core {
   void admin_elect_preferred(Stream& stream, const sluice::v1::ElectPreferred& request,
                              PendingAdmin pending);
 
+  // metering.cc
+  void on_usage(Session& session, const sluice::v1::UsageReports& message);
+  void write_usage();
+  void queue_usage(Stream& stream);
+  void follow_levels();
+  bool fold_into_ledger(const Stream& stream);
+  void write_ledger();
+  void ledger_written(Result<std::string> version);
+  void read_ledger_again();
+  void ledger_changed();
+
   // streams.cc
   void reconcile_streams();
   void reconcile_stream(const StreamDeclaration& declaration);
@@ -347,6 +369,16 @@ class Core {
   int64_t last_scan_ms_ = 0;
   int64_t last_plan_ms_ = 0;
   int64_t calm_since_ms_ = 0;
+
+  // The ledger as it is now; as it is in the store, and is being written.
+  sluice::v1::MeterLedger ledger_, stored_ledger_, next_ledger_;
+  std::string ledger_version_;
+  bool ledger_dirty_ = false, ledger_urgent_ = false, ledger_busy_ = false;
+  int64_t ledger_written_ms_ = -1, ledger_look_ms_ = 0, ledger_retry_ms_ = -1;
+  std::set<int32_t> metered_brokers_;
+  int64_t next_usage_write_ms_ = 0;
+  int64_t metering_interval_ms_;
+  std::optional<sluice::v1::Prices> prices_;
 
   std::map<SessionId, Session> sessions_;
   std::map<int32_t, Peer> peers_;

@@ -71,6 +71,7 @@ Status Core::forget_broker(int32_t broker) {
     return Status(Code::kConflict, "broker " + std::to_string(broker) + " is connected");
   }
   peers_.erase(it);
+  metered_brokers_.erase(broker);
   something_changed_ = true;
   // A delta cannot take a broker away: everybody gets the whole.
   for (auto& [id, session] : sessions_) {

@@ -43,11 +43,25 @@ Result<std::string> client_quotas_to_json(const sluice::v1::ClientQuotas& quotas
   return json;
 }
 
+Result<std::string> ledger_to_json(const sluice::v1::MeterLedger& ledger) {
+  std::string json;
+  auto status = google::protobuf::util::MessageToJsonString(ledger, &json);
+  if (!status.ok()) return Status(Code::kInternal, status.ToString());
+  return json;
+}
+
 Result<sluice::v1::ClientQuotas> client_quotas_from_json(const std::string& json) {
   sluice::v1::ClientQuotas quotas;
   auto status = google::protobuf::util::JsonStringToMessage(json, &quotas);
   if (!status.ok()) return Status(Code::kCorruption, status.ToString());
   return quotas;
+}
+
+Result<sluice::v1::MeterLedger> ledger_from_json(const std::string& json) {
+  sluice::v1::MeterLedger ledger;
+  auto status = google::protobuf::util::JsonStringToMessage(json, &ledger);
+  if (!status.ok()) return Status(Code::kCorruption, status.ToString());
+  return ledger;
 }
 
 FileStore::FileStore(env::FileSystem& fs, env::IoQueue& io, env::Random& random, std::string dir)
@@ -83,6 +97,7 @@ Status FileStore::load_all(StoreContents& contents, Cluster& cluster) {
   ASSIGN_OR_RETURN(cluster, load_cluster());
   contents.cluster_id = cluster.id;
   ASSIGN_OR_RETURN(contents.client_quotas, load_client_quotas());
+  ASSIGN_OR_RETURN(contents.ledger, load_ledger());
   ASSIGN_OR_RETURN(auto names, fs_.list(dir_ + "/streams"));
   for (const auto& name : names) {
     if (!name.ends_with(".json")) continue;  // a temporary file of a write cut short
@@ -90,6 +105,56 @@ Status FileStore::load_all(StoreContents& contents, Cluster& cluster) {
     if (stored) contents.maps.push_back(std::move(*stored));
   }
   return {};
+}
+
+Result<std::optional<StoredLedger>> FileStore::load_ledger() {
+  const std::string path = dir_ + "/metering.json";
+  if (!fs_.exists(path)) return std::optional<StoredLedger>();
+  ASSIGN_OR_RETURN(std::string text, env::read_file(fs_, path, kFileBytesMax));
+  auto ledger = ledger_from_json(text);
+  if (!ledger.ok()) {
+    return Status(Code::kCorruption, path + " is damaged (" + ledger.status().message() +
+                                         "): restore it from a copy");
+  }
+  std::string version = std::to_string(ledger->generation());
+  return std::optional(StoredLedger{std::move(*ledger), version});
+}
+
+void FileStore::read_ledger(Done<std::optional<StoredLedger>> done) {
+  auto stored = std::make_shared<std::optional<StoredLedger>>();
+  io_.submit(
+      [this, stored] {
+        auto read = load_ledger();
+        if (read.ok()) *stored = std::move(*read);
+        return read.status();
+      },
+      [stored, done = std::move(done), alive = alive_](Status status) {
+        if (!*alive) return;
+        if (!status.ok()) return done(status);
+        done(std::move(*stored));
+      });
+}
+
+void FileStore::write_ledger(const sluice::v1::MeterLedger& ledger,
+                             const std::string& expected_version, Done<std::string> done) {
+  const std::string version = std::to_string(ledger.generation());
+  io_.submit(
+      [this, ledger, expected_version] {
+        ASSIGN_OR_RETURN(auto before, load_ledger());
+        if ((before ? before->version : "") != expected_version) {
+          return Status(Code::kConflict,
+                        "the ledger has version " + (before ? before->version : "none"));
+        }
+        ASSIGN_OR_RETURN(std::string json, ledger_to_json(ledger));
+        Status status = env::write_file_atomically(fs_, dir_ + "/metering.json", json + "\n");
+        if (!status.ok()) return Status(Code::kTimeout, status.message());
+        return status;
+      },
+      [version, done = std::move(done), alive = alive_](Status status) {
+        if (!*alive) return;
+        if (!status.ok()) return done(status);
+        done(version);
+      });
 }
 
 Result<FileStore::Cluster> FileStore::load_cluster() {

@@ -2,6 +2,7 @@
 // MetadataStore in a folder, for clusters without Kubernetes and for --dev:
 //   DIR/cluster.json              cluster id, producer id counter
 //   DIR/client-quotas.json        ClientQuotas as proto3 JSON; missing: there are none
+//   DIR/metering.json             the meter ledger as proto3 JSON
 //   DIR/streams/STREAM_ID.json    a ShardMap as proto3 JSON; its generation is the version
 // Files are replaced atomically (write, fsync, rename, fsync of the folder) on the I/O queue. One
 // process at a time owns the folder: the caller holds a lock on it. Executor's thread only.
@@ -21,6 +22,8 @@ Result<sluice::v1::ShardMap> shard_map_from_json(const std::string& json);
 // The JSON form of client quotas, in a file and in a ConfigMap.
 Result<std::string> client_quotas_to_json(const sluice::v1::ClientQuotas& quotas);
 Result<sluice::v1::ClientQuotas> client_quotas_from_json(const std::string& json);
+Result<std::string> ledger_to_json(const sluice::v1::MeterLedger& ledger);
+Result<sluice::v1::MeterLedger> ledger_from_json(const std::string& json);
 
 class FileStore : public MetadataStore {
  public:
@@ -41,6 +44,9 @@ class FileStore : public MetadataStore {
   void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
                            Done<sluice::v1::ClientQuotas> done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
+  void write_ledger(const sluice::v1::MeterLedger& ledger, const std::string& expected_version,
+                    Done<std::string> done) override;
+  void read_ledger(Done<std::optional<StoredLedger>> done) override;
 
  private:
   struct Cluster {
@@ -53,6 +59,7 @@ class FileStore : public MetadataStore {
   Status store_cluster(const Cluster& cluster);
   Result<sluice::v1::ClientQuotas> load_client_quotas();
   Result<std::optional<StoredMap>> read_file_of(const std::string& stream_id);
+  Result<std::optional<StoredLedger>> load_ledger();
   std::string path_of(const std::string& stream_id) const;
   void answer(StatusDone done);
 

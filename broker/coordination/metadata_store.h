@@ -12,6 +12,8 @@
 
 #include "broker/base/status.h"
 #include "broker/proto/coordination.pb.h"
+#include "broker/proto/metadata.pb.h"
+#include "broker/proto/metering.pb.h"
 
 namespace broker::coordination {
 
@@ -29,10 +31,16 @@ struct StreamDeclaration {
   std::map<std::string, std::string> attributes = {};
 };
 
+struct StoredLedger {
+  sluice::v1::MeterLedger ledger;
+  std::string version;
+};
+
 struct StoreContents {
   std::string cluster_id;
   std::vector<StoredMap> maps;
   sluice::v1::ClientQuotas client_quotas;
+  std::optional<StoredLedger> ledger;
   // Where the store keeps declarations apart from maps (Kubernetes): all of them, and streams
   // without one are deleted. Absent where the map is the declaration.
   std::optional<std::vector<StreamDeclaration>> declarations;
@@ -81,6 +89,11 @@ class MetadataStore {
 
   // The first of `count` ids that nobody else has got or will get; durable before the answer.
   virtual void allocate_producer_ids(int32_t count, Done<int64_t> done) = 0;
+
+  // The cluster's meter ledger, as write_map and read_map; one write at a time.
+  virtual void write_ledger(const sluice::v1::MeterLedger& ledger,
+                            const std::string& expected_version, Done<std::string> done) = 0;
+  virtual void read_ledger(Done<std::optional<StoredLedger>> done) = 0;
 };
 
 }  // namespace broker::coordination

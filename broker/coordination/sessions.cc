@@ -48,6 +48,9 @@ void Core::on_message(SessionId id, const BrokerMessage& message) {
     case BrokerMessage::kAdmin:
       on_admin(session, message.admin());
       break;
+    case BrokerMessage::kUsage:
+      on_usage(session, message.usage());
+      break;
     case BrokerMessage::kRegister:
     case BrokerMessage::MESSAGE_NOT_SET:
       break;  // a newer broker's message
@@ -131,6 +134,7 @@ void Core::on_register(Session& session, const sluice::v1::Register& message) {
   session.process = message.process();
   session.registered_ms = session.heard_ms = now();
   if (restarted) process_replaced(id);
+  metered_brokers_.insert(id);
   log_info("coordinator", "broker registered",
            {{"cluster", options_.cluster},
             {"broker", id},
@@ -280,6 +284,8 @@ void Core::push_full(Session& session) {
   // Brokers keep the users they know until this coordinator has been told of them.
   if (security_) *update->mutable_security() = *security_;
   add_client_quotas(*update);
+  if (!ledger_version_.empty()) *update->mutable_ledger() = stored_ledger_;
+  if (prices_) *update->mutable_prices() = *prices_;
   outbox_.send(session.id, message);
 }
 

@@ -4,6 +4,7 @@
 
 #include "broker/base/uuid.h"
 #include "broker/coordination/shard_map.h"
+#include "broker/metering/meter.h"
 
 namespace broker::coordination {
 namespace {
@@ -165,6 +166,7 @@ Status check_change(const ShardMap& map, const ShardMap& before) {
   if (map.generation() != before.generation() + 1) return broken("generations grow by one");
   if (map.next_index() < before.next_index()) return broken("next_index went back");
   if (before.deleting() && !map.deleting()) return broken("a deletion was taken back");
+  RETURN_IF_ERROR(metering::check_meter(map, before));
   std::map<int32_t, const Shard*> now;
   for (const auto& shard : map.shards()) now[shard.index()] = &shard;
   for (const auto& old : before.shards()) {

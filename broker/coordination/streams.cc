@@ -201,6 +201,7 @@ void Core::step_deletion(Stream& stream) {
 }
 
 void Core::remove_map(Stream& stream) {
+  if (!fold_into_ledger(stream)) return;  // once more when that is durable
   stream.removing = stream.writing = true;
   store_.remove_map(
       stream.map.stream_id(), stream.map.stream(), stream.version,
@@ -222,6 +223,7 @@ void Core::remove_map(Stream& stream) {
 
 void Core::forget_stream(const std::string& id) {
   streams_.erase(id);
+  if (metering::forget_folded(ledger_, id)) ledger_dirty_ = true;
   push_removed(id);
   disturbed();
   streams_dirty_ = true;

@@ -35,6 +35,7 @@ void Core::flush(Stream& stream) {
   stream.queued.clear();
   stream.next = stream.map;
   stream.next.set_generation(stream.map.generation() + 1);
+  metering::accrue(stream.next, clock_.wall_ms());
   std::vector<std::pair<Edit, Status>> refused;
   for (auto& edit : edits) {
     Status status = edit.apply(stream.next);
@@ -45,6 +46,7 @@ void Core::flush(Stream& stream) {
     }
   }
   if (!stream.inflight.empty()) {
+    if (!stream.next.has_metering()) metering::accrue(stream.next, clock_.wall_ms());
     Status sane = check_map(stream.next, stream.stored() ? &stream.map : nullptr);
     if (!sane.ok()) {
       log_error("coordinator", "an edit would break the map, it is refused",
@@ -158,6 +160,10 @@ void Core::map_vanished(Stream& stream) {
   stream.queued.clear();
   for (auto& edit : edits) {
     if (edit.done) edit.done(Status(Code::kNotFound, "the stream is gone"));
+  }
+  if (stream.stored()) {
+    metering::fold(ledger_, stream.map, clock_.wall_ms());
+    ledger_dirty_ = true;
   }
   forget_stream(id);
 }

@@ -392,6 +392,11 @@ void Links::send(BrokerId to, const ShardId& shard, const replication::Message& 
   std::string head;
   std::vector<Buffer> payload;
   replication::encode_message(shard, message, head, payload);
+  if (impl_->handlers.sent) {
+    size_t bytes = head.size();
+    for (const auto& piece : payload) bytes += piece.size();
+    impl_->handlers.sent(to, shard, bytes);
+  }
   connection->send(FrameKind::kReplication, std::move(head), std::move(payload));
 }
 

@@ -35,6 +35,8 @@ struct LinkHandlers {
   std::function<void(BrokerId, const ShardId&, replication::Message)> message;
   std::function<void(const replication::Member&, bool up)> peer;
   std::function<void(const Buffer&, std::function<void(std::string, std::vector<Buffer>)>)> request;
+  // A replication message of so many bytes goes out. May be absent.
+  std::function<void(BrokerId, const ShardId&, size_t)> sent = {};
 };
 
 class Links : public partition::PeerTransport, public routing::RequestTransport {

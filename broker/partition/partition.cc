@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/base/log.h"
+#include "broker/metering/meter.h"
 #include "broker/model/records.h"
 
 namespace broker::partition {
@@ -10,6 +11,10 @@ namespace {
 
 constexpr uint64_t kSnapshotBytes = 32 << 20;  // appended between two producer snapshots
 constexpr size_t kScanBytes = 1 << 20;
+constexpr size_t kUsageScanBytes = 8 << 20;     // of the log, counted again in one turn
+constexpr int64_t kUsageAgainMs = 10'000;       // told again until the map has it
+constexpr int64_t kLongTermLookMs = 60'000;
+constexpr int64_t kLongTermNews = 1 << 20;
 
 storage::ReplicaState to_storage(const replication::ReplicaState& s) {
   return {s.term, s.adopted_term};
@@ -326,6 +331,7 @@ void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, Appe
     return;
   }
   note_batch(batch);
+  usage_.count(batch);
   if (!header.control()) load().appended(batch);
   finish_when(acks, header.end_offset(), answer, std::move(done));
   replica_->on_appended(batch.bytes.size());
@@ -384,6 +390,7 @@ void Partition::delete_records(Offset before, std::function<void(Result<Offset>)
   if (status.ok() && shard().state() == cluster::v1::SHARD_STATE_SEALING) {
     status = Status(Code::kUnavailable, "the shard is being split or merged");
   }
+  if (status.ok()) count_usage(SIZE_MAX);
   if (status.ok()) status = replica_->delete_before(before);
   if (!status.ok()) {
     done(status);
@@ -419,6 +426,7 @@ void Partition::fail_waiters(const Status& status) {
 
 void Partition::role_changed() {
   if (is_leader()) return;
+  usage_.stop();
   fail_waiters(Status(Code::kTimeout, "leadership has moved; the record may or may not be stored"));
 }
 
@@ -618,8 +626,13 @@ void Partition::apply_retention(storage::Store& store) {
   if (config.retention_bytes() > 0) retention.bytes = config.retention_bytes();
   Offset before = log_start();
   auto moved = std::make_shared<Offset>();
+  // What nobody has counted stays while it can be told: another leader could not count it any more.
+  Offset end = high_watermark();
+  if (stream_->map.has_metering() && around_.coordinated()) {
+    end = std::min(end, Offset{shard().metered_offset()});
+  }
   auto start = store.apply_retention(
-      id(), retention, high_watermark(),
+      id(), retention, end,
       host_->when_durable([this, moved] { replica_->on_log_start_durable(*moved); }));
   if (start.ok() && *start > before) {
     *moved = *start;
@@ -630,6 +643,59 @@ void Partition::apply_retention(storage::Store& store) {
     log_warn("partition", "retention failed",
              {{"shard", id().to_string()}, {"error", start.status().to_string()}});
   }
+}
+
+void Partition::count_usage(size_t bytes_max) {
+  if (!is_leader() || !replica_->committed()) return;
+  usage_.follow(Offset{shard().metered_offset()}, log_start());
+  size_t read = 0;
+  while (usage_.next() < log_end() && read < bytes_max) {
+    auto batches = checked(log_.read(usage_.next(), kScanBytes, log_end()));
+    if (!batches.ok() || batches->empty()) return;
+    const Offset before = usage_.next();
+    for (const auto& batch : *batches) {
+      usage_.count(batch);
+      read += batch.bytes.size();
+    }
+    if (usage_.next() == before) return;  // its first batch begins below: nothing can be counted
+  }
+}
+
+int64_t Partition::long_term_bytes() {
+  const int64_t now = around_.mono_ms();
+  if (long_term_looked_ms_ >= 0 && now - long_term_looked_ms_ < kLongTermLookMs) {
+    return long_term_bytes_;
+  }
+  long_term_looked_ms_ = now;
+  const auto bytes = static_cast<int64_t>(
+      log_.bytes_older_than(around_.wall_ms() - metering::kLongTermAfterMs));
+  const int64_t told = shard().long_term_bytes();
+  // A little more or less is no news, nothing at all is.
+  const bool news = bytes == 0 || std::abs(bytes - told) >= std::max(kLongTermNews, told / 100);
+  return long_term_bytes_ = news ? bytes : told;
+}
+
+std::optional<cluster::v1::ShardUsage> Partition::usage_report(bool again) {
+  count_usage(kUsageScanBytes);
+  if (!usage_.counting()) return std::nullopt;
+  const auto mark = usage_.tell(high_watermark());
+  const int64_t old_bytes = long_term_bytes();
+  if (mark.end <= usage_.from() && old_bytes == shard().long_term_bytes()) return std::nullopt;
+  const int64_t now = around_.mono_ms();
+  if (!again && mark.end == usage_told_ && now - usage_told_ms_ < kUsageAgainMs) return std::nullopt;
+  usage_told_ = mark.end;
+  usage_told_ms_ = now;
+  cluster::v1::ShardUsage report;
+  report.set_stream_id(id().stream.to_string());
+  report.set_shard(id().index);
+  report.set_term(term().value);
+  report.set_from_offset(usage_.from().value);
+  report.set_to_offset(mark.end.value);
+  report.set_put_units(mark.counted.put_units);
+  report.set_records(mark.counted.records);
+  report.set_bytes(mark.counted.bytes);
+  report.set_long_term_bytes(old_bytes);
+  return report;
 }
 
 std::optional<cluster::v1::LeaderReport> Partition::leader_report() const {

@@ -12,6 +12,7 @@
 #include "broker/partition/producers.h"
 #include "broker/partition/shard_limits.h"
 #include "broker/partition/shard_metrics.h"
+#include "broker/partition/usage_meter.h"
 #include "broker/proto/coordination.pb.h"
 #include "broker/replication/core/replica.h"
 #include "broker/storage/store.h"
@@ -59,6 +60,8 @@ class Surroundings {
   virtual void resign(const ShardId& shard, Term term, const std::string& why) = 0;
   virtual int64_t mono_ms() const = 0;
   virtual int64_t wall_ms() const = 0;
+  // The coordinator can be told what is counted here.
+  virtual bool coordinated() const = 0;
   virtual BrokerId self() const = 0;
   virtual Metrics& metrics() = 0;
 };
@@ -136,6 +139,9 @@ class Partition {
   void expire_producers(int64_t silent_since_ms) { producers_.expire(silent_since_ms); }
   // While this broker leads; what the coordinator is to know.
   std::optional<cluster::v1::LeaderReport> leader_report() const;
+  // What was used since the map was last written, while this broker leads; nothing when there is no
+  // news. `again`: also what was told before.
+  std::optional<cluster::v1::ShardUsage> usage_report(bool again);
   // Keeps the producer table with the log (at times, and at a clean stop).
   void save_producers();
   const replication::Replica& replica() const { return *replica_; }
@@ -173,6 +179,8 @@ class Partition {
   ShardMetrics& load();
   void follow_limits();
   Status throttled(int64_t records, int64_t bytes);
+  void count_usage(size_t bytes_max);
+  int64_t long_term_bytes();
 
   Surroundings& around_;
   storage::ShardLog& log_;
@@ -187,6 +195,10 @@ class Partition {
   std::map<WaitId, Offset> read_waits_;
   WaitId next_wait_ = 1;
   std::unique_ptr<ShardMetrics> load_;
+  UsageMeter usage_;
+  Offset usage_told_{-1};
+  int64_t usage_told_ms_ = 0;
+  int64_t long_term_bytes_ = 0, long_term_looked_ms_ = -1;
   std::string limits_word_;
   std::optional<ShardLimits> limits_;
   std::optional<Offset> seal_end_;  // one past the seal in this log, committed or not

@@ -6,6 +6,7 @@ namespace broker::partition {
 namespace {
 
 constexpr int64_t kTickMs = 50;
+constexpr int64_t kUsageMs = 2000;
 constexpr int64_t kRetentionMs = 300'000;  // as Kafka's log.retention.check.interval.ms
 
 std::optional<ShardId> to_shard_id(const cluster::v1::ShardRef& ref) {
@@ -42,6 +43,7 @@ void Partitions::start() {
              {{"shard", log.id().to_string()}, {"records", log.log_end() - log.log_start()}});
   });
   parts_.executor.schedule_after(kRetentionMs, [this] { retention(); });
+  parts_.executor.schedule_after(kUsageMs, [this] { tell_usage(); });
 }
 
 Partition* Partitions::find(const ShardId& id) {
@@ -153,6 +155,12 @@ void Partitions::drop(const ShardId& id, const char* why) {
     auto partition = std::move(it->second);
     partitions_.erase(it);
     ticking_.erase(id);
+    // The last that anybody can say of it.
+    if (auto usage = partition->usage_report(true)) {
+      cluster::v1::UsageReports last;
+      *last.add_shards() = *usage;
+      parts_.session.usage(last);
+    }
   }
   if (!parts_.store.find(id)) return;
   log_info("partitions", "dropping a shard", {{"shard", id.to_string()}, {"why", why}});
@@ -196,6 +204,20 @@ void Partitions::on_welcomed() {
   for (auto& [id, partition] : partitions_) {
     if (auto report = partition->leader_report()) parts_.session.report(*report);
   }
+  report_usage(true);
+}
+
+void Partitions::report_usage(bool again) {
+  cluster::v1::UsageReports reports;
+  for (auto& [id, partition] : partitions_) {
+    if (auto usage = partition->usage_report(again)) *reports.add_shards() = *usage;
+  }
+  parts_.session.usage(reports);
+}
+
+void Partitions::tell_usage() {
+  report_usage();
+  parts_.executor.schedule_after(kUsageMs, [this] { tell_usage(); });
 }
 
 void Partitions::on_message(BrokerId from, const ShardId& shard, replication::Message message) {

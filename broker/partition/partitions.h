@@ -52,6 +52,8 @@ class Partitions : private Surroundings {
   // From the transport.
   void on_message(BrokerId from, const ShardId& shard, replication::Message message);
   void on_peer(const replication::Member& peer, bool up);
+  // What the shards led here were used for, as far as it is news.
+  void report_usage(bool again = false);
   // Clean stop: keeps the producer tables.
   void save_all();
 
@@ -65,6 +67,7 @@ class Partitions : private Surroundings {
   void resign(const ShardId& shard, Term term, const std::string& why) override;
   int64_t mono_ms() const override { return parts_.clock.mono_ms(); }
   int64_t wall_ms() const override { return parts_.clock.wall_ms(); }
+  bool coordinated() const override { return parts_.session.welcomed(); }
   BrokerId self() const override { return self_; }
   Metrics& metrics() override { return parts_.metrics; }
 
@@ -75,6 +78,7 @@ class Partitions : private Surroundings {
   bool member_of(const cluster::v1::Shard& shard) const;
   void tick();
   void retention();
+  void tell_usage();
   void count_roles_soon();
   void count_roles();
 

@@ -94,13 +94,25 @@ bool not_stored_yet(Code code) { return code == Code::kNotLeader || code == Code
 
 Router::Router(BrokerId self, env::Clock& clock, env::Executor& executor,
                cluster::Metadata& metadata, partition::Partitions& partitions,
-               RequestTransport& transport)
+               RequestTransport& transport, cluster::ZoneTraffic* traffic)
     : self_(self),
       clock_(clock),
       executor_(executor),
       metadata_(metadata),
       partitions_(partitions),
-      transport_(transport) {}
+      transport_(transport),
+      traffic_(traffic) {}
+
+void Router::note_forwarded(BrokerId other, const ShardId& shard, size_t bytes) {
+  if (!traffic_) return;
+  traffic_->to_broker(other, shard.stream, cluster::TrafficKind::kForwarded, bytes);
+}
+
+Result<partition::Fetched> Router::note_fetched(BrokerId from, const ShardId& shard,
+                                                Result<partition::Fetched> fetched) {
+  if (fetched.ok()) note_forwarded(from, shard, fetched->bytes);
+  return fetched;
+}
 
 std::optional<BrokerId> Router::leader_of(const ShardId& shard) const {
   if (auto* partition = partitions_.find(shard); partition && partition->is_leader()) return self_;
@@ -161,6 +173,7 @@ void Router::append_at_leader(const ShardId& shard, const Buffer& batch, partiti
     std::string head =
         request_head(within_limits ? Kind::kAppendWithinLimits : Kind::kAppend, shard);
     head.push_back(static_cast<char>(acks));
+    note_forwarded(*leader, shard, batch.size());
     transport_.request(*leader, std::move(head), {batch},
                        [answer](Result<Buffer> reply) { answer(decode_appended(reply)); });
   }
@@ -195,7 +208,9 @@ void Router::read_within_limits(const ShardId& shard, Offset from, int64_t recor
       out.i64(records_max);
       out.u32(static_cast<uint32_t>(std::min<size_t>(bytes_max, 32u << 20)));
       transport_.request(*leader, std::move(head), {},
-                         [answer](Result<Buffer> reply) { answer(decode_fetched(reply)); });
+                         [this, answer, shard, from = *leader](Result<Buffer> reply) {
+                           answer(note_fetched(from, shard, decode_fetched(reply)));
+                         });
     }
   };
   retrying<partition::Fetched>(clock_.mono_ms() + kAnswerMs, once, std::move(done));
@@ -222,7 +237,9 @@ void Router::read(const ShardId& shard, Offset from, size_t bytes_max, int64_t w
     out.u32(static_cast<uint32_t>(std::min<size_t>(bytes_max, 32u << 20)));
     out.u32(static_cast<uint32_t>(wait_ms));
     transport_.request(*leader, std::move(head), {},
-                       [done](Result<Buffer> reply) { done(decode_fetched(reply)); });
+                       [this, done, shard, from = *leader](Result<Buffer> reply) {
+                         done(note_fetched(from, shard, decode_fetched(reply)));
+                       });
   }
 }
 

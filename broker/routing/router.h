@@ -4,6 +4,7 @@
 // clients find leaders themselves. On the reactor.
 #include <functional>
 
+#include "broker/cluster/zone_traffic.h"
 #include "broker/partition/partitions.h"
 
 namespace broker::routing {
@@ -25,8 +26,10 @@ struct ShardOffsets {
 
 class Router {
  public:
+  // `traffic` counts what is forwarded to other zones and comes back from there; may be null.
   Router(BrokerId self, env::Clock& clock, env::Executor& executor, cluster::Metadata& metadata,
-         partition::Partitions& partitions, RequestTransport& transport);
+         partition::Partitions& partitions, RequestTransport& transport,
+         cluster::ZoneTraffic* traffic = nullptr);
 
   // As Partition::append, and retries while the batch is certainly not stored (no leader, a leader
   // that moves) until `timeout_ms`. kPolicyViolation: the shard is closed, choose among its
@@ -52,6 +55,9 @@ class Router {
 
  private:
   std::optional<BrokerId> leader_of(const ShardId& shard) const;
+  void note_forwarded(BrokerId other, const ShardId& shard, size_t bytes);
+  Result<partition::Fetched> note_fetched(BrokerId from, const ShardId& shard,
+                                          Result<partition::Fetched> fetched);
   template <class T>
   void retrying(int64_t deadline_ms, std::function<void(std::function<void(Result<T>)>)> once,
                 std::function<void(Result<T>)> done);
@@ -72,6 +78,7 @@ class Router {
   cluster::Metadata& metadata_;
   partition::Partitions& partitions_;
   RequestTransport& transport_;
+  cluster::ZoneTraffic* traffic_;
 };
 
 }  // namespace broker::routing

@@ -12,6 +12,14 @@ ShardLog::ShardLog(StoreCore& core, ShardId id, uint64_t log_id, ReplicaState st
 
 uint64_t ShardLog::bytes() const { return log_.bytes(); }
 
+uint64_t ShardLog::bytes_older_than(int64_t timestamp_ms) const {
+  uint64_t sum = 0;
+  for (const Run& run : log_.runs) {
+    if (run.max_timestamp_ms >= 0 && run.max_timestamp_ms < timestamp_ms) sum += run.bytes;
+  }
+  return sum;
+}
+
 Status ShardLog::append(std::vector<Batch> batches, Done done) {
   return core_.append(*this, std::move(batches), std::move(done));
 }

@@ -48,6 +48,8 @@ class ShardLog {
   ReplicaState state() const { return log_.replica; }
   // Bytes of batches kept, to the granularity of runs (what retention by bytes counts).
   uint64_t bytes() const;
+  // The part of them in runs that are older than `timestamp_ms` as a whole.
+  uint64_t bytes_older_than(int64_t timestamp_ms) const;
   // Ok, or kCorruption with the reason when recovery found acknowledged bytes of this shard
   // damaged or missing. Such a shard refuses reads, appends and truncation until reset() or remove:
   // it is a new incarnation and must be fetched from peers (design.md, rule 6).

@@ -167,6 +167,29 @@ constexpr std::initializer_list<std::pair<const char*, ScalingMode>> kScalingMod
 constexpr std::initializer_list<std::pair<const char*, DeletionPolicy>> kDeletionPolicies = {
     {"Retain", DeletionPolicy::kRetain}, {"Delete", DeletionPolicy::kDelete}};
 
+MeteringStatus read_metering(const Fields& fields) {
+  MeteringStatus out;
+  fields.read("since", out.since);
+  fields.read("asOf", out.as_of);
+  fields.read("putPayloadUnits", out.put_units);
+  fields.read("records", out.records);
+  fields.read("bytes", out.bytes);
+  fields.read("shardHours", out.shard_hours);
+  fields.read("extendedRetentionShardHours", out.extended_shard_hours);
+  fields.read("longTermRetentionGBMonths", out.long_term_gb_months);
+  fields.read("brokerHours", out.broker_hours);
+  Fields zones = fields.child("crossZoneBytes");
+  zones.read("replicated", out.replicated_bytes);
+  zones.read("forwarded", out.forwarded_bytes);
+  zones.read("fetched", out.fetched_bytes);
+  Fields cost = fields.child("cost");
+  cost.read("currency", out.currency);
+  cost.read("pricesAsOf", out.prices_as_of);
+  cost.read("items", out.costs);
+  if (cost.has("total")) cost.read("total", out.costs["total"]);
+  return out;
+}
+
 void read_spec(const Fields& spec, StreamClusterSpec& out) {
   spec.read("brokers", out.brokers);
   spec.read("image", out.image);
@@ -192,6 +215,19 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
   limits.read("shardWriteRecordsPerSecond", out.limits.shard_write_records_per_second);
   limits.read("maxRecordBytes", out.limits.max_record_bytes);
   spec.child("kinesis").read("credentialsSecret", out.kinesis.credentials_secret);
+  spec.child("metering").read("intervalSeconds", out.metering.interval_seconds);
+  if (spec.has("prices")) {
+    Fields fields = spec.child("prices");
+    auto& prices = out.prices.emplace();
+    fields.read("currency", prices.currency);
+    fields.read("asOf", prices.as_of);
+    fields.read("shardHour", prices.shard_hour);
+    fields.read("millionPutUnits", prices.million_put_units);
+    fields.read("extendedRetentionShardHour", prices.extended_retention_shard_hour);
+    fields.read("longTermRetentionGBMonth", prices.long_term_retention_gb_month);
+    fields.read("brokerHour", prices.broker_hour);
+    fields.read("crossZoneGB", prices.cross_zone_gb);
+  }
   spec.each_object("listeners", [&](const Fields& fields) {
     StreamClusterSpec::Listener listener;
     fields.read("name", listener.name);
@@ -262,6 +298,7 @@ void read_status(const Fields& status, StreamClusterStatus& out) {
   rebalance.read("startedAt", out.rebalance.started_at);
   rebalance.read("finishedAt", out.rebalance.finished_at);
   if (status.has("lastDecision")) out.last_decision = read_decision(status.child("lastDecision"));
+  if (status.has("metering")) out.metering = read_metering(status.child("metering"));
 }
 
 void read_spec(const Fields& spec, StreamSpec& out) {
@@ -316,6 +353,7 @@ void read_status(const Fields& status, StreamStatus& out) {
   status.read("streamId", out.stream_id);
   status.read("openShards", out.open_shards);
   status.read("closedShards", out.closed_shards);
+  if (status.has("metering")) out.metering = read_metering(status.child("metering"));
   status.each_object("decisions",
                      [&](const Fields& fields) { out.decisions.push_back(read_decision(fields)); });
 }
@@ -400,6 +438,30 @@ Json to_json(const Decision& decision) {
   put(out, "reason", decision.reason);
   put(out, "message", decision.message);
   put(out, "inputs", decision.inputs);
+  return out;
+}
+
+Json to_json(const MeteringStatus& metering) {
+  Json out = {{"since", metering.since},
+              {"asOf", metering.as_of},
+              {"putPayloadUnits", metering.put_units},
+              {"records", metering.records},
+              {"bytes", metering.bytes},
+              {"shardHours", metering.shard_hours},
+              {"extendedRetentionShardHours", metering.extended_shard_hours},
+              {"longTermRetentionGBMonths", metering.long_term_gb_months},
+              {"brokerHours", metering.broker_hours},
+              {"crossZoneBytes",
+               {{"replicated", metering.replicated_bytes},
+                {"forwarded", metering.forwarded_bytes},
+                {"fetched", metering.fetched_bytes}}}};
+  if (metering.currency.empty()) return out;
+  Json items = metering.costs;
+  items.erase("total");
+  out["cost"] = {{"currency", metering.currency},
+                 {"pricesAsOf", metering.prices_as_of},
+                 {"total", metering.costs.at("total")},
+                 {"items", items}};
   return out;
 }
 
@@ -517,6 +579,17 @@ Json spec_to_json(const StreamClusterSpec& spec) {
     out["kinesis"] = {{"credentialsSecret", spec.kinesis.credentials_secret}};
   }
   put(out, "drain", spec.drain);
+  out["metering"] = {{"intervalSeconds", spec.metering.interval_seconds}};
+  if (spec.prices) {
+    auto& prices = out["prices"] = {{"currency", spec.prices->currency},
+                                    {"asOf", spec.prices->as_of}};
+    put(prices, "shardHour", spec.prices->shard_hour);
+    put(prices, "millionPutUnits", spec.prices->million_put_units);
+    put(prices, "extendedRetentionShardHour", spec.prices->extended_retention_shard_hour);
+    put(prices, "longTermRetentionGBMonth", spec.prices->long_term_retention_gb_month);
+    put(prices, "brokerHour", spec.prices->broker_hour);
+    put(prices, "crossZoneGB", spec.prices->cross_zone_gb);
+  }
   put(out["resources"], "requests", spec.requests);
   put(out["resources"], "limits", spec.limits_of_pod);
   put(out["storage"], "storageClassName", spec.storage.storage_class);
@@ -590,6 +663,7 @@ Json status_to_json(const StreamClusterStatus& status) {
   for (const auto& state : status.broker_states) out["brokerStates"].push_back(to_json(state));
   if (!status.rebalance.state.empty()) out["rebalance"] = to_json(status.rebalance);
   if (status.last_decision) out["lastDecision"] = to_json(*status.last_decision);
+  if (status.metering) out["metering"] = to_json(*status.metering);
   return out;
 }
 
@@ -600,6 +674,7 @@ Json status_to_json(const StreamStatus& status) {
               {"closedShards", status.closed_shards},
               {"decisions", Json::array()}};
   put(out, "streamId", status.stream_id);
+  if (status.metering) out["metering"] = to_json(*status.metering);
   for (const auto& decision : status.decisions) out["decisions"].push_back(to_json(decision));
   return out;
 }

@@ -49,6 +49,7 @@ struct StreamStatus {
   int32_t open_shards = 0;
   int32_t closed_shards = 0;
   std::vector<Decision> decisions;  // newest first
+  std::optional<MeteringStatus> metering;
   bool operator==(const StreamStatus&) const = default;
 };
 

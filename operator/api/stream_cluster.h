@@ -10,6 +10,14 @@ namespace sluice_operator::api {
 enum class DeletionPolicy { kRetain, kDelete };
 enum class ScalingMode { kAuto, kDryRun, kFrozen };
 
+// Unit prices as decimal text; empty: not charged.
+struct Prices {
+  std::string currency, as_of;
+  std::string shard_hour, million_put_units, extended_retention_shard_hour;
+  std::string long_term_retention_gb_month, broker_hour, cross_zone_gb;
+  bool operator==(const Prices&) const = default;
+};
+
 struct StreamClusterSpec {
   int32_t brokers = 3;
   std::string image;  // empty: the operator's --broker-image
@@ -39,6 +47,10 @@ struct StreamClusterSpec {
   struct Kinesis {
     std::string credentials_secret;  // empty: nobody may sign
   } kinesis;
+  std::optional<Prices> prices;
+  struct Metering {
+    int64_t interval_seconds = 60;
+  } metering;
   // Kafka's, beside the plain one on 9092.
   struct Listener {
     std::string name;
@@ -100,6 +112,17 @@ struct RebalanceStatus {
   bool operator==(const RebalanceStatus&) const = default;
 };
 
+// What was used since `since`, as of `as_of`.
+struct MeteringStatus {
+  std::string since, as_of;
+  int64_t put_units = 0, records = 0, bytes = 0;
+  std::string shard_hours, extended_shard_hours, long_term_gb_months, broker_hours;
+  int64_t replicated_bytes = 0, forwarded_bytes = 0, fetched_bytes = 0;
+  std::string currency, prices_as_of;         // empty: no prices
+  std::map<std::string, std::string> costs;  // by item, and "total"
+  bool operator==(const MeteringStatus&) const = default;
+};
+
 struct Decision {
   std::string time;
   std::string action;  // Split | Merge | None, and for clusters also AddBroker, MoveLeader, ...
@@ -121,6 +144,7 @@ struct StreamClusterStatus {
   std::vector<BrokerState> broker_states;
   RebalanceStatus rebalance;
   std::optional<Decision> last_decision;
+  std::optional<MeteringStatus> metering;
   bool operator==(const StreamClusterStatus&) const = default;
 };
 

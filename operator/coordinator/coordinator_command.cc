@@ -14,6 +14,7 @@
 #include "broker/coordination/file_store.h"
 #include "broker/env/posix/asio_executor.h"
 #include "broker/env/posix/posix.h"
+#include "broker/metering/prices_file.h"
 #include "operator/coordinator/metrics_observer.h"
 #include "operator/coordinator/session_server.h"
 #include "operator/runtime/http_pages.h"
@@ -37,6 +38,8 @@ coordinator at a time may use.
   --cluster NAME          name that brokers must give (default: sluice)
   --brokers N             brokers 0 to N-1 are expected: until they are here nothing is taken
                           for lost, and streams get their replication from that number
+  --prices FILE           YAML with currency, asOf and unit prices: what usage costs
+  --metering-interval N   usage is written at most once in N seconds for each stream (default: 60)
   --http HOST:PORT        serve /metrics, /livez and /readyz
   --tls-ca FILE           PEM files: brokers must then show a certificate of this authority that
   --tls-cert FILE         carries the cluster's name
@@ -48,11 +51,12 @@ coordinator at a time may use.
 Result<CoordinatorFlags> parse_coordinator_flags(const std::vector<std::string>& args) {
   auto bad = [](std::string what) { return Status(Code::kInvalidArgument, std::move(what)); };
   CoordinatorFlags flags;
-  std::string metadata, brokers;
+  std::string metadata, brokers, interval;
   const std::map<std::string, std::string*> known = {
       {"--metadata", &metadata},         {"--listen", &flags.listen},
       {"--cluster", &flags.cluster},     {"--brokers", &brokers},
       {"--http", &flags.http},           {"--tls-ca", &flags.tls_ca},
+      {"--prices", &flags.prices},       {"--metering-interval", &interval},
       {"--tls-cert", &flags.tls_cert},   {"--tls-key", &flags.tls_key},
       {"--log-level", &flags.log_level}, {"--log-format", &flags.log_format}};
   for (size_t i = 0; i < args.size(); ++i) {
@@ -83,6 +87,15 @@ Result<CoordinatorFlags> parse_coordinator_flags(const std::vector<std::string>&
     if (error != std::errc() || *end != '\0' || flags.brokers < 1 || flags.brokers > 500) {
       return bad("--brokers must be a number from 1 to 500");
     }
+  }
+  if (!interval.empty()) {
+    int64_t seconds = 0;
+    auto [end, error] =
+        std::from_chars(interval.data(), interval.data() + interval.size(), seconds);
+    if (error != std::errc() || *end != '\0' || seconds < 1 || seconds > 3600) {
+      return bad("--metering-interval must be a number from 1 to 3600");
+    }
+    flags.metering_interval_ms = seconds * 1000;
   }
   int tls = !flags.tls_ca.empty() + !flags.tls_cert.empty() + !flags.tls_key.empty();
   if (tls != 0 && tls != 3) return bad("--tls-ca, --tls-cert and --tls-key go together");
@@ -115,11 +128,18 @@ class Process {
     server_ = std::make_unique<SessionServer>(executor_, std::move(options));
     coordination::CoordinatorOptions core;
     core.cluster = flags_.cluster;
+    core.metering_interval_ms = flags_.metering_interval_ms;
     coordinator_ = std::make_unique<coordination::Coordinator>(core, clock_, random_, store_,
                                                                *server_, &observer_);
     std::vector<coordination::ExpectedBroker> expected;
     for (int id = 0; id < flags_.brokers; ++id) expected.push_back({id, ""});
     coordinator_->set_expected_brokers(expected);
+    if (!flags_.prices.empty()) {
+      ASSIGN_OR_RETURN(std::string yaml, env::read_file(fs_, flags_.prices, kPemBytesMax));
+      auto prices = broker::metering::parse_prices(yaml);
+      if (!prices.ok()) return prices.status().with_context("--prices " + flags_.prices);
+      coordinator_->set_prices(&*prices);
+    }
     if (!flags_.http.empty()) {
       ASSIGN_OR_RETURN(pages_, runtime::HttpPages::open(
                                    flags_.http, metrics_, [this] { return live(); },
@@ -170,6 +190,7 @@ class Process {
 
   void refresh_metrics() {
     observer_.refresh(*coordinator_);
+    observer_.meter(coordinator_->bill(clock_.wall_ms()));
     executor_.schedule_after(kMetricsMs, [this] { refresh_metrics(); });
   }
 

@@ -15,6 +15,8 @@ struct CoordinatorFlags {
   std::string http;                       // empty: no pages
   int brokers = 0;                        // expected ids 0 to brokers-1; 0: whoever comes
   std::string tls_ca, tls_cert, tls_key;  // PEM files, all or none
+  std::string prices;                     // file with a price table; empty: none
+  int64_t metering_interval_ms = 60'000;
   std::string log_level = "info", log_format = "text";
 };
 

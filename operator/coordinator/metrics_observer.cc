@@ -7,6 +7,7 @@ MetricsObserver::MetricsObserver(broker::Metrics& metrics, std::string cluster)
 
 MetricsObserver::~MetricsObserver() {
   for (auto& [key, gauge] : gauges_) metrics_.remove_gauge(key.first, *gauge);
+  for (auto& [key, count] : counters_) metrics_.remove_counter(key.first, *count.counter);
 }
 
 void MetricsObserver::condition(const std::string& type, bool holds) {
@@ -27,6 +28,65 @@ void MetricsObserver::gauge(const char* name, const char* help, double value,
   auto& known = gauges_[{name, all}];
   if (!known) known = &metrics_.gauge(name, help, all);
   known->Set(value);
+}
+
+// Brings a counter up to what is durable: an operator that starts does not count from nothing.
+void MetricsObserver::raise(const char* name, const char* help, double value,
+                            const broker::Metrics::Labels& labels) {
+  broker::Metrics::Labels all = labels;
+  all["cluster"] = cluster_;
+  auto [it, fresh] = counters_.try_emplace({name, all}, Count{nullptr, meter_round_});
+  if (fresh) it->second.counter = &metrics_.counter(name, help, all);
+  it->second.round = meter_round_;
+  const double now = it->second.counter->Value();
+  if (value > now) it->second.counter->Increment(value - now);
+}
+
+void MetricsObserver::meter_line(const sluice::v1::BillLine& line, const std::string& stream) {
+  const auto& usage = line.usage();
+  const broker::Metrics::Labels labels{{"stream", stream}};
+  auto hours = [](int64_t ms) { return static_cast<double>(ms) / 3.6e6; };
+  raise("sluice_metering_shard_hours_total", "Hours of open shards.", hours(usage.shard_ms()), labels);
+  raise("sluice_metering_put_units_total",
+        "PUT payload units: 25 KB of a record's data, rounded up per record.",
+        static_cast<double>(usage.put_units()), labels);
+  raise("sluice_metering_records_total", "Records stored.", static_cast<double>(usage.records()),
+        labels);
+  raise("sluice_metering_bytes_total", "Bytes of record batches stored.",
+        static_cast<double>(usage.bytes()), labels);
+  raise("sluice_metering_extended_retention_shard_hours_total",
+        "Hours of open shards whose retention was above 24 hours.",
+        hours(usage.extended_shard_ms()), labels);
+  raise("sluice_metering_long_term_byte_hours_total", "Bytes older than 7 days, times hours.",
+        static_cast<double>(usage.long_term_byte_hours()), labels);
+  raise("sluice_metering_broker_hours_total", "The stream's share of the brokers' hours.",
+        static_cast<double>(usage.broker_us()) / 3.6e9, labels);
+  for (const auto& [kind, bytes] : {std::pair{"replicated", usage.replicated_bytes()},
+                                    {"forwarded", usage.forwarded_bytes()},
+                                    {"fetched", usage.fetched_bytes()}}) {
+    raise("sluice_metering_cross_zone_bytes_total", "Bytes between zones.",
+          static_cast<double>(bytes), {{"stream", stream}, {"kind", kind}});
+  }
+}
+
+void MetricsObserver::meter(const sluice::v1::Bill& bill) {
+  ++meter_round_;
+  for (const auto& line : bill.lines()) {
+    if (!line.stream().empty()) meter_line(line, line.stream());
+    if (line.gone()) meter_line(line, "(deleted)");
+    if (!line.gone() && line.stream().empty()) {
+      raise("sluice_metering_broker_hours_total", "The stream's share of the brokers' hours.",
+            static_cast<double>(line.usage().broker_us()) / 3.6e9, {{"stream", "(idle)"}});
+    }
+  }
+  for (auto it = counters_.begin(); it != counters_.end();) {
+    if (it->second.round == meter_round_) {
+      ++it;
+      continue;
+    }
+    metrics_.remove_counter(it->first.first, *it->second.counter);
+    it = counters_.erase(it);
+  }
 }
 
 void MetricsObserver::election_started(std::string_view reason) {

@@ -16,6 +16,8 @@ class MetricsObserver : public broker::coordination::Observer {
   // The cluster's gauges go with it; what was counted stays.
   ~MetricsObserver() override;
   void refresh(const broker::coordination::Coordinator& coordinator);
+  // What streams and brokers used. A stream's series go with it; its usage stays in the total.
+  void meter(const sluice::v1::Bill& bill);
   // What its StreamCluster's status says.
   void condition(const std::string& type, bool holds);
 
@@ -30,7 +32,15 @@ class MetricsObserver : public broker::coordination::Observer {
              const broker::Metrics::Labels& labels = {});
   broker::Metrics& metrics_;
   const std::string cluster_;
+  void raise(const char* name, const char* help, double value, const broker::Metrics::Labels& labels);
+  void meter_line(const sluice::v1::BillLine& line, const std::string& stream);
   std::map<std::pair<std::string, broker::Metrics::Labels>, prometheus::Gauge*> gauges_;
+  struct Count {
+    prometheus::Counter* counter;
+    int64_t round;
+  };
+  std::map<std::pair<std::string, broker::Metrics::Labels>, Count> counters_;
+  int64_t meter_round_ = 0;
 };
 
 }  // namespace sluice_operator::coordinator

@@ -14,6 +14,7 @@ using broker::Code;
 using broker::Result;
 using broker::Status;
 using broker::coordination::StoreContents;
+using broker::coordination::StoredLedger;
 using broker::coordination::StoredMap;
 using broker::coordination::StreamDeclaration;
 using kube::Json;
@@ -36,6 +37,9 @@ Result<v1::ClientQuotas> quotas_of(const Json& object) {
   if (quotas.ok()) return quotas;
   return quotas.status().with_context("ConfigMap " + kube::key_of(object).to_string());
 }
+std::string ledger_name(const ClusterRef& cluster) { return cluster.name + "-metering"; }
+constexpr const char* kLedger = "ledger";
+constexpr const char* kLedgerCluster = "clusterUid";
 
 // A conflict is a conflict whether the object was there already or had moved.
 Status as_swap(const Status& status) {
@@ -107,6 +111,7 @@ void KubeStore::load(Done<StoreContents> done) {
       [this]() -> Result<StoreContents> {
         StoreContents contents;
         contents.cluster_id = cluster_.uid;
+        ASSIGN_OR_RETURN(contents.ledger, get_ledger());
         kube::Selection selection;
         selection.ns = cluster_.ns;
         selection.label_selector = std::string(kClusterLabel) + "=" + cluster_.name;
@@ -129,6 +134,59 @@ void KubeStore::load(Done<StoreContents> done) {
           if (!stream->metadata.deleting) contents.declarations->push_back(declaration_of(*stream));
         }
         return contents;
+      },
+      std::move(done));
+}
+
+// That of an earlier cluster of this name is none; it is written over.
+Result<std::optional<StoredLedger>> KubeStore::get_ledger() {
+  auto object = client_.get(kube::config_maps(), cluster_.ns, ledger_name(cluster_));
+  if (object.code() == Code::kNotFound) return std::optional<StoredLedger>();
+  if (!object.ok()) return object.status();
+  const Json data = object->value("data", Json::object());
+  StoredLedger stored;
+  stored.version = kube::metadata_text(*object, "resourceVersion");
+  if (data.value(kLedgerCluster, std::string()) != cluster_.uid) return std::optional(stored);
+  auto ledger = broker::coordination::ledger_from_json(data.value(kLedger, std::string("{}")));
+  if (!ledger.ok()) {
+    return ledger.status().with_context("ConfigMap " + ledger_name(cluster_) +
+                                        " (delete it to begin a new ledger)");
+  }
+  stored.ledger = std::move(*ledger);
+  return std::optional(std::move(stored));
+}
+
+void KubeStore::read_ledger(Done<std::optional<StoredLedger>> done) {
+  run<std::optional<StoredLedger>>([this] { return get_ledger(); }, std::move(done));
+}
+
+void KubeStore::write_ledger(const v1::MeterLedger& ledger, const std::string& expected_version,
+                             Done<std::string> done) {
+  auto json = broker::coordination::ledger_to_json(ledger);
+  if (!json.ok()) {
+    executor_.post([done = std::move(done), status = json.status()] { done(status); });
+    return;
+  }
+  const Json owner{{"apiVersion", api::kApiVersion},
+                   {"kind", "StreamCluster"},
+                   {"name", cluster_.name},
+                   {"uid", cluster_.uid}};
+  Json object{{"apiVersion", "v1"},
+              {"kind", "ConfigMap"},
+              {"metadata",
+               {{"name", ledger_name(cluster_)},
+                {"namespace", cluster_.ns},
+                {"labels", {{kClusterLabel, cluster_.name}}},
+                {"ownerReferences", Json::array({owner})}}},
+              {"data", {{kLedger, *json}, {kLedgerCluster, cluster_.uid}}}};
+  if (!expected_version.empty()) object["metadata"]["resourceVersion"] = expected_version;
+  auto shared = std::make_shared<Json>(std::move(object));
+  run<std::string>(
+      [this, shared, create = expected_version.empty()]() -> Result<std::string> {
+        auto written = create ? client_.create(kube::config_maps(), *shared)
+                              : client_.replace(kube::config_maps(), *shared);
+        if (!written.ok()) return as_swap(written.status());
+        return kube::metadata_text(*written, "resourceVersion");
       },
       std::move(done));
 }

@@ -1,8 +1,8 @@
 #pragma once
 // MetadataStore over Kubernetes: a ShardMap resource per stream, Stream resources as declarations, a
-// ConfigMap for producer ids, another for client quotas. Compare-and-swap is the API server's
-// resourceVersion. Calls come and answers go on the coordinator's executor; requests run on an I/O
-// queue, one at a time. One per StreamCluster, made by reconcile/.
+// ConfigMap for producer ids, others for client quotas and for the meter ledger. Compare-and-swap is
+// the API server's resourceVersion. Calls come and answers go on the coordinator's executor; requests
+// run on an I/O queue, one at a time. One per StreamCluster, made by reconcile/.
 #include <map>
 #include <memory>
 #include <string>
@@ -46,6 +46,9 @@ class KubeStore : public broker::coordination::MetadataStore {
   void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
                            Done<sluice::v1::ClientQuotas> done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
+  void write_ledger(const sluice::v1::MeterLedger& ledger, const std::string& expected_version,
+                    Done<std::string> done) override;
+  void read_ledger(Done<std::optional<broker::coordination::StoredLedger>> done) override;
 
  private:
   // Runs `work` on the I/O queue and `done` with its result on the executor.
@@ -55,6 +58,7 @@ class KubeStore : public broker::coordination::MetadataStore {
   broker::Result<sluice::v1::ClientQuotas> read_client_quotas();
   broker::Result<sluice::v1::ClientQuotas> change_client_quotas(
       const sluice::v1::AlterClientQuotas& change);
+  broker::Result<std::optional<broker::coordination::StoredLedger>> get_ledger();
   Owner owner_of(const std::string& stream) const;
   void release(const std::string& stream);
 

@@ -3,6 +3,8 @@
 #include <set>
 
 #include "broker/base/log.h"
+#include "broker/metering/bill.h"
+#include "operator/reconcile/metering_status.h"
 
 namespace sluice_operator::reconcile {
 
@@ -13,6 +15,7 @@ namespace {
 coordination::CoordinatorOptions options_for(const api::StreamCluster& resource) {
   coordination::CoordinatorOptions options;
   options.cluster = resource.metadata.ns + "/" + resource.metadata.name;
+  options.metering_interval_ms = resource.spec.metering.interval_seconds * 1000;
   return options;
 }
 
@@ -56,7 +59,9 @@ void Clusters::tick() {
   const bool refresh = ++ticks_ % kTicksPerRefresh == 0;
   for (auto& [key, cluster] : clusters_) {
     cluster->coordinator.tick();
-    if (refresh && cluster->coordinator.loaded()) cluster->observer.refresh(cluster->coordinator);
+    if (!refresh || !cluster->coordinator.loaded()) continue;
+    cluster->observer.refresh(cluster->coordinator);
+    cluster->observer.meter(cluster->coordinator.bill(clock_.wall_ms()));
   }
   executor_.schedule_after(coordination::kTickMs, [this] { tick(); });
 }
@@ -142,6 +147,13 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
     slot->users_wanted = {wishes.users.begin(), wishes.users.end()};
     tell_security(*slot);
     ClusterView view;
+    coordinator.set_metering_interval(resource.spec.metering.interval_seconds * 1000);
+    view.prices_problem = tell_prices(*slot);
+    if (coordinator.loaded()) {
+      auto moment = moment_to_show(coordinator.metered_ms(""), clock_.wall_ms(),
+                                   resource.status.metering, coordinator.prices());
+      if (moment) view.bill = coordinator.bill(*moment);
+    }
     drain(coordinator, wishes, view);
     view.loaded = coordinator.loaded();
     view.broker_decision = slot->broker_decision;
@@ -168,6 +180,27 @@ void Clusters::tell_security(Cluster& cluster) {
     if (known->second) *security.add_users() = *known->second;
   }
   cluster.coordinator.set_security(security);
+}
+
+// Empty, or what is wrong with the table: then usage has no cost.
+std::string Clusters::tell_prices(Cluster& cluster) {
+  const auto& given = cluster.resource.spec.prices;
+  if (!given) {
+    cluster.coordinator.set_prices(nullptr);
+    return "";
+  }
+  sluice::v1::Prices prices;
+  prices.set_currency(given->currency);
+  prices.set_as_of(given->as_of);
+  prices.set_shard_hour(given->shard_hour);
+  prices.set_million_put_units(given->million_put_units);
+  prices.set_extended_retention_shard_hour(given->extended_retention_shard_hour);
+  prices.set_long_term_retention_gb_month(given->long_term_retention_gb_month);
+  prices.set_broker_hour(given->broker_hour);
+  prices.set_cross_zone_gb(given->cross_zone_gb);
+  auto status = broker::metering::check_prices(prices);
+  cluster.coordinator.set_prices(status.ok() ? &prices : nullptr);
+  return status.ok() ? "" : "spec.prices." + status.message();
 }
 
 bool Clusters::user_seen(const kube::ObjectKey& key, const std::string& resource,
@@ -226,7 +259,8 @@ void Clusters::stream_seen(const kube::ObjectKey& key, const std::string& resour
   });
 }
 
-StreamView Clusters::stream(const kube::ObjectKey& key, const std::string& name) {
+StreamView Clusters::stream(const kube::ObjectKey& key, const std::string& name,
+                            const std::optional<api::MeteringStatus>& shown) {
   return on_executor([&] {
     StreamView view;
     auto it = clusters_.find(key);
@@ -239,6 +273,11 @@ StreamView Clusters::stream(const kube::ObjectKey& key, const std::string& name)
     if (const auto* map = it->second->coordinator.map_of(name)) {
       view.known = true;
       view.map = *map;
+      auto& coordinator = it->second->coordinator;
+      auto moment = moment_to_show(coordinator.metered_ms(name), clock_.wall_ms(), shown,
+                                   coordinator.prices());
+      view.next_bill_ms = ms_to_next_moment(coordinator.metered_ms(name), clock_.wall_ms());
+      if (moment) view.bill = broker::metering::bill_of(coordinator.bill(*moment), name);
     }
     view.decisions = it->second->decisions[name];
     view.metrics_reason = it->second->metrics_reason;

@@ -38,6 +38,8 @@ struct ClusterView {
   // Every broker, alone, can be stopped without a shard losing its majority, and could for a while.
   bool may_evict = true;
   std::vector<std::string> directories_in_use;  // of replicas and learners
+  std::optional<sluice::v1::Bill> bill;         // when it is time to show a newer one
+  std::string prices_problem;                   // why spec.prices are not used
 };
 
 // What is wanted of a cluster's coordinator.
@@ -56,6 +58,8 @@ struct StreamView {
   sluice::v1::ShardMap map;
   std::vector<api::Decision> decisions;  // newest first
   std::string metrics_reason, metrics_problem;  // why the load is not known; empty: it is
+  std::optional<sluice::v1::Bill> bill;         // when it is time to show a newer one
+  int64_t next_bill_ms = 0;                     // when there may be one; 0: not known
 };
 
 class Clusters {
@@ -82,7 +86,9 @@ class Clusters {
   void forget_broker(const kube::ObjectKey& cluster, int32_t broker);
   void stream_seen(const kube::ObjectKey& cluster, const std::string& resource,
                    std::shared_ptr<const api::Stream> stream);
-  StreamView stream(const kube::ObjectKey& cluster, const std::string& stream);
+  // `shown`: what its status says of metering.
+  StreamView stream(const kube::ObjectKey& cluster, const std::string& stream,
+                    const std::optional<api::MeteringStatus>& shown);
   // A StreamUser as it is now; null: it is gone, or not served. Brokers hear of users when all are known: a
   // coordinator that has just begun takes nobody's rights away.
   // False while the cluster has no coordinator yet.
@@ -121,6 +127,7 @@ class Clusters {
   friend struct Cluster;
   void tick();
   void tell_security(Cluster& cluster);
+  std::string tell_prices(Cluster& cluster);
   bool may_evict(Cluster& cluster, const std::vector<broker::coordination::BrokerView>& brokers);
   // Runs `work` on the executor and waits for its result.
   template <class F>

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "operator/plan/stream_cluster.h"
+#include "operator/reconcile/metering_status.h"
 
 namespace sluice_operator::reconcile {
 
@@ -73,7 +74,9 @@ Picture picture_of(const api::StreamClusterStatus& status, const api::StreamClus
   }
   out.counts = std::to_string(status.ready_brokers) + " of " + std::to_string(wanted) +
                " brokers are ready";
-  out.problem = !sight.problem.empty() ? sight.problem : sight.view.load_error;
+  out.problem = !sight.problem.empty()             ? sight.problem
+                : !sight.view.load_error.empty() ? sight.view.load_error
+                                                 : sight.view.prices_problem;
   return out;
 }
 
@@ -248,6 +251,7 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
   for (const auto& broker : sight.view.brokers) {
     if (!broker.broker.version().empty()) status.version = broker.broker.version();
   }
+  if (sight.view.bill) status.metering = metering_status(*sight.view.bill);
   set_rebalance(status, cluster, sight, now);
   set_conditions(status, cluster, sight, now);
   return status;
@@ -295,6 +299,7 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
                         stream.metadata.generation},
                        now);
   }
+  if (view.bill && view.bill->lines_size() > 0) status.metering = metering_status(*view.bill);
   // What an earlier operator decided stays below what this one has.
   if (!view.decisions.empty()) {
     std::vector<api::Decision> all = view.decisions;

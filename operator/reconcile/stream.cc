@@ -48,7 +48,7 @@ Outcome StreamReconciler::reconcile(const runtime::Key& key) {
     if (!held.ok()) return Outcome::retry(held);
   }
   coordinators_.stream_seen(cluster, key.name, stream);
-  auto view = coordinators_.stream(cluster, stream->spec.name);
+  auto view = coordinators_.stream(cluster, stream->spec.name, stream->status.metering);
   if (stream->metadata.deleting) return Outcome::requeue_after(kBusyMs);
   auto status = stream_status(*stream, view, api::rfc3339(clock_.wall_ms()));
   bool ready = api::find_condition(status.conditions, "Ready")->status == "True";
@@ -58,7 +58,8 @@ Outcome StreamReconciler::reconcile(const runtime::Key& key) {
     auto written = client_.merge_patch(metadata::streams(), key, patch, "status");
     if (!written.ok()) return Outcome::retry(written.status());
   }
-  return ready ? Outcome::done() : Outcome::requeue_after(kBusyMs);
+  if (!ready) return Outcome::requeue_after(kBusyMs);
+  return view.next_bill_ms > 0 ? Outcome::requeue_after(view.next_bill_ms) : Outcome::done();
 }
 
 }  // namespace sluice_operator::reconcile

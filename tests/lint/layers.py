@@ -18,12 +18,13 @@ BROKER = {
     "storage": ["model", "env"],
     "replication/core": ["model"],
     "quotas": ["proto", "env"],
-    "coordination": ["quotas", "proto", "env"],
+    "metering": ["model", "proto"],
+    "coordination": ["quotas", "metering", "proto", "env"],
     "security": ["proto"],
     "cluster": ["model", "env", "proto"],
     "cluster/grpc": ["cluster", "proto", "env"],
     "partition": ["storage", "replication/core", "cluster", "model", "env", "proto",
-                  "coordination"],
+                  "coordination", "metering"],
     "routing": ["partition", "cluster", "model", "env"],
     "link": ["partition", "routing", "replication/core", "cluster", "env", "env/posix"],
     "groups/core": [],
@@ -31,14 +32,14 @@ BROKER = {
     "protocol/kafka": ["model"],
     "protocol/kinesis": [],
     "handlers/kafka": ["security", "quotas", "groups", "protocol/kafka", "partition", "cluster", "model", "env", "proto"],
-    "handlers/grpc": ["routing", "partition", "cluster", "model", "env", "proto", "coordination"],
+    "handlers/grpc": ["metering", "routing", "partition", "cluster", "model", "env", "proto", "coordination"],
     "handlers/kinesis": ["protocol/kinesis", "security", "quotas", "routing", "partition", "cluster",
                          "model", "env", "proto", "coordination"],
     "server/kafka": ["security", "handlers/kafka", "protocol/kafka", "env", "env/posix"],
     "server/kinesis": ["protocol/kinesis", "env", "env/posix"],
     "server/grpc": ["security", "quotas", "handlers/grpc", "cluster", "proto", "env"],
     "server/http": ["env", "env/posix"],
-    "cli": ["proto", "protocol/kafka", "groups/core", "coordination", "model", "env", "env/posix"],
+    "cli": ["metering", "proto", "protocol/kafka", "groups/core", "coordination", "model", "env", "env/posix"],
     "app": ["*"],
 }
 OPERATOR = {
@@ -60,7 +61,7 @@ OPERATOR = {
 # The command line runs the operator's planner, which is pure, on traces.
 PURE = {"cli": ["autoscale"]}
 # What the operator may use of the broker: the shared ground, and the coordinator's state machine.
-SHARED = ["base", "proto", "env", "env/posix", "model", "coordination", "security", "quotas"]
+SHARED = ["base", "proto", "env", "env/posix", "model", "coordination", "security", "quotas", "metering"]
 
 
 def module_of(path, table):

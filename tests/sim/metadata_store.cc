@@ -74,6 +74,7 @@ void SimMetadataStore::load(Done<coordination::StoreContents> done) {
         contents.cluster_id = "4a4b0c5e-2f0e-4d0a-8a55-8d1c9e0f7a11";
         for (const auto& [id, map] : stored.maps) contents.maps.push_back(map);
         contents.client_quotas = stored.client_quotas;
+        contents.ledger = stored.ledger;
         return contents;
       },
       std::move(done));
@@ -151,6 +152,29 @@ void SimMetadataStore::allocate_producer_ids(int32_t count, Done<int64_t> done) 
         int64_t first = stored.next_producer_id;
         stored.next_producer_id += count;
         return first;
+      },
+      std::move(done));
+}
+
+void SimMetadataStore::write_ledger(const sluice::v1::MeterLedger& ledger,
+                                    const std::string& expected_version, Done<std::string> done) {
+  call<std::string>(
+      true,
+      [&stored = stored_, ledger, expected_version]() -> Result<std::string> {
+        if ((stored.ledger ? stored.ledger->version : "") != expected_version) {
+          return Status(Code::kConflict, "changed");
+        }
+        stored.ledger = {ledger, "l" + std::to_string(++stored.versions)};
+        return stored.ledger->version;
+      },
+      std::move(done));
+}
+
+void SimMetadataStore::read_ledger(Done<std::optional<coordination::StoredLedger>> done) {
+  call<std::optional<coordination::StoredLedger>>(
+      false,
+      [&stored = stored_]() -> Result<std::optional<coordination::StoredLedger>> {
+        return stored.ledger;
       },
       std::move(done));
 }

@@ -16,6 +16,7 @@ namespace broker::sim {
 // What is stored.
 struct StoredMetadata {
   std::map<std::string, coordination::StoredMap> maps;  // by stream id
+  std::optional<coordination::StoredLedger> ledger;
   int64_t next_producer_id = 0;
   sluice::v1::ClientQuotas client_quotas;
   uint64_t versions = 0;
@@ -50,6 +51,9 @@ class SimMetadataStore : public coordination::MetadataStore {
   void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
                            Done<sluice::v1::ClientQuotas> done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
+  void write_ledger(const sluice::v1::MeterLedger& ledger, const std::string& expected_version,
+                    Done<std::string> done) override;
+  void read_ledger(Done<std::optional<coordination::StoredLedger>> done) override;
 
  private:
   enum class Fault { kNone, kRefused, kLost, kTimeoutDone, kTimeoutLater, kConflict };

@@ -40,6 +40,9 @@ class MemoryStore : public MetadataStore {
   bool declares = false;
   std::vector<StreamDeclaration> declarations;
   sluice::v1::ClientQuotas client_quotas;
+  std::optional<StoredLedger> ledger;
+  int ledger_writes = 0;
+  std::function<WriteFault(int)> ledger_fault;
 
   // ---- MetadataStore ----
   void set_listener(Listener*) override {}
@@ -51,6 +54,7 @@ class MemoryStore : public MetadataStore {
       for (const auto& [id, stored] : maps) contents.maps.push_back(stored);
       if (declares) contents.declarations = declarations;
       contents.client_quotas = client_quotas;
+      contents.ledger = ledger;
       done(contents);
     });
   }
@@ -103,6 +107,22 @@ class MemoryStore : public MetadataStore {
     answers_.push_back([done, first] { done(first); });
   }
 
+  void write_ledger(const sluice::v1::MeterLedger& next, const std::string& expected,
+                    Done<std::string> done) override {
+    const int number = ++ledger_writes;
+    WriteFault what = down           ? WriteFault::kUnavailable
+                      : ledger_fault ? ledger_fault(number)
+                                     : WriteFault::kNone;
+    Result<std::string> answer = perform(next, expected, what);
+    answers_.push_back([done, answer] { done(answer); });
+  }
+  void read_ledger(Done<std::optional<StoredLedger>> done) override {
+    answers_.push_back([this, done] {
+      if (down) return done(Status(Code::kUnavailable, "down"));
+      done(ledger);
+    });
+  }
+
  private:
   void ok(StatusDone done) {
     answers_.push_back([done] { done(Status()); });
@@ -124,6 +144,17 @@ class MemoryStore : public MetadataStore {
     maps[map.stream_id()] = {map, "v" + std::to_string(++versions_)};
     if (what == WriteFault::kTimeoutDone) return Status(Code::kTimeout, "no answer");
     return maps[map.stream_id()].version;
+  }
+
+  Result<std::string> perform(const sluice::v1::MeterLedger& next, const std::string& expected,
+                              WriteFault what) {
+    if (what == WriteFault::kUnavailable) return Status(Code::kUnavailable, "down");
+    if (what == WriteFault::kTimeoutLost) return Status(Code::kTimeout, "lost");
+    if (what == WriteFault::kConflict && ledger) ledger->version = "l" + std::to_string(++versions_);
+    if ((ledger ? ledger->version : "") != expected) return Status(Code::kConflict, "changed");
+    ledger = {next, "l" + std::to_string(++versions_)};
+    if (what == WriteFault::kTimeoutDone) return Status(Code::kTimeout, "no answer");
+    return ledger->version;
   }
 
   std::deque<std::function<void()>> answers_;

@@ -1,6 +1,7 @@
 #include "broker/handlers/grpc/handlers.h"
 
 #include <algorithm>
+#include "broker/metering/bill.h"
 
 namespace broker::handlers::grpc {
 
@@ -227,6 +228,19 @@ int64_t Handlers::mutations(const v1::DeleteStreamRequest& request) const {
 
 int64_t Handlers::mutations(const v1::SplitShardRequest& request) const {
   return request.at_size() > 0 ? request.at_size() + 1 : std::max(2, request.into());
+}
+
+void Handlers::describe_bill(const v1::DescribeBillRequest& request, Done<v1::Bill> done) {
+  auto stream = request.stream().empty() ? nullptr : context_.metadata.find(request.stream());
+  if (!request.stream().empty() && !stream) return done(unknown_stream(request.stream()));
+  const auto streams = context_.metadata.streams();  // keeps the maps
+  metering::BillInput input;
+  for (const auto& each : streams) input.maps.push_back(&each->map);
+  input.ledger = context_.metadata.ledger();
+  input.prices = context_.metadata.prices();
+  input.now_ms = context_.clock.wall_ms();
+  v1::Bill bill = metering::make_bill(input);
+  done(stream ? metering::bill_of(bill, stream->name()) : std::move(bill));
 }
 
 std::shared_ptr<PublishFlow> Handlers::publish(PublishFlow::Output output) {

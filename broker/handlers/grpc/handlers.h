@@ -37,6 +37,7 @@ class Handlers {
   void merge_shards(const v1::MergeShardsRequest& request, Done<v1::ReshardResponse> done);
   void describe_cluster(const v1::DescribeClusterRequest& request,
                         Done<v1::DescribeClusterResponse> done);
+  void describe_bill(const v1::DescribeBillRequest& request, Done<v1::Bill> done);
 
   // Shards that a call makes, removes, splits or merges.
   template <class Request>

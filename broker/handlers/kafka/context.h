@@ -68,6 +68,8 @@ struct Services {
   std::function<Result<uint64_t>()> disk_free = {};
   // What clients may use; null: as much as they like.
   quotas::ClientQuotas* quotas = nullptr;
+  // Records of a stream go to a consumer in this zone.
+  std::function<void(const std::string& zone, const Uuid& stream, size_t bytes)> fetched_in = {};
 };
 
 // What the requests of one connection share. Made by the server.

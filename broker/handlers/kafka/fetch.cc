@@ -3,6 +3,7 @@
 // so that a consumer always gets on. Nothing is transactional yet: the last stable offset is the
 // high watermark.
 #include <algorithm>
+#include <map>
 
 #include "broker/handlers/kafka/fetch_sessions.h"
 #include "broker/handlers/kafka/handlers.h"
@@ -32,6 +33,7 @@ class Fetching : public std::enable_shared_from_this<Fetching> {
     std::vector<Answer> answers;  // as plan_.targets
     size_t bytes = 0;
     bool urgent = false;  // an error or a divergence is told at once
+    std::map<Uuid, size_t> by_stream;  // bytes
   };
   struct Wait {
     ShardId shard;
@@ -201,6 +203,7 @@ Error Fetching::read_records(partition::Partition& partition, const FetchTarget&
   // "producer". aiokafka reads zstd by version 4.
   for (Batch& batch : fetched->batches) answer.records->pieces.push_back(std::move(batch.bytes));
   read.bytes += fetched->bytes;
+  if (fetched->bytes > 0) read.by_stream[partition.id().stream] += fetched->bytes;
   return Error::kNone;
 }
 
@@ -271,6 +274,9 @@ void Fetching::answer(Read read) {
   done_ = true;
   if (timer_) services_.executor.cancel(*timer_);
   if (is_over_quota(read.bytes)) return answer_throttled();
+  if (!rack_.empty() && services_.fetched_in) {
+    for (const auto& [stream, bytes] : read.by_stream) services_.fetched_in(rack_, stream, bytes);
+  }
   Response response;
   response.session_id = plan_.session ? plan_.session->id : 0;
   for (size_t i = 0; i < plan_.targets.size(); ++i) {

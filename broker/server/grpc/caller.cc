@@ -118,6 +118,11 @@ Status Gate::permits(const security::Principal& who,
                      const v1::DescribeStreamRequest& request) const {
   return on_stream(who, Operation::kDescribe, request.name());
 }
+// The whole cluster's bill names every stream.
+Status Gate::permits(const security::Principal& who, const v1::DescribeBillRequest& request) const {
+  if (request.stream().empty()) return on_cluster(who, Operation::kDescribe);
+  return on_stream(who, Operation::kDescribe, request.stream());
+}
 Status Gate::permits(const security::Principal& who, const v1::SplitShardRequest& request) const {
   return on_stream(who, Operation::kAlter, request.stream());
 }

@@ -63,6 +63,7 @@ class Gate {
   Status permits(const security::Principal& who, const v1::SubscribeRequest& request) const;
   Status permits(const security::Principal&, const v1::ListStreamsRequest&) const { return {}; }
   Status permits(const security::Principal&, const v1::DescribeClusterRequest&) const { return {}; }
+  Status permits(const security::Principal& who, const v1::DescribeBillRequest& request) const;
   // Whatever has no rule of its own is an administrator's.
   template <class Request>
   Status permits(const security::Principal& who, const Request&) const {

@@ -245,6 +245,7 @@ class Service : public v1::Sluice::CallbackService {
   SLUICE_UNARY(SplitShard, split_shard, SplitShardRequest, ReshardResponse)
   SLUICE_UNARY(MergeShards, merge_shards, MergeShardsRequest, ReshardResponse)
   SLUICE_UNARY(DescribeCluster, describe_cluster, DescribeClusterRequest, DescribeClusterResponse)
+  SLUICE_UNARY(DescribeBill, describe_bill, DescribeBillRequest, Bill)
 #undef SLUICE_UNARY
 
   ::grpc::ServerBidiReactor<v1::PublishRequest, v1::PublishResponse>* Publish(

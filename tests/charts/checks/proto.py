@@ -73,8 +73,13 @@ def differences(schema, message, messages, enums, path):
             yield f"{where}: is {field.get('type')} {field.get('format')}, not {SCALARS[kind]}"
 
 
-def check_mirror(proto_path, crds, report):
-    messages, enums = parse(proto_path)
+def check_mirror(proto_paths, crds, report):
+    """The file with ShardMap, and those that it imports."""
+    messages, enums = {}, {}
+    for path in proto_paths:
+        more_messages, more_enums = parse(path)
+        messages |= more_messages
+        enums |= more_enums
     schema = crds["ShardMap"]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     found = list(differences(schema, "ShardMap", messages, enums, "spec"))
     report.check("ShardMap: the definition mirrors message ShardMap", not found, "\n".join(found))
