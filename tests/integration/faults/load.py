@@ -22,7 +22,7 @@ class Load:
         self.pause_s = pause_s
         self.events, self.lock = [], threading.Lock()
         self.acknowledged, self.problems = 0, []
-        self.stopping = threading.Event()
+        self.stopping, self.has_read = threading.Event(), threading.Event()
         create_topic(cluster, topic, partitions, config)
         Load.unfinished.append(self)
         self.threads = [threading.Thread(target=self.produce, args=(n,), name=f"producer {n}", daemon=True) for n in range(producers)]
@@ -79,6 +79,7 @@ class Load:
             _, high = consumer.get_watermark_offsets(TopicPartition(self.topic, message.partition()), cached=True)
             if high >= 0:
                 self.add(type="watermark", partition=message.partition(), high=high)
+        self.has_read.set()
         consumer.close()
 
     def wait_acknowledged(self, more, why, seconds=40):
@@ -90,11 +91,19 @@ class Load:
         if self in Load.unfinished:
             Load.unfinished.remove(self)
         self.stopping.set()
-        for thread in (*self.threads, self.reader):
+        for thread in self.threads:
             thread.join(130)
-            if thread.is_alive():
-                stack = "".join(traceback.format_stack(sys._current_frames()[thread.ident]))
-                raise AssertionError(f"{thread.name} of {self.topic} does not end; it is at\n{stack}")
+            self.must_end(thread, not thread.is_alive())
+        self.must_end(self.reader, self.has_read.wait(130))
+        # The history is complete. librdkafka's close() has been seen to take minutes after many power cuts.
+        self.reader.join(30)
+        if self.reader.is_alive():
+            print(f"     note: the consumer of {self.topic} has not closed within 30 s", flush=True)
+
+    def must_end(self, thread, ended):
+        if not ended:
+            stack = "".join(traceback.format_stack(sys._current_frames()[thread.ident]))
+            raise AssertionError(f"{thread.name} of {self.topic} does not end; it is at\n{stack}")
 
     @staticmethod
     def stop_all():
