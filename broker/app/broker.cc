@@ -340,9 +340,11 @@ Status Broker::Parts::open_doors() {
 
 void Broker::Parts::wire() {
   session = std::make_unique<cluster::Session>(clock, executor, metadata, registration());
+  replication::FlowOptions flow;
+  flow.catch_up_bytes_per_s = config.catch_up_bytes_per_s;
   partitions = std::make_unique<partition::Partitions>(
       partition::Partitions::Parts{clock, executor, *store, metadata, *session, *links, metrics},
-      config.broker, replication::ReplicaOptions{});
+      config.broker, replication::ReplicaOptions{}, flow);
   router = std::make_unique<routing::Router>(config.broker, clock, executor, metadata, *partitions,
                                              *links, traffic.get());
   partitions->start();

@@ -42,6 +42,7 @@ constexpr Setting kSettings[] = {
     {"auto-create-topics", nullptr, "Kafka clients that ask for a missing topic create it; default true"},
     {"group-initial-rebalance-delay-ms", "N", "a new consumer group waits so long for more members; default 3000, 0 with --dev"},
     {"group-max-size", "N", "members that a consumer group may have; no limit by default"},
+    {"catch-up-bytes-per-s", "N", "old records sent to replicas that are behind, all together; default 134217728, 0: no limit"},
     {"log-level", "LEVEL", "debug, info, warn or error; default info"},
     {"log-format", "FORMAT", "text or json; default text"},
     {"help", nullptr, "this text"},
@@ -158,7 +159,8 @@ Status take_listeners(const Values& values, Config& config) {
   return {};
 }
 
-Status take_count(const Values& values, const char* name, int32_t low, int32_t& out) {
+template <class T>
+Status take_count(const Values& values, const char* name, T low, T& out) {
   auto it = values.find(name);
   if (it == values.end()) return {};
   const char* last = it->second.data() + it->second.size();
@@ -289,6 +291,8 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
   if (config.dev) config.group_initial_rebalance_delay_ms = 0;
   RETURN_IF_ERROR(take_count(values, "group-initial-rebalance-delay-ms", 0,
                              config.group_initial_rebalance_delay_ms));
+  RETURN_IF_ERROR(take_count<int64_t>(values, "catch-up-bytes-per-s", 0,
+                                      config.catch_up_bytes_per_s));
   RETURN_IF_ERROR(take_count(values, "group-max-size", 1, config.group_max_size));
   take("log-level", config.log_level);
   take("log-format", config.log_format);

@@ -52,6 +52,7 @@ struct Config {
   bool auto_create_topics = true;
   int32_t group_initial_rebalance_delay_ms = 3000;  // 0 with --dev
   int32_t group_max_size = INT32_MAX;
+  int64_t catch_up_bytes_per_s = 128 << 20;  // 0: no limit
   std::string log_level = "info", log_format = "text";
 };
 

@@ -87,6 +87,15 @@ TEST(Config, TheCommandLineWinsOverTheFile) {
             std::string::npos);
 }
 
+TEST(Config, TheRateOfCatchingUp) {
+  EXPECT_EQ(parse_command_line({"--dev", "--data", "/d"})->catch_up_bytes_per_s, 128 << 20);
+  auto set = parse_command_line({"--dev", "--data", "/d", "--catch-up-bytes-per-s", "5000000000"});
+  ASSERT_TRUE(set.ok()) << set.status().to_string();
+  EXPECT_EQ(set->catch_up_bytes_per_s, 5'000'000'000);
+  auto bad = parse_command_line({"--dev", "--data", "/d", "--catch-up-bytes-per-s", "64MiB"});
+  EXPECT_NE(bad.status().message().find("--catch-up-bytes-per-s"), std::string::npos);
+}
+
 TEST(Config, SettingsOfGroups) {
   auto dev = parse_command_line({"--dev", "--data", "/d"});
   ASSERT_TRUE(dev.ok());

@@ -98,10 +98,15 @@ class ConnectionOf : public Connection, public std::enable_shared_from_this<Conn
       writing_now_.push_back(std::move(queue_.front()));
       queue_.pop_front();
     }
-    asio::async_write(*stream_, pieces,
-                      [self = this->shared_from_this()](boost::system::error_code error, size_t n) {
-                        self->written(error, n);
-                      });
+    auto self = this->shared_from_this();
+    asio::async_write(
+        *stream_, pieces,
+        // Called after each piece that the socket took: a slow peer is not one that stands still.
+        [self, before = taken_bytes_](const boost::system::error_code& error, size_t n) {
+          self->taken_bytes_ = before + n;
+          return asio::transfer_all()(error, n);
+        },
+        [self](boost::system::error_code error, size_t n) { self->written(error, n); });
   }
   void written(boost::system::error_code error, size_t bytes) {
     if (closed_) return;

@@ -28,10 +28,15 @@ class Connection {
 
   void send(FrameKind kind, std::string head, std::vector<Buffer> payload = {});
   size_t queued_bytes() const { return queued_bytes_; }
+  // Bytes that the socket has taken, ever.
+  uint64_t taken_bytes() const { return taken_bytes_; }
 
   std::optional<Hello> peer;     // once its hello has come
   std::optional<BrokerId> target;    // whom we dialled; none when we were dialled
   int64_t last_heard_ms = 0;
+  // What taken_bytes() was, and when it last was seen to grow or nothing was queued.
+  uint64_t seen_taken_bytes = 0;
+  int64_t last_taken_ms = 0;
   uint64_t sent_frames = 0;
   std::map<uint64_t, std::function<void(Result<Buffer>)>> replies;
 
@@ -39,6 +44,7 @@ class Connection {
   virtual void write_soon() = 0;
   std::deque<Buffer> queue_;
   size_t queued_bytes_ = 0;
+  uint64_t taken_bytes_ = 0;
 };
 
 using PlainStream = boost::asio::ip::tcp::socket;

@@ -115,7 +115,7 @@ struct Links::Impl : std::enable_shared_from_this<Links::Impl> {
   // A connection that is ready for frames: says hello and waits for the peer's.
   void adopt(std::shared_ptr<Connection> connection, std::optional<BrokerId> target) {
     connection->target = target;
-    connection->last_heard_ms = clock.mono_ms();
+    connection->last_heard_ms = connection->last_taken_ms = clock.mono_ms();
     connections.insert(connection);
     Connection::Events events;
     std::weak_ptr<Impl> weak = weak_from_this();
@@ -249,9 +249,16 @@ struct Links::Impl : std::enable_shared_from_this<Links::Impl> {
     auto id = load_be<uint64_t>(body.data());
     std::weak_ptr<Connection> back = find_connection(connection);
     handlers.request(body.slice(8, body.size() - 8),
-                     [back, id](std::string head, std::vector<Buffer> payload) {
+                     [back, id, bytes_max = options.requests_bytes_max](
+                         std::string head, std::vector<Buffer> payload) {
                        auto connection = back.lock();
                        if (!connection) return;
+                       // Records only: what was done is always said.
+                       if (!payload.empty() && connection->queued_bytes() > bytes_max) {
+                         head = std::string(1, static_cast<char>(Code::kUnavailable)) +
+                                "the link to the asking broker is full";
+                         payload.clear();
+                       }
                        std::string reply;
                        ByteWriter(reply).u64(id);
                        connection->send(FrameKind::kReply, reply + head, std::move(payload));
@@ -315,29 +322,39 @@ struct Links::Impl : std::enable_shared_from_this<Links::Impl> {
 
   void heartbeat() {
     int64_t now = clock.mono_ms();
-    std::vector<std::shared_ptr<Connection>> silent;
+    std::vector<std::pair<std::shared_ptr<Connection>, const char*>> dead;
     for (const auto& connection : connections) {
       if (now - connection->last_heard_ms > options.silent_ms) {
-        silent.push_back(connection);
+        dead.emplace_back(connection, "silent");
+      } else if (is_stuck(*connection, now)) {
+        dead.emplace_back(connection, "takes nothing");
       } else if (connection->peer) {
         connection->send(FrameKind::kHeartbeat, {});
       }
     }
-    for (const auto& connection : silent) connection->close("silent");
+    for (const auto& [connection, why] : dead) connection->close(why);
     executor.schedule_after(options.heartbeat_ms, [weak = weak_from_this()] {
       if (auto me = weak.lock()) me->heartbeat();
     });
   }
 
-  std::shared_ptr<Connection> connection_to(BrokerId to) {
-    auto it = peers.find(to);
-    if (it == peers.end()) return nullptr;
-    auto connection = it->second.best();
-    if (connection && connection->queued_bytes() > options.queue_bytes_max) {
-      connection->close("it does not read");
-      return nullptr;
+  // Something is queued, and nothing of it was taken for a while.
+  bool is_stuck(Connection& connection, int64_t now) const {
+    const uint64_t taken = connection.taken_bytes();
+    if (connection.queued_bytes() == 0 || taken != connection.seen_taken_bytes) {
+      connection.seen_taken_bytes = taken;
+      connection.last_taken_ms = now;
     }
-    return connection;
+    return now - connection.last_taken_ms > options.stuck_ms;
+  }
+
+  bool full(const Connection& connection) const {
+    return connection.queued_bytes() > options.requests_bytes_max;
+  }
+
+  std::shared_ptr<Connection> connection_to(BrokerId to) const {
+    auto it = peers.find(to);
+    return it == peers.end() ? nullptr : it->second.best();
   }
 
   void stop() {
@@ -408,10 +425,19 @@ std::vector<BrokerId> Links::heard() const {
   return up;
 }
 
+size_t Links::queued_bytes(BrokerId to) const {
+  auto connection = impl_->connection_to(to);
+  return connection ? connection->queued_bytes() : 0;
+}
+
 void Links::request(BrokerId to, std::string head, std::vector<Buffer> payload, Reply reply) {
   auto connection = impl_->connection_to(to);
   if (!connection) {
     reply(Status(Code::kUnavailable, "no connection to broker " + std::to_string(to.value)));
+    return;
+  }
+  if (impl_->full(*connection)) {
+    reply(Status(Code::kUnavailable, "the link to broker " + std::to_string(to.value) + " is full"));
     return;
   }
   uint64_t id = impl_->next_request++;

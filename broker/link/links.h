@@ -2,7 +2,8 @@
 // Connections between this broker and its peers: framed TCP, with mutual TLS when certificates are
 // given. Dials every broker of the metadata, keeps trying, tells when a peer comes and goes, and
 // carries replication messages and forwarded requests. Built by app; on the reactor. A peer is "up"
-// while our connection to it is open and it was heard from within the link time-out.
+// while our connection to it is open and it was heard from within the link time-out. A connection ends
+// when the peer is silent or takes nothing, never because much is queued.
 #include <memory>
 
 #include "broker/cluster/metadata.h"
@@ -25,10 +26,12 @@ struct LinkOptions {
   int64_t heartbeat_ms = 200;
   int64_t silent_ms = 1000;       // a peer silent for longer is down
   int64_t redial_ms = 100;        // doubled up to 1 s
-  // To one peer; above it the connection is given up. Far above what many shards have in flight at once
-  // (32 moves filled by one leader came to 176 MiB and reset the link for ever): a peer that stands still
-  // is found by its silence, this only bounds memory.
-  size_t queue_bytes_max = 1u << 30;
+  // A connection whose socket takes nothing of what is queued for so long is given up. Nothing else
+  // about a slow peer is a reason to: how much replication is under way to it is shared out among its
+  // shards before it comes here (replication/core/flow.h).
+  int64_t stuck_ms = 5000;
+  // Above this, requests to the peer and records in answers to it are refused with kUnavailable.
+  size_t requests_bytes_max = 64 << 20;
 };
 
 struct LinkHandlers {
@@ -52,6 +55,8 @@ class Links : public partition::PeerTransport, public routing::RequestTransport 
 
   void send(BrokerId to, const ShardId& shard, const replication::Message& message) override;
   std::vector<BrokerId> heard() const override;
+  // Queued for the peer and not taken by its socket.
+  size_t queued_bytes(BrokerId to) const;
   void request(BrokerId to, std::string head, std::vector<Buffer> payload, Reply reply) override;
 
  private:

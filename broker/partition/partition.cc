@@ -112,6 +112,13 @@ struct Partition::HostImpl : replication::Host {
   void send(BrokerId to, replication::Message message) override {
     partition.around_.send(to, partition.id(), std::move(message));
   }
+  bool may_send(BrokerId to, replication::Urgency urgency) override {
+    return partition.around_.may_send(to, partition.id(), urgency);
+  }
+  replication::Flow::Credit take_credit(BrokerId to, replication::Urgency urgency,
+                                        size_t bytes) override {
+    return partition.around_.take_credit(to, urgency, bytes);
+  }
   void answer_new_term(const replication::HeadAnswer& answer) override {
     partition.around_.answer_new_term(partition.id(), answer);
   }
@@ -174,6 +181,7 @@ void Partition::rebuild_producers() {
     auto table = Producers::decode(snapshot->blob);
     if (table.ok() && snapshot->at >= at) {
       producers_ = std::move(*table);
+      producers_.assume_forgotten();
       at = snapshot->at;
     }
   }
@@ -294,7 +302,7 @@ Status Partition::check_append(const BatchHeader& header) const {
 bool Partition::answer_repeat(const BatchHeader& header, Acks acks, AppendDone& done) {
   bool closing = seal_end_ || shard().state() != cluster::v1::SHARD_STATE_OPEN;
   if (!closing || !is_leader() || !header.idempotent()) return false;
-  auto verdict = producers_.check(header);
+  auto verdict = producers_.check(header, log_start() == Offset{0});
   if (!verdict.duplicate) return false;
   finish_when(acks, verdict.duplicate->second, {verdict.duplicate->first, log_.log_start(), -1},
               std::move(done));
@@ -304,7 +312,7 @@ bool Partition::answer_repeat(const BatchHeader& header, Acks acks, AppendDone& 
 void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, AppendDone done) {
   Appended answer{log_.log_end(), log_.log_start(), -1};
   if (header.idempotent()) {
-    auto verdict = producers_.check(header);
+    auto verdict = producers_.check(header, log_start() == Offset{0});
     if (verdict.duplicate) {
       answer.base_offset = verdict.duplicate->first;
       finish_when(acks, verdict.duplicate->second, answer, std::move(done));
@@ -602,6 +610,11 @@ void Partition::on_message(BrokerId from, replication::Message message) {
 
 void Partition::on_peer(const replication::Member& peer, bool up) {
   replica_->on_peer(peer, up, around_.mono_ms());
+  settle();
+}
+
+void Partition::on_turn(BrokerId peer) {
+  replica_->on_turn(peer);
   settle();
 }
 

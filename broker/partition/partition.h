@@ -52,6 +52,10 @@ class Surroundings {
  public:
   virtual ~Surroundings() = default;
   virtual void send(BrokerId to, const ShardId& shard, replication::Message message) = 0;
+  // Flow control, as replication::Host; Partition::on_turn follows a refusal.
+  virtual bool may_send(BrokerId to, const ShardId& shard, replication::Urgency urgency) = 0;
+  virtual replication::Flow::Credit take_credit(BrokerId to, replication::Urgency urgency,
+                                                size_t bytes) = 0;
   virtual void answer_new_term(const ShardId& shard, const replication::HeadAnswer& answer) = 0;
   virtual void report(const ShardId& shard) = 0;  // Partition::leader_report() has changed
   virtual void transfer_ready(const ShardId& shard, Term term, BrokerId target, bool ready) = 0;
@@ -133,6 +137,7 @@ class Partition {
   void on_new_term(Term term) { replica_->on_new_term(term); }
   void on_message(BrokerId from, replication::Message message);
   void on_peer(const replication::Member& peer, bool up);
+  void on_turn(BrokerId peer);
   void prepare_transfer(Term term, BrokerId target);
   bool tick();
   void apply_retention(storage::Store& store);

@@ -17,7 +17,8 @@ std::optional<ShardId> to_shard_id(const cluster::v1::ShardRef& ref) {
 
 }  // namespace
 
-Partitions::Partitions(Parts parts, BrokerId self, replication::ReplicaOptions options)
+Partitions::Partitions(Parts parts, BrokerId self, replication::ReplicaOptions options,
+                       replication::FlowOptions flow)
     : parts_(parts),
       self_(self),
       options_(options),
@@ -26,9 +27,16 @@ Partitions::Partitions(Parts parts, BrokerId self, replication::ReplicaOptions o
           "sluice_broker_under_replicated_shards",
           "Shards that this broker leads and that lack a replica which has all that is committed.")),
       replicas_(parts.metrics.gauge("sluice_broker_replicas",
-                                    "Copies of shards on this broker.")) {}
+                                    "Copies of shards on this broker.")),
+      catch_up_bytes_(parts.metrics.counter(
+          "sluice_replication_catch_up_bytes_total",
+          "Bytes of record batches sent to replicas that were behind.")),
+      flow_(flow, [this] { give_turns_soon(); }) {}
 
-Partitions::~Partitions() { *alive_ = false; }
+Partitions::~Partitions() {
+  *alive_ = false;
+  partitions_.clear();
+}
 
 void Partitions::start() {
   parts_.metadata.add_listener([this](const cluster::Metadata::Change& change) {
@@ -241,6 +249,50 @@ void Partitions::save_all() {
 
 void Partitions::send(BrokerId to, const ShardId& shard, replication::Message message) {
   parts_.transport.send(to, shard, message);
+}
+
+bool Partitions::may_send(BrokerId to, const ShardId& shard, replication::Urgency urgency) {
+  const int64_t now_ms = mono_ms();
+  if (flow_.may_send(shard, to, urgency, now_ms)) return true;
+  give_turns_later(now_ms);
+  return false;
+}
+
+replication::Flow::Credit Partitions::take_credit(BrokerId to, replication::Urgency urgency,
+                                                  size_t bytes) {
+  if (urgency == replication::Urgency::kCatchUp) {
+    catch_up_bytes_.Increment(static_cast<double>(bytes));
+  }
+  return flow_.take(to, urgency, bytes, mono_ms());
+}
+
+// Not inside the shard's turn that gave bytes back.
+void Partitions::give_turns_soon() {
+  if (!*alive_ || std::exchange(turns_posted_, true)) return;
+  parts_.executor.post([this, alive = alive_] {
+    if (*alive) give_turns();
+  });
+}
+
+// When it is the rate that holds somebody back.
+void Partitions::give_turns_later(int64_t now_ms) {
+  auto wait_ms = flow_.retry_after_ms(now_ms);
+  if (!wait_ms || std::exchange(turns_scheduled_, true)) return;
+  parts_.executor.schedule_after(*wait_ms, [this, alive = alive_] {
+    if (!*alive) return;
+    turns_scheduled_ = false;
+    give_turns_soon();
+  });
+}
+
+// One append of catch-up data in a turn of the reactor: producers come in between.
+void Partitions::give_turns() {
+  turns_posted_ = false;
+  while (auto turn = flow_.next(mono_ms())) {
+    if (Partition* partition = find(turn->shard)) partition->on_turn(turn->peer);
+    if (turn->urgency == replication::Urgency::kCatchUp) return give_turns_soon();
+  }
+  give_turns_later(mono_ms());
 }
 
 void Partitions::answer_new_term(const ShardId& shard, const replication::HeadAnswer& answer) {

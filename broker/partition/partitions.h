@@ -1,6 +1,7 @@
 #pragma once
 // All shards on this broker: follows the metadata (creates, opens, drops replicas), routes
-// replication messages and NewTerms, drives ticks and retention. Built by app; on the reactor.
+// replication messages and NewTerms, shares what may be under way to a peer among the shards, drives
+// ticks and retention. Built by app; on the reactor.
 #include <memory>
 #include <set>
 #include <unordered_map>
@@ -31,7 +32,8 @@ class Partitions : private Surroundings {
     PeerTransport& transport;
     Metrics& metrics;
   };
-  Partitions(Parts parts, BrokerId self, replication::ReplicaOptions options);
+  Partitions(Parts parts, BrokerId self, replication::ReplicaOptions options,
+             replication::FlowOptions flow = {});
   ~Partitions() override;
 
   // Opens what the store holds and starts to follow the metadata.
@@ -54,12 +56,17 @@ class Partitions : private Surroundings {
   void on_peer(const replication::Member& peer, bool up);
   // What the shards led here were used for, as far as it is news.
   void report_usage(bool again = false);
+  // Sent to the peer and not acknowledged.
+  size_t under_way(BrokerId peer) const { return flow_.under_way(peer); }
   // Clean stop: keeps the producer tables.
   void save_all();
 
  private:
   // Surroundings
   void send(BrokerId to, const ShardId& shard, replication::Message message) override;
+  bool may_send(BrokerId to, const ShardId& shard, replication::Urgency urgency) override;
+  replication::Flow::Credit take_credit(BrokerId to, replication::Urgency urgency,
+                                        size_t bytes) override;
   void answer_new_term(const ShardId& shard, const replication::HeadAnswer& answer) override;
   void report(const ShardId& shard) override;
   void transfer_ready(const ShardId& shard, Term term, BrokerId target, bool ready) override;
@@ -77,6 +84,9 @@ class Partitions : private Surroundings {
   Partition* open(const ShardId& id, const cluster::StreamPtr& stream);
   bool member_of(const cluster::v1::Shard& shard) const;
   void tick();
+  void give_turns_soon();
+  void give_turns_later(int64_t now_ms);
+  void give_turns();
   void retention();
   void tell_usage();
   void count_roles_soon();
@@ -94,6 +104,9 @@ class Partitions : private Surroundings {
   prometheus::Gauge& leaders_;
   prometheus::Gauge& under_replicated_;
   prometheus::Gauge& replicas_;
+  prometheus::Counter& catch_up_bytes_;
+  replication::Flow flow_;  // the partitions, which hold credits of it, go first
+  bool turns_posted_ = false, turns_scheduled_ = false;
 };
 
 }  // namespace broker::partition

@@ -13,10 +13,17 @@ int32_t sequence_after(int32_t sequence, int32_t count) {
 
 }  // namespace
 
-Producers::Verdict Producers::check(const BatchHeader& header) const {
+Producers::Verdict Producers::check(const BatchHeader& header, bool from_zero) const {
   Verdict verdict;
   auto it = producers_.find(header.producer_id);
-  if (it == producers_.end()) return verdict;  // its history is gone, or it is new: starts anywhere
+  if (it == producers_.end()) {
+    if (header.base_sequence == 0) return verdict;
+    verdict.code = from_zero && !forgot_ ? Code::kOutOfOrderSequence : Code::kUnknownProducer;
+    verdict.reason = "producer " + std::to_string(header.producer_id) +
+                     " is not known here and starts at sequence 0, not " +
+                     std::to_string(header.base_sequence);
+    return verdict;
+  }
   const Producer& producer = it->second;
   if (header.producer_epoch < producer.epoch) {
     verdict.code = Code::kInvalidProducerEpoch;
@@ -65,8 +72,9 @@ void Producers::apply(const BatchHeader& header) {
 }
 
 void Producers::expire(int64_t timestamp_ms) {
-  std::erase_if(producers_,
-                [&](const auto& entry) { return entry.second.last_timestamp_ms < timestamp_ms; });
+  forgot_ |= std::erase_if(producers_, [&](const auto& entry) {
+               return entry.second.last_timestamp_ms < timestamp_ms;
+             }) > 0;
 }
 
 void Producers::for_each(const std::function<void(const View&)>& visit) const {

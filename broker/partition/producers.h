@@ -24,15 +24,24 @@ class Producers {
     // A repeat of this stored batch: to be answered with it, once it is committed.
     std::optional<std::pair<Offset, Offset>> duplicate;  // base, end
   };
-  // Kafka's rules: the next sequence follows the last without a gap (wrapping at 2^31), a new epoch
-  // or an unknown producer starts anywhere when its history is gone, else at 0; the last five
-  // batches are remembered for repeats.
-  Verdict check(const BatchHeader& header) const;
+  // The next sequence follows the last without a gap (wrapping at 2^31); a new epoch and an unknown
+  // producer start at 0; the last five batches are remembered for repeats. Unlike Kafka's brokers, an
+  // unknown producer may not start anywhere: its first batch may have been refused a moment ago, by
+  // a leader that was not ready; taken then, it would look like an old repeat, and be lost.
+  // `from_zero`: the log has all its records. An unknown producer above 0 then is a gap
+  // (kOutOfOrderSequence: sent again in order); else it may be forgotten (kUnknownProducer: it begins
+  // a new epoch).
+  Verdict check(const BatchHeader& header, bool from_zero) const;
   // A batch was appended to the log (on a leader or a follower).
   void apply(const BatchHeader& header);
   // Forgets producers silent since before `timestamp_ms`.
   void expire(int64_t timestamp_ms);
-  void clear() { producers_.clear(); }
+  void clear() {
+    producers_.clear();
+    forgot_ = false;
+  }
+  // The table was kept, perhaps after some had expired.
+  void assume_forgotten() { forgot_ = true; }
   struct View {
     int64_t id;
     int16_t epoch;
@@ -59,6 +68,7 @@ class Producers {
     bool operator==(const Producer&) const = default;
   };
   std::map<int64_t, Producer> producers_;
+  bool forgot_ = false;  // somebody
 };
 
 }  // namespace broker::partition

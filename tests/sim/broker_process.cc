@@ -106,7 +106,7 @@ void BrokerProcess::wire(const Uuid& process) {
   partitions_ = std::make_unique<partition::Partitions>(
       partition::Partitions::Parts{clock_, *executor_, *store_, *metadata_, *session_, *transport_,
                                    *metrics_},
-      self, settings_.replication);
+      self, settings_.replication, settings_.flow);
   router_ = std::make_unique<routing::Router>(self, clock_, *executor_, *metadata_, *partitions_,
                                               *transport_);
   shards_ = std::make_unique<Shards>(*router_);

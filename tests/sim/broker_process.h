@@ -16,6 +16,7 @@ struct BrokerSettings {
   uint64_t tail_cache_bytes = 64 << 10;
   int64_t disk_min_us = 30, disk_max_us = 900;
   replication::ReplicaOptions replication;
+  replication::FlowOptions flow;
   bool disks_lie = false;  // about syncs
 };
 

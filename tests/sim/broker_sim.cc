@@ -33,6 +33,7 @@ struct Totals {
   int passed = 0, failed = 0;
   int64_t virtual_us = 0;
   uint64_t events = 0, records = 0, acknowledged = 0;
+  std::map<std::string, uint64_t> faults;
 };
 
 void run_seed(const RunOptions& options, Totals& totals, bool quiet) {
@@ -43,6 +44,7 @@ void run_seed(const RunOptions& options, Totals& totals, bool quiet) {
   totals.events += r.events;
   totals.records += r.records;
   totals.acknowledged += r.acknowledged;
+  for (const auto& [kind, count] : r.faults) totals.faults[kind] += count;
   (r.ok() ? totals.passed : totals.failed)++;
   if (r.ok() && quiet) return;
   std::printf("%s seed %llu steps %d: hash %016llx, %.1f s, %llu events, %llu records committed, "
@@ -134,6 +136,10 @@ int main(int argc, char** argv) {
               static_cast<unsigned long long>(totals.events),
               static_cast<unsigned long long>(totals.records),
               static_cast<unsigned long long>(totals.acknowledged), seconds());
-  std::printf("%d passed, %d failed\n", totals.passed, totals.failed);
+  std::printf("faults:");
+  for (const auto& [kind, count] : totals.faults) {
+    std::printf(" %s=%llu", kind.c_str(), static_cast<unsigned long long>(count));
+  }
+  std::printf("\n%d passed, %d failed\n", totals.passed, totals.failed);
   return totals.failed == 0 && totals.passed > 0 ? 0 : 1;
 }

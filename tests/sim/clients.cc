@@ -34,6 +34,7 @@ class Producer : public Clients::Client {
         lane->second.producer_id = idempotent_ ? clients_.next_producer_id() : -1;
         lane->second.key = "p" + std::to_string(clients_.next_id());
       }
+      if (lane->second.window.empty() && idempotent_ && random.one_in(20)) begin_anew(lane->second);
       if (!lane->second.failed && lane->second.window.size() < (idempotent_ ? kWindow : 1)) {
         lane->second.window.push_back(make(lane->second));
         send(lane->second, lane->second.window.size() - 1);
@@ -68,6 +69,7 @@ class Producer : public Clients::Client {
     std::deque<Item> window;
     int outstanding = 0;
     bool failed = false;  // everything that is not stored is sent again, in order
+    bool forgotten = false;  // the shard does not know the producer, or any of its history
     int64_t arrival_us = 0;
     std::string last_error;
   };
@@ -94,9 +96,20 @@ class Producer : public Clients::Client {
     return item;
   }
 
+  void begin_anew(Lane& lane) {
+    lane.producer_id = clients_.next_producer_id();
+    lane.next_sequence = 0;
+  }
+
   void resend(Lane& lane) {
     if (!lane.failed || lane.outstanding > 0) return;
     lane.failed = false;
+    if (std::exchange(lane.forgotten, false)) {
+      // Whether what is in flight is stored nobody can say any more.
+      clients_.unknown += lane.window.size();
+      lane.window.clear();
+      return begin_anew(lane);
+    }
     for (size_t i = 0; i < lane.window.size(); i++) {
       if (!lane.window[i].stored) send(lane, i);
     }
@@ -137,6 +150,7 @@ class Producer : public Clients::Client {
     } else {
       lane.last_error = result.status().to_string();
       lane.failed = true;
+      lane.forgotten |= result.code() == Code::kUnknownProducer;
       // A leader that is deposed and does not know may have heard less. One that forgot a producer
       // would refuse it for ever: then nothing comes to rest.
       if (!idempotent_ && !certainly_not_stored(result.code())) {

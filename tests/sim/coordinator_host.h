@@ -22,6 +22,7 @@ class CoordinatorHost : private coordination::Outbox {
   void crash();
   void pause() { executor_->pause(); }
   void resume() { executor_->resume(); }
+  void shift_wall(int64_t ms) { clock_.shift_wall(ms); }
   bool running() const { return coordinator_ != nullptr; }
   // Null while the process is down.
   coordination::Coordinator* coordinator() { return coordinator_.get(); }

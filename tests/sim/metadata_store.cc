@@ -19,22 +19,37 @@ SimMetadataStore::Fault SimMetadataStore::draw(bool write) {
   return write ? static_cast<Fault>(1 + random.below(5)) : static_cast<Fault>(1 + random.below(2));
 }
 
+const char* SimMetadataStore::name_of(Fault fault) {
+  static const char* names[] = {"",
+                                "refused",
+                                "no answer, no effect",
+                                "no answer, but carried out",
+                                "no answer, carried out late",
+                                "conflict"};
+  return names[static_cast<int>(fault)];
+}
+
 template <class T>
 void SimMetadataStore::call(bool write, std::function<Result<T>()> effect, Done<T> done) {
   SimWorld& world = executor_.world();
   const Fault fault = draw(write);
   trace_.mix(static_cast<uint64_t>(fault) + (write ? 100 : 0));
-  const bool dies = write && stored_.faults.crash_one_in &&
-                    world.random().one_in(stored_.faults.crash_one_in);
-  const bool dies_first = dies && world.random().one_in(2);
+  const auto& faults = stored_.faults;
+  if (write) stored_.asked_writes++;
+  const bool chosen = write && stored_.asked_writes == faults.crash_at_write;
+  const bool dies =
+      chosen || (write && faults.crash_one_in && world.random().one_in(faults.crash_one_in));
+  const bool dies_first = chosen ? faults.crash_before : dies && world.random().one_in(2);
   auto answer = [this, done](Result<T> result) {
     executor_.schedule_us(delay_us(), [done, result] { done(result); });
   };
   if (dies) {
+    trace_.count(dies_first ? "coordinator died before a write" : "coordinator died after a write");
     if (!dies_first) world.schedule(delay_us(), [effect] { (void)effect(); });
     world.schedule(delay_us(), stored_.crash_coordinator);
     return;
   }
+  if (fault != Fault::kNone) trace_.count(std::string("API: ") + name_of(fault));
   const Status timeout(Code::kTimeout, "the API server did not answer");
   switch (fault) {
     case Fault::kRefused: return answer(Status(Code::kUnavailable, "the API server is down"));

@@ -21,11 +21,14 @@ struct StoredMetadata {
   sluice::v1::ClientQuotas client_quotas;
   uint64_t versions = 0;
   uint64_t writes = 0;
+  uint64_t asked_writes = 0;  // whatever became of them
 
   struct Faults {
     uint64_t one_in = 0;      // a request goes wrong
     uint64_t slow_one_in = 0;
     uint64_t crash_one_in = 0;  // the coordinator dies at a write: before it, or after it
+    uint64_t crash_at_write = 0;  // at the one with this number, in the way of `crash_before`
+    bool crash_before = false;
     bool down = false;
   } faults;
   std::function<void()> crash_coordinator;
@@ -57,6 +60,7 @@ class SimMetadataStore : public coordination::MetadataStore {
 
  private:
   enum class Fault { kNone, kRefused, kLost, kTimeoutDone, kTimeoutLater, kConflict };
+  static const char* name_of(Fault fault);
   Fault draw(bool write);
   // Runs `effect` at the server after a while; its answer reaches the caller after another.
   template <class T>

@@ -28,6 +28,8 @@ NemesisSettings NemesisSettings::draw(SimRandom& random, Cluster& cluster) {
   if (random.one_in(3)) weather.latency_max_us = 20'000;
   if (random.one_in(3)) weather.spike_one_in = 20 + random.below(500);
   if (random.one_in(4)) weather.duplicate_one_in = 5 + random.below(200);
+  if (random.one_in(4)) weather.reorder_one_in = 5 + random.below(200);
+  if (random.one_in(4)) weather.lose_one_in = 200 + random.below(3000);
   auto& faults = cluster.stored.faults;
   if (random.one_in(2)) faults.one_in = 2 + random.below(20);
   if (random.one_in(3)) faults.slow_one_in = 2 + random.below(20);
@@ -62,73 +64,97 @@ void Nemesis::step() {
   auto it = settings_.enabled.begin();
   std::advance(it, static_cast<long>(cluster_.world.random().below(settings_.enabled.size())));
   cluster_.trace.note(cluster_.world.now_us(), std::string("fault: ") + name_of(*it));
-  inject(*it);
+  if (inject(*it)) cluster_.trace.count(name_of(*it));
 }
 
-void Nemesis::inject(Fault fault) {
+bool Nemesis::inject(Fault fault) {
   SimRandom& random = cluster_.world.random();
   const int id = victim();
+  BrokerProcess& broker = cluster_.broker(id);
   switch (fault) {
-    case Fault::kKill: return cluster_.kill(id, false, lasts_ms());
-    case Fault::kPower: return cluster_.kill(id, true, lasts_ms());
+    case Fault::kKill: return die(id, false);
+    case Fault::kPower: return die(id, true);
     case Fault::kPowerAll:
-      if (random.one_in(4)) cluster_.kill_all(lasts_ms());
-      return;
-    case Fault::kPause: return cluster_.pause(id, lasts_ms());
+      if (!random.one_in(4)) return false;
+      cluster_.kill_all(lasts_ms());
+      return true;
+    case Fault::kPause:
+      if (!broker.running()) return false;
+      cluster_.pause(id, lasts_ms());
+      return true;
     case Fault::kIsolate:
       cluster_.isolate(id, true, true);
-      return later(lasts_ms(), [this] {
-        cluster_.network.unblock_all();
-        cluster_.coordinator.unblock_all();
-      });
+      heal_network_later();
+      return true;
     case Fault::kOneWay: {
       const int other = victim();
       if (random.one_in(2)) cluster_.network.block(id, other, true);
       else cluster_.isolate(id, random.one_in(2), random.one_in(2));
-      return later(lasts_ms(), [this] {
-        cluster_.network.unblock_all();
-        cluster_.coordinator.unblock_all();
-      });
+      heal_network_later();
+      return true;
     }
-    case Fault::kBreak: return cluster_.network.break_connections(id, victim());
-    case Fault::kDiskError: return disk_error(id);
-    case Fault::kDiskFull: return disk_full(id);
+    case Fault::kBreak: cluster_.network.break_connections(id, victim()); return true;
+    case Fault::kDiskError: disk_error(id); return true;
+    case Fault::kDiskFull: disk_full(id); return true;
     case Fault::kWipe: return wipe();
-    case Fault::kRot:
-      if (random.one_in(3)) cluster_.rot(settings_.unlucky);
-      return;
-    case Fault::kCoordinatorCrash: return cluster_.crash_coordinator(lasts_ms());
+    case Fault::kRot: return random.one_in(3) && cluster_.rot(settings_.unlucky);
+    case Fault::kCoordinatorCrash:
+      if (!cluster_.coordinator.running()) return false;
+      cluster_.crash_coordinator(lasts_ms());
+      return true;
     case Fault::kCoordinatorPause:
-      if (!cluster_.coordinator.running()) return;
+      if (!cluster_.coordinator.running()) return false;
       cluster_.coordinator.pause();
-      return later(lasts_ms(), [this] {
+      later(lasts_ms(), [this] {
         if (cluster_.coordinator.running()) cluster_.coordinator.resume();
       });
+      return true;
     case Fault::kStoreDown:
       cluster_.stored.faults.down = true;
-      return later(lasts_ms(), [this] { cluster_.stored.faults.down = false; });
-    case Fault::kWallJump:
-      return cluster_.broker(id).clock().shift_wall(random.between(-3'600'000, 3'600'000));
+      later(lasts_ms(), [this] { cluster_.stored.faults.down = false; });
+      return true;
+    case Fault::kWallJump: {
+      const int64_t ms = random.between(-3'600'000, 3'600'000);
+      if (random.one_in(4)) cluster_.coordinator.shift_wall(ms);
+      else broker.clock().shift_wall(ms);
+      return true;
+    }
     case Fault::kStop:
-      if (!cluster_.broker(id).running() || cluster_.broker(id).paused()) return;
-      cluster_.broker(id).stop_cleanly();
+      if (!broker.running() || broker.paused()) return false;
+      broker.stop_cleanly();
       // Comes back however long the stop takes.
-      return later(lasts_ms() + 1'000, [this, id] { cluster_.kill(id, false, 500); });
+      later(lasts_ms() + 1'000, [this, id] { cluster_.kill(id, false, 500); });
+      return true;
     case Fault::kDrain:
       cluster_.coordinator.draining = {id};
       cluster_.coordinator.say_wishes();
-      return later(5 * lasts_ms(), [this] {
+      later(5 * lasts_ms(), [this] {
         cluster_.coordinator.draining.clear();
         cluster_.coordinator.say_wishes();
       });
+      return true;
     case Fault::kDeleteRecords: return delete_records();
     case Fault::kCreate: return create_stream();
     case Fault::kDelete: return delete_stream();
     case Fault::kGrow: return grow();
     case Fault::kSplit: return split();
     case Fault::kMerge: return merge();
-    case Fault::kCount: return;
+    case Fault::kCount: return false;
   }
+  return false;
+}
+
+bool Nemesis::die(int id, bool power_loss) {
+  const bool ran = cluster_.broker(id).running();
+  cluster_.kill(id, power_loss, lasts_ms());
+  return ran;
+}
+
+void Nemesis::heal_network_later() {
+  later(lasts_ms(), [this] {
+    cluster_.network.unblock_all();
+    cluster_.coordinator.unblock_all();
+  });
 }
 
 // Reads fail now and then, or a write or fsync does, which ends the process.
@@ -153,12 +179,13 @@ void Nemesis::disk_full(int id) {
   });
 }
 
-void Nemesis::wipe() {
-  if (cluster_.world.random().below(3) != 0) return;
+bool Nemesis::wipe() {
+  if (cluster_.world.random().below(3) != 0) return false;
   // Somebody else's only when the last one is whole again, and none has rotten records that nobody
   // has looked at.
   if (!settings_.enabled.contains(Fault::kRot) && cluster_.fully_replicated()) damaged_ = victim();
   cluster_.wipe(damaged_, lasts_ms());
+  return true;
 }
 
 const cluster::v1::ShardMap* Nemesis::any_stream(bool elastic) {
@@ -172,17 +199,17 @@ const cluster::v1::ShardMap* Nemesis::any_stream(bool elastic) {
   return found[cluster_.world.random().below(found.size())];
 }
 
-void Nemesis::delete_records() {
+bool Nemesis::delete_records() {
   SimRandom& random = cluster_.world.random();
   const auto* map = any_stream(random.one_in(2));
-  if (!map || map->shards_size() == 0) return;
+  if (!map || map->shards_size() == 0) return false;
   const auto& entry = map->shards(static_cast<int>(random.below(
       static_cast<uint64_t>(map->shards_size()))));
   const ShardId shard{*Uuid::parse(map->stream_id()), entry.index()};
   auto* leader = cluster_.leader(shard);
-  if (!leader) return;
+  if (!leader) return false;
   int64_t span = leader->high_watermark() - leader->log_start();
-  if (span <= 0) return;
+  if (span <= 0) return false;
   Offset before = leader->log_start() + static_cast<int64_t>(random.below(
                       static_cast<uint64_t>(span) + 1));
   cluster_.oracle.deletion_asked(shard, before);
@@ -194,11 +221,12 @@ void Nemesis::delete_records() {
       if (log_start.ok()) cluster_.oracle.deletion_done(shard, *log_start);
     });
   });
+  return true;
 }
 
-void Nemesis::create_stream() {
+bool Nemesis::create_stream() {
   SimRandom& random = cluster_.world.random();
-  if (static_cast<int>(streams.size()) >= kStreamsMax) return;
+  if (static_cast<int>(streams.size()) >= kStreamsMax) return false;
   bool elastic = random.one_in(2);
   std::string name = (elastic ? "e" : "p") + std::to_string(++created_) + "x";
   streams.push_back(name);
@@ -211,35 +239,38 @@ void Nemesis::create_stream() {
   clients_.add_publisher(name);
   if (!elastic) clients_.add_producer(name, true);
   clients_.add_reader(name);
+  return true;
 }
 
-void Nemesis::delete_stream() {
+bool Nemesis::delete_stream() {
   SimRandom& random = cluster_.world.random();
-  if (streams.size() <= 2 || !random.one_in(2)) return;
+  if (streams.size() <= 2 || !random.one_in(2)) return false;
   auto name = streams.begin() + static_cast<long>(random.below(streams.size()));
   const auto* map = cluster_.map(*name);
-  if (!map) return;
+  if (!map) return false;
   cluster_.oracle.stream_deleted(*Uuid::parse(map->stream_id()));
   cluster::v1::AdminRequest request;
   request.mutable_delete_stream()->set_name(*name);
   cluster_.admin(std::move(request), [](Status) {});
   streams.erase(name);
+  return true;
 }
 
-void Nemesis::grow() {
+bool Nemesis::grow() {
   const auto* map = any_stream(false);
-  if (!map || map->config().partitions() >= 8) return;
+  if (!map || map->config().partitions() >= 8) return false;
   cluster::v1::AdminRequest request;
   auto* update = request.mutable_update_stream();
   update->set_name(map->stream());
   update->mutable_config()->set_partitions(map->config().partitions() + 1);
   update->add_fields("partitions");
   cluster_.admin(std::move(request), [](Status) {});
+  return true;
 }
 
-void Nemesis::split() {
+bool Nemesis::split() {
   const auto* map = any_stream(true);
-  if (!map || map->shards_size() >= kShardsMax) return;
+  if (!map || map->shards_size() >= kShardsMax) return false;
   SimRandom& random = cluster_.world.random();
   const auto& shard = map->shards(static_cast<int>(random.below(
       static_cast<uint64_t>(map->shards_size()))));
@@ -248,11 +279,12 @@ void Nemesis::split() {
   request.mutable_split_shard()->set_index(shard.index());
   request.mutable_split_shard()->set_into(2 + static_cast<int>(random.below(2)));
   cluster_.admin(std::move(request), [](Status) {});
+  return true;
 }
 
-void Nemesis::merge() {
+bool Nemesis::merge() {
   const auto* map = any_stream(true);
-  if (!map || map->shards_size() < 2 || map->shards_size() >= kShardsMax) return;
+  if (!map || map->shards_size() < 2 || map->shards_size() >= kShardsMax) return false;
   SimRandom& random = cluster_.world.random();
   auto any = [&] {
     return map->shards(static_cast<int>(random.below(
@@ -263,6 +295,7 @@ void Nemesis::merge() {
   request.mutable_merge_shards()->set_index(any());
   request.mutable_merge_shards()->set_adjacent(any());
   cluster_.admin(std::move(request), [](Status) {});
+  return true;
 }
 
 }  // namespace broker::sim

@@ -32,20 +32,23 @@ class Nemesis {
   std::vector<std::string> streams;
 
  private:
-  void inject(Fault fault);
+  // False when there was nothing to do it to.
+  bool inject(Fault fault);
+  bool die(int id, bool power_loss);
+  void heal_network_later();
   int victim();
   int64_t lasts_ms();
   const cluster::v1::ShardMap* any_stream(bool elastic);
   void later(int64_t ms, std::function<void()> undo);
   void disk_error(int id);
   void disk_full(int id);
-  void wipe();
-  void delete_records();
-  void create_stream();
-  void delete_stream();
-  void grow();
-  void split();
-  void merge();
+  bool wipe();
+  bool delete_records();
+  bool create_stream();
+  bool delete_stream();
+  bool grow();
+  bool split();
+  bool merge();
 
   Cluster& cluster_;
   Clients& clients_;

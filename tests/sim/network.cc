@@ -16,6 +16,7 @@ int64_t Network::latency_us() {
   int64_t us = world_.random().between(weather.latency_min_us, weather.latency_max_us);
   if (weather.spike_one_in && world_.random().one_in(weather.spike_one_in)) {
     us += world_.random().between(0, weather.spike_us);
+    trace_.count("latency spike");
   }
   return us;
 }
@@ -80,14 +81,18 @@ void Network::unblock_all() {
 void Network::break_connections(int a, int b) {
   for (auto& [conn, c] : connections_) {
     bool between = (c.ends[0] == a && c.ends[1] == b) || (c.ends[0] == b && c.ends[1] == a);
-    if (!between) continue;
-    for (int side : {0, 1}) {
-      if (!c.open[side]) continue;
-      Process* p = process(c.ends[side]);
-      if (!p) continue;
-      p->endpoint.executor->schedule_us(world_.random().between(0, 50'000),
-                                        [this, conn = conn, side] { close(conn, side, false); });
-    }
+    if (between) break_soon(conn);
+  }
+}
+
+void Network::break_soon(uint64_t conn) {
+  Connection* c = find(conn);
+  for (int side : {0, 1}) {
+    if (!c->open[side]) continue;
+    Process* p = process(c->ends[side]);
+    if (!p) continue;
+    p->endpoint.executor->schedule_us(world_.random().between(0, 50'000),
+                                      [this, conn, side] { close(conn, side, false); });
   }
 }
 
@@ -152,6 +157,7 @@ void Network::close(uint64_t conn, int side, bool tell) {
   Connection* c = find(conn);
   if (!c || !c->open[side]) return;
   if (tell) transmit(conn, side, {Kind::kFin});
+  broken_++;
   c->open[side] = false;
   auto replies = std::move(c->replies[side]);
   c->replies[side].clear();
@@ -202,14 +208,33 @@ void Network::transmit(uint64_t conn, int side, Packet packet) {
   Connection* c = find(conn);
   if (!c || !c->open[side]) return;
   int to = 1 - side;
+  if (c->lost[to]) return;
+  if (weather.lose_one_in && packet.kind != Kind::kFin &&
+      world_.random().one_in(weather.lose_one_in)) {
+    trace_.count("message lost");
+    c->lost[to] = true;
+    return break_soon(conn);
+  }
   int64_t at = std::max(c->arrival_us[to], world_.now_us() + latency_us());
+  if (weather.bytes_per_s > 0) {
+    at += static_cast<int64_t>(packet.body.size()) * 1'000'000 / weather.bytes_per_s;
+  }
   c->arrival_us[to] = at;
   bool again = packet.kind == Kind::kReplication && weather.duplicate_one_in &&
                world_.random().one_in(weather.duplicate_one_in);
   if (again) {
+    trace_.count("message duplicated");
+    Packet copy = packet;
+    copy.again = true;
     world_.schedule(at - world_.now_us() + world_.random().between(0, 100'000),
-                    [this, conn, to, packet] { arrive(conn, to, packet); });
+                    [this, conn, to, copy] { arrive(conn, to, copy); });
   }
+  if (packet.kind == Kind::kReplication && weather.reorder_one_in &&
+      world_.random().one_in(weather.reorder_one_in)) {
+    trace_.count("message overtaken");
+    at += world_.random().between(0, 100'000);
+  }
+  if (packet.kind == Kind::kReplication) c->under_way[to] += packet.body.size();
   world_.schedule(at - world_.now_us(),
                   [this, conn, to, packet = std::move(packet)] { arrive(conn, to, packet); });
 }
@@ -247,6 +272,7 @@ void Network::on_packet(uint64_t conn, int side, const Packet& packet) {
     case Kind::kHeartbeat: break;
     case Kind::kFin: close(conn, side, false); break;
     case Kind::kReplication: {
+      if (!packet.again) c->under_way[side] -= packet.body.size();
       auto decoded = replication::decode_message(packet.body);
       if (!decoded.ok()) {
         check_failed("network", 0, "broker " + std::to_string(from.value) + " sent to broker " +
@@ -285,6 +311,18 @@ void Network::send(int from, BrokerId to, const ShardId& shard,
   std::vector<Buffer> payload;
   replication::encode_message(shard, message, head, payload);
   transmit(conn, c->ends[0] == from ? 0 : 1, {Kind::kReplication, 0, join(std::move(head), payload)});
+}
+
+size_t Network::under_way(int from, int to) const {
+  size_t bytes = 0;
+  for (const auto& [conn, c] : connections_) {
+    for (int side : {0, 1}) {
+      if (c.ends[side] == to && c.ends[1 - side] == from && c.open[side]) {
+        bytes += c.under_way[side];
+      }
+    }
+  }
+  return bytes;
 }
 
 std::vector<BrokerId> Network::heard(int id) const {

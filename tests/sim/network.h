@@ -30,6 +30,9 @@ class Network {
     uint64_t spike_one_in = 0;      // a message takes up to spike_us longer
     int64_t spike_us = 300'000;
     uint64_t duplicate_one_in = 0;  // a replication message comes again, later
+    uint64_t reorder_one_in = 0;    // others overtake a replication message
+    uint64_t lose_one_in = 0;       // a message is lost, what follows it, and soon its connection
+    int64_t bytes_per_s = 0;        // of each connection and direction; 0: as many as there are
   };
 
   Network(SimWorld& world, Trace& trace) : world_(world), trace_(trace) {}
@@ -50,6 +53,9 @@ class Network {
   void request(int from, BrokerId to, std::string head, std::vector<Buffer> payload,
                routing::RequestTransport::Reply reply);
   uint64_t delivered() const { return delivered_; }
+  // Bytes of replication messages that are sent and not read by their process.
+  size_t under_way(int from, int to) const;
+  uint64_t broken() const { return broken_; }  // connections given up by an end
 
  private:
   enum class Kind { kHello, kHeartbeat, kReplication, kRequest, kReply, kFin };
@@ -57,6 +63,7 @@ class Network {
     Kind kind;
     uint64_t id = 0;  // of a request or its reply
     Buffer body;
+    bool again = false;  // the weather's copy
   };
   struct Connection {
     int ends[2];  // the one that dialled, the other
@@ -64,6 +71,8 @@ class Network {
     bool hello[2] = {false, false};  // came
     int64_t heard_us[2], arrival_us[2] = {0, 0};
     std::deque<Packet> stalled[2];  // for that end, behind a blocked direction
+    size_t under_way[2] = {0, 0};   // to that end: bytes of replication messages
+    bool lost[2] = {false, false};  // to that end: a message, so nothing after it arrives
     std::map<uint64_t, routing::RequestTransport::Reply> replies[2];
   };
   struct Peer {
@@ -85,6 +94,7 @@ class Network {
   void heartbeat(int id);
   void transmit(uint64_t conn, int side, Packet packet);
   void arrive(uint64_t conn, int side, const Packet& packet);
+  void break_soon(uint64_t conn);
   void hand_over(uint64_t conn, int side, const Packet& packet);
   void on_packet(uint64_t conn, int side, const Packet& packet);
   void on_hello(uint64_t conn, int side);
@@ -98,7 +108,7 @@ class Network {
   std::map<int, Process> processes_;
   std::map<uint64_t, Connection> connections_;
   std::set<std::pair<int, int>> blocked_;
-  uint64_t next_connection_ = 1, next_request_ = 1, delivered_ = 0;
+  uint64_t next_connection_ = 1, next_request_ = 1, delivered_ = 0, broken_ = 0;
 };
 
 // One process's side of it.

@@ -55,6 +55,9 @@ class Run {
     if (draw_.one_in(3)) settings.disk_max_us = 8'000;
     if (draw_.one_in(3)) settings.replication.append_bytes_max = 2 << 10;
     if (draw_.one_in(4)) settings.replication.inflight_bytes_max = 8 << 10;
+    // Replicas that wait for each other's bytes to be acknowledged, and for the rate.
+    if (draw_.one_in(3)) settings.flow = {16 << 10, 4 << 10, 0};
+    if (draw_.one_in(4)) settings.flow.catch_up_bytes_per_s = 1 << 20;
     return settings;
   }
 
@@ -147,6 +150,7 @@ class Run {
     r.unknown = clients_.unknown;
     r.read = clients_.batches_read;
     r.metadata_writes = cluster_.stored.writes;
+    r.faults = cluster_.trace.faults();
     return r;
   }
 

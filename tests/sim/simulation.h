@@ -2,6 +2,7 @@
 // One run: a cluster, its clients and its nemesis drawn from a seed; faults for a while; then all
 // is healed and progress is demanded, everything is compared, the power of all machines fails, and
 // everything is compared again. The same seed and steps give the same run.
+#include <map>
 #include <string>
 
 #include "tests/sim/nemesis.h"
@@ -28,6 +29,7 @@ struct RunResult {
   uint64_t hash = 0;      // of everything that happened
   int64_t virtual_us = 0;
   uint64_t events = 0, records = 0, acknowledged = 0, unknown = 0, read = 0, metadata_writes = 0;
+  std::map<std::string, uint64_t> faults;  // by kind
   bool ok() const { return violation.empty(); }
 };
 

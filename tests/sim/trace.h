@@ -3,6 +3,7 @@
 // hash: that is the proof that a seed replays. Everything that the simulation decides goes in.
 #include <cstdint>
 #include <cstdio>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -20,12 +21,16 @@ class Trace {
                   text.data());
     }
   }
+  // One more fault of this kind.
+  void count(const std::string& fault) { faults_[fault]++; }
+  const std::map<std::string, uint64_t>& faults() const { return faults_; }
   uint64_t hash() const { return hash_; }
   bool verbose() const { return verbose_; }
 
  private:
   uint64_t hash_ = 0xcbf29ce484222325ULL;
   bool verbose_;
+  std::map<std::string, uint64_t> faults_;
 };
 
 }  // namespace broker::sim

@@ -74,7 +74,8 @@ void Replica::on_append(BrokerId from, Append message) {
       host_.reset(message.base);
     } else if (host_.log_end() > message.base) {
       // Committed entries are on every later leader: cutting one would be a lost record.
-      CHECK_GE(message.base, std::min(high_watermark_, host_.log_end()));
+      const Offset committed = std::min(high_watermark_, host_.log_end());
+      CHECK_GE(message.base, committed);
       host_.truncate(message.base);
     }
     following_->synchronised = true;
@@ -96,8 +97,9 @@ void Replica::on_append(BrokerId from, Append message) {
       acknowledge(true);
       return;
     }
-    if (!host_.append(std::move(fresh)).ok()) {
-      acknowledge(true);  // the leader tries again in a while
+    Status appended = host_.append(std::move(fresh));
+    if (!appended.ok()) {
+      acknowledge(true, appended.code() == Code::kNoSpace);  // the leader tries again in a while
       return;
     }
   }
@@ -117,13 +119,13 @@ void Replica::adopt_if_complete() {
   host_.persist(state_);
 }
 
-void Replica::acknowledge(bool reattach) {
+void Replica::acknowledge(bool reattach, bool full) {
   if (!following_->attach_answered) return;
   if (!reattach && !following_->synchronised) return;
   bool adopted = durable_.adopted_term == state_.term && durable_.term == state_.term;
   host_.send(following_->leader,
              AppendReply{state_.term, following_->attach_id, host_.durable_end(), adopted, reattach,
-                         durable_log_start_});
+                         durable_log_start_, full});
 }
 
 void Replica::expose(Offset leader_high_watermark) {

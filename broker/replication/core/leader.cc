@@ -6,6 +6,10 @@
 #include "broker/replication/core/replica.h"
 
 namespace broker::replication {
+namespace {
+// Before a follower that has taken nothing is attached again: doubled each time.
+constexpr int64_t kAttachPauseMs = 50, kAttachPauseMsMax = 2000;
+}  // namespace
 
 // Followers by broker. Where the maps name two incarnations of one broker's directory (a lost one
 // is being replaced) the one whose link is up is meant; the other can never answer.
@@ -33,13 +37,19 @@ void Replica::update_members() {
   leading_->peers = std::move(peers);
 }
 
-void Replica::attach(Progress& peer, int64_t now_ms) {
-  peer.stage = Progress::kAttaching;
-  peer.attach_id = next_attach_id_++;
-  peer.attach_sent_ms = now_ms;
+// What was under way to it no longer counts.
+void Replica::detach(Progress& peer) {
+  peer.stage = Progress::kDetached;
   peer.inflight.clear();
   peer.inflight_bytes = 0;
   peer.caught_up = false;
+}
+
+void Replica::attach(Progress& peer, int64_t now_ms) {
+  detach(peer);
+  peer.stage = Progress::kAttaching;
+  peer.attach_id = next_attach_id_++;
+  peer.attach_sent_ms = now_ms;
   peer.told_high_watermark = peer.told_log_start = Offset{-1};
   host_.send(peer.member.broker, Attach{state_.term, peer.attach_id});
   host_.want_tick();
@@ -58,7 +68,7 @@ void Replica::on_attach_reply(Progress& peer, const AttachReply& reply, int64_t 
   }
   if (reply.attach_id != peer.attach_id || peer.stage != Progress::kAttaching) return;
   if (!reply.accepted) {
-    peer.stage = Progress::kDetached;  // the tick tries again
+    detach(peer);  // the tick tries again
     return;
   }
   // A majority's log starts there: deleted is deleted. Only what is committed is ever deleted.
@@ -72,7 +82,7 @@ void Replica::on_attach_reply(Progress& peer, const AttachReply& reply, int64_t 
   if (peer.reset_pending) {
     auto base = first_base();
     if (!base.ok()) {
-      peer.stage = Progress::kDetached;  // unreadable here, for now
+      detach(peer);  // unreadable here, for now
       return;
     }
     common = *base;
@@ -100,16 +110,25 @@ void Replica::on_append_reply(Progress& peer, const AppendReply& reply, int64_t 
   }
   if (reply.attach_id != peer.attach_id || peer.stage != Progress::kReplicating) return;
   if (reply.reattach) {
-    peer.stage = Progress::kDetached;  // the tick attaches again: never in a tight loop
-    peer.caught_up = false;
+    // The tick attaches again. Not in a tight loop: one that can take nothing (its disk is full)
+    // would be sent the same appends over and over.
+    detach(peer);
+    peer.full = reply.full;
+    peer.attach_after_ms = now_ms + peer.attach_pause_ms;
+    peer.attach_pause_ms =
+        std::clamp(2 * peer.attach_pause_ms, kAttachPauseMs, kAttachPauseMsMax);
     update_view();
     host_.want_tick();
     return;
   }
+  if (reply.durable_end > peer.durable_end || reply.durable_end >= host_.log_end()) {
+    peer.attach_pause_ms = 0;
+    peer.full = false;
+  }
   peer.durable_end = std::max(peer.durable_end, reply.durable_end);
   peer.adopted = peer.adopted || reply.adopted;
-  while (!peer.inflight.empty() && peer.inflight.front().first <= reply.durable_end) {
-    peer.inflight_bytes -= peer.inflight.front().second;
+  while (!peer.inflight.empty() && peer.inflight.front().end <= reply.durable_end) {
+    peer.inflight_bytes -= peer.inflight.front().bytes;
     peer.inflight.pop_front();
   }
   peer.log_start = std::max(peer.log_start, reply.log_start);
@@ -148,6 +167,34 @@ Offset Replica::sendable_end() const {
   return sole ? host_.durable_end() : host_.log_end();
 }
 
+// How many of the members reach what is committed, this one among them.
+bool Replica::has_quorum_in_sync(const std::vector<Member>& members) const {
+  size_t in_sync = 0;
+  for (const Member& member : members) {
+    auto peer = leading_->peers.find(member.broker);
+    in_sync += member.broker == self_ || (peer != leading_->peers.end() &&
+                                          peer->second.member == member && peer->second.caught_up);
+  }
+  return in_sync >= quorum_size(members.size(), assignment_.min_insync);
+}
+
+// Old records must not be in the way of new ones, unless producers wait for just that.
+Urgency Replica::urgency_of(const Progress& peer) const {
+  if (peer.caught_up) return Urgency::kLive;
+  for (const auto* members : {&assignment_.voters, &assignment_.next_voters}) {
+    if (std::find(members->begin(), members->end(), peer.member) == members->end()) continue;
+    if (!leading_->committed || peer.next >= high_watermark_ || !has_quorum_in_sync(*members)) {
+      return Urgency::kLive;
+    }
+  }
+  return Urgency::kCatchUp;
+}
+
+void Replica::on_turn(BrokerId peer) {
+  if (role_ != Role::kLeader) return;
+  if (auto it = leading_->peers.find(peer); it != leading_->peers.end()) replicate(it->second);
+}
+
 void Replica::replicate(Progress& peer) {
   const Offset end = sendable_end();
   while (peer.stage == Progress::kReplicating && (peer.first_pending || peer.next < end) &&
@@ -156,6 +203,8 @@ void Replica::replicate(Progress& peer) {
       send_append(peer, {});
       return;
     }
+    const Urgency urgency = urgency_of(peer);
+    if (!host_.may_send(peer.member.broker, urgency)) return;
     auto batches = host_.read(std::max(peer.next, host_.log_start()), options_.append_bytes_max);
     if (!batches.ok() || batches->empty() ||
         batches->front().header.base_offset != peer.next) {
@@ -164,17 +213,17 @@ void Replica::replicate(Progress& peer) {
                {{"broker", peer.member.broker.value},
                 {"offset", peer.next.value},
                 {"error", batches.status().to_string()}});
-      peer.stage = Progress::kDetached;
+      detach(peer);
       host_.want_tick();
       return;
     }
     while (!batches->empty() && batches->back().header.end_offset() > end) batches->pop_back();
     if (batches->empty()) return;
-    send_append(peer, std::move(*batches));
+    send_append(peer, std::move(*batches), urgency);
   }
 }
 
-void Replica::send_append(Progress& peer, std::vector<Batch> batches) {
+void Replica::send_append(Progress& peer, std::vector<Batch> batches, Urgency urgency) {
   Append append{state_.term, peer.attach_id, peer.first_pending, peer.reset_pending, peer.next,
                 leading_->start_end, high_watermark_, host_.log_start(), {}};
   peer.first_pending = peer.reset_pending = false;
@@ -184,7 +233,8 @@ void Replica::send_append(Progress& peer, std::vector<Batch> batches) {
     size_t bytes = 0;
     for (const auto& batch : batches) bytes += batch.bytes.size();
     peer.next = batches.back().header.end_offset();
-    peer.inflight.emplace_back(peer.next, bytes);
+    peer.inflight.push_back(
+        {peer.next, bytes, host_.take_credit(peer.member.broker, urgency, bytes)});
     peer.inflight_bytes += bytes;
     append.batches = std::move(batches);
   }
@@ -323,12 +373,31 @@ void Replica::check_contact(int64_t now_ms) {
   host_.want_tick();
 }
 
+bool Replica::has_quorum_with_space() const {
+  for (const auto* members : {&assignment_.voters, &assignment_.next_voters}) {
+    if (members->empty()) continue;
+    size_t with_space = 0;
+    for (const Member& member : *members) {
+      auto peer = leading_->peers.find(member.broker);
+      bool full = peer != leading_->peers.end() && peer->second.member == member &&
+                  peer->second.full;
+      with_space += member.broker == self_ || !full;
+    }
+    if (with_space < quorum_size(members->size(), assignment_.min_insync)) return false;
+  }
+  return true;
+}
+
 Status Replica::may_append(size_t bytes) const {
   if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this broker is not the leader");
   if (leading_->isolated) {
     return Status(Code::kUnavailable, "the leader has lost contact with a majority of replicas");
   }
   if (leading_->transfer_target) return Status(Code::kNotLeader, "leadership is moving");
+  if (!has_quorum_with_space()) {
+    return Status(Code::kNoSpace, "the disks of too many replicas are full: none is left whose copy "
+                                  "would commit the record");
+  }
   if (leading_->uncommitted_bytes > 0 &&
       leading_->uncommitted_bytes + bytes > options_.uncommitted_bytes_max) {
     return Status(Code::kResourceExhausted, "too many bytes wait to be committed");

@@ -50,6 +50,7 @@ struct AppendReply {
   bool adopted = false;
   bool reattach = false;  // a gap, or an unknown attachment: start over
   Offset log_start;       // the follower's, durably
+  bool full = false;      // with reattach: its disk has no space
 };
 
 using Message = std::variant<Attach, AttachReply, Append, AppendReply>;

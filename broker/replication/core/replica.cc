@@ -54,7 +54,8 @@ void Replica::on_assignment(const Assignment& assignment, int64_t now_ms) {
   if (role_ == Role::kLeader) {
     update_members();
     for (auto& [id, peer] : leading_->peers) {
-      if (peer.up && peer.stage == Progress::kDetached) attach(peer, now_ms);
+      bool detached = peer.up && peer.stage == Progress::kDetached;
+      if (detached && now_ms >= peer.attach_after_ms) attach(peer, now_ms);
     }
     recompute_commit();
     recompute_log_start();
@@ -205,9 +206,9 @@ void Replica::on_peer(const Member& peer, bool up, int64_t now_ms) {
   if (progress.up) {
     attach(progress, now_ms);
   } else {
-    progress.stage = Progress::kDetached;
-    progress.caught_up = false;
+    detach(progress);
     update_view();
+    replicate_all();  // producers may wait for somebody else now
   }
   check_contact(now_ms);
 }
@@ -223,7 +224,7 @@ bool Replica::tick(int64_t now_ms) {
   bool again = false;
   for (auto& [id, peer] : leading_->peers) {
     if (!peer.up) continue;
-    bool waiting = peer.stage == Progress::kDetached ||
+    bool waiting = (peer.stage == Progress::kDetached && now_ms >= peer.attach_after_ms) ||
                    (peer.stage == Progress::kAttaching &&
                     now_ms - peer.attach_sent_ms >= options_.attach_retry_ms);
     if (waiting) attach(peer, now_ms);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "broker/model/shard.h"
+#include "broker/replication/core/flow.h"
 #include "broker/replication/core/messages.h"
 
 namespace broker::replication {
@@ -93,6 +94,10 @@ class Host {
   virtual void persist(ReplicaState state) = 0;
 
   virtual void send(BrokerId to, Message message) = 0;
+  // Whether an append with batches may go to `to` now (flow.h). When not, Replica::on_turn follows.
+  virtual bool may_send(BrokerId to, Urgency urgency) = 0;
+  // It goes: its bytes are under way until the credit is given back.
+  virtual Flow::Credit take_credit(BrokerId to, Urgency urgency, size_t bytes) = 0;
   virtual void answer_new_term(const HeadAnswer& answer) = 0;
   virtual void role_changed(Role role, Term term) = 0;
   virtual void high_watermark_advanced(Offset high_watermark) = 0;
@@ -125,6 +130,8 @@ class Replica {
   Status delete_before(Offset before);
   // A peer's link came up (with the directory that it has) or went down.
   void on_peer(const Member& peer, bool up, int64_t now_ms);
+  // Leader: an append that had to wait may go to this peer now.
+  void on_turn(BrokerId peer);
   void prepare_transfer(Term term, BrokerId target, int64_t now_ms);
   // Its log is damaged: kLogLost. What it has is dropped when a leader attaches, not before.
   void lose_log();
@@ -150,6 +157,11 @@ class Replica {
   const Assignment& assignment() const { return assignment_; }
 
  private:
+  struct InFlight {
+    Offset end;
+    size_t bytes = 0;
+    Flow::Credit credit;
+  };
   struct Progress {
     Member member;
     bool up = false;
@@ -165,7 +177,10 @@ class Replica {
     Offset told_high_watermark{-1}, told_log_start{-1};
     Offset log_start{-1};  // durably
     size_t inflight_bytes = 0;
-    std::deque<std::pair<Offset, size_t>> inflight;  // end offset, bytes
+    std::deque<InFlight> inflight;
+    int64_t attach_pause_ms = 0;  // it asked to be attached again and has taken nothing since
+    int64_t attach_after_ms = 0;
+    bool full = false;  // its disk: it has refused an append and taken none since
   };
   struct Leading {
     Offset start_end;
@@ -201,13 +216,17 @@ class Replica {
   // leader.cc
   void update_members();
   void attach(Progress& peer, int64_t now_ms);
+  void detach(Progress& peer);
   void on_attach_reply(Progress& peer, const AttachReply& reply, int64_t now_ms);
   void on_append_reply(Progress& peer, const AppendReply& reply, int64_t now_ms);
   void replicate(Progress& peer);
   Result<Offset> first_base();
   Offset sendable_end() const;
   void replicate_all();
-  void send_append(Progress& peer, std::vector<Batch> batches);
+  Urgency urgency_of(const Progress& peer) const;
+  bool has_quorum_in_sync(const std::vector<Member>& members) const;
+  bool has_quorum_with_space() const;
+  void send_append(Progress& peer, std::vector<Batch> batches, Urgency urgency = Urgency::kLive);
   void recompute_commit();
   Offset ensemble_end(const std::vector<Member>& members) const;
   void recompute_log_start();
@@ -221,7 +240,7 @@ class Replica {
   void on_attach(BrokerId from, const Attach& message);
   void answer_attach();
   void on_append(BrokerId from, Append message);
-  void acknowledge(bool reattach);
+  void acknowledge(bool reattach, bool full = false);
   void adopt_if_complete();
   void expose(Offset leader_high_watermark);
 

@@ -23,6 +23,8 @@ Batch entry(Offset base, Term term, uint64_t value) {
 
 struct World;
 
+constexpr ShardId kShard{};
+
 struct Node : Host {
   Node(World& w, int id) : world(w), self(id) { start(); }
   void start();
@@ -49,6 +51,7 @@ struct Node : Host {
     return out;
   }
   Status append(std::vector<Batch> batches) override {
+    if (disk_full) return Status(Code::kNoSpace, "full");
     for (auto& b : batches) log.push_back(b);
     pending.push_back({Op::kAppend, log, {}});
     return {};
@@ -65,6 +68,9 @@ struct Node : Host {
   void advance_log_start(Offset) override {}
   void persist(ReplicaState s) override { pending.push_back({Op::kState, {}, s}); }
   void send(BrokerId to, Message message) override;
+  bool may_send(BrokerId to, Urgency urgency) override;
+  Flow::Credit take_credit(BrokerId to, Urgency urgency, size_t bytes) override;
+  void give_turns();
   void answer_new_term(const HeadAnswer& answer) override { answers.push_back(answer); }
   void role_changed(Role, Term) override {}
   void high_watermark_advanced(Offset hw) override;
@@ -86,11 +92,14 @@ struct Node : Host {
   ReplicaState disk_state;
   std::deque<Op> pending;
   std::vector<HeadAnswer> answers;
-  std::unique_ptr<Replica> replica;
+  bool disk_full = false;
+  std::map<BrokerId, Urgency> urgency;  // of the last append to each
+  std::unique_ptr<Flow> flow;
+  std::unique_ptr<Replica> replica;  // gives its credits back to the flow
 };
 
 struct World {
-  explicit World(uint64_t seed, int count = 3) : random(seed) {
+  explicit World(uint64_t seed, int count = 3, FlowOptions f = {}) : random(seed), flow(f) {
     for (int i = 0; i < count; i++) {
       members.push_back({BrokerId{i}, Uuid::from_random(1, static_cast<uint64_t>(i))});
     }
@@ -160,6 +169,7 @@ struct World {
   void check();
 
   std::mt19937_64 random;
+  const FlowOptions flow;
   int64_t now = 0;
   int32_t term = 0;
   std::optional<int> leader;
@@ -183,7 +193,20 @@ uint64_t value_of(const Batch& b) {
 void Node::start() {
   log = disk_log;
   durable = static_cast<int64_t>(log.size());
+  replica.reset();
+  flow = std::make_unique<Flow>(world.flow);
   replica = std::make_unique<Replica>(BrokerId{self}, *this, ReplicaOptions{}, disk_state, Offset{0});
+}
+
+bool Node::may_send(BrokerId to, Urgency u) { return flow->may_send(kShard, to, u, world.now); }
+
+Flow::Credit Node::take_credit(BrokerId to, Urgency u, size_t bytes) {
+  urgency[to] = u;
+  return flow->take(to, u, bytes, world.now);
+}
+
+void Node::give_turns() {
+  while (auto turn = flow->next(world.now)) replica->on_turn(turn->peer);
 }
 
 void Node::crash() {
@@ -275,6 +298,9 @@ void World::step() {
         node.make_durable();
       }
   }
+  for (auto& each : nodes) {
+    if (each->alive) each->give_turns();
+  }
 }
 
 void World::check() {
@@ -290,7 +316,8 @@ void World::check() {
 
 // 3,000 faults, then healing, and progress is demanded. How many values were committed.
 void run_world(uint64_t seed, bool rots, size_t& committed) {
-  World world(seed, seed % 5 == 0 ? 5 : 3);
+  // Every other one with room for two records on the way to a peer.
+  World world(seed, seed % 5 == 0 ? 5 : 3, seed % 2 ? FlowOptions{16, 8, 400} : FlowOptions{});
   world.rots = rots;
   for (int i = 0; i < 3000; i++) {
     world.step();
@@ -320,6 +347,7 @@ void run_world(uint64_t seed, bool rots, size_t& committed) {
       for (auto& node : world.nodes) {
         node->make_durable();
         node->replica->tick(world.now);
+        node->give_turns();
       }
       for (size_t k = world.flying.size(); k > 0; k--) world.deliver(true);
       if (world.electing) world.try_elect();
@@ -479,6 +507,144 @@ TEST(ReplicaWorld, ARepeatedAttachmentCutsNothing) {
   ASSERT_EQ(leader.replica->high_watermark(), Offset{1});
   for (const Message& message : to_follower) follower.replica->on_message(BrokerId{0}, message, 0);
   EXPECT_EQ(follower.log.size(), 1u);
+}
+
+// Three members, the first of which leads, and a learner.
+struct Led : World {
+  explicit Led(FlowOptions options = {}) : World(1, 4, options) {
+    Assignment assignment{Term{1}, BrokerId{0}, {members[0], members[1], members[2]}, {}, {}, 0};
+    for (int i : {0, 1, 2}) {
+      node(i).replica->on_new_term(Term{1});
+      node(i).make_durable();
+      node(i).replica->on_assignment(assignment, now);
+    }
+    assignment.learners = {members[3]};
+    for (auto& each : nodes) each->replica->on_assignment(assignment, now);
+  }
+  Node& node(int i) { return *nodes[static_cast<size_t>(i)]; }
+  Node& leader() { return node(0); }
+  size_t under_way(int to) { return leader().flow->under_way(BrokerId{to}); }
+  void append(int count) {
+    for (int i = 0; i < count; i++) {
+      ASSERT_TRUE(leader().append({entry(leader().log_end(), Term{1}, next_value++)}).ok());
+      leader().replica->on_appended(8);
+    }
+  }
+  // Everything arrives, but what is on its way to `deaf`, and becomes durable.
+  void settle(int deaf = -1) {
+    for (int i = 0; i < 40; i++) {
+      for (auto& each : nodes) each->make_durable();
+      leader().give_turns();
+      for (size_t k = flying.size(); k > 0; k--) {
+        Flying f = flying.front();
+        flying.erase(flying.begin());
+        if (f.to == deaf) continue;
+        node(f.to).replica->on_message(BrokerId{f.from}, f.message, now);
+      }
+    }
+  }
+};
+
+// What is under way to it is bounded, nobody waits for it, and it catches up when it is back.
+TEST(ReplicaWorld, AStuckFollowerIsIsolated) {
+  Led led({80, 40, 0});
+  for (int peer : {1, 2}) led.set_link(0, peer, true);
+  led.settle();
+  led.append(1);
+  led.settle();
+  for (int i = 0; i < 50; i++) {
+    led.append(2);
+    led.settle(2);
+    ASSERT_LE(led.under_way(2), 80u + 24u) << "its budget and one append";
+    ASSERT_EQ(led.leader().replica->high_watermark(), led.leader().log_end());
+  }
+  EXPECT_GE(led.under_way(2), 80u);
+  led.set_link(0, 2, false);
+  EXPECT_EQ(led.under_way(2), 0u) << "nothing is held for it once its link is given up";
+  led.set_link(0, 2, true);
+  led.settle();
+  EXPECT_EQ(led.node(2).log.size(), led.leader().log.size());
+  EXPECT_EQ(led.under_way(2), 0u);
+}
+
+TEST(ReplicaWorld, OldRecordsAreCatchUpDataUnlessProducersWaitForThem) {
+  Led led;
+  const BrokerId second{1}, third{2}, learner{3};
+  led.set_link(0, 1, true);
+  led.settle();
+  led.append(10);
+  EXPECT_EQ(led.leader().urgency[second], Urgency::kLive);
+  led.settle();
+  led.set_link(0, 3, true);
+  led.settle();
+  EXPECT_EQ(led.leader().urgency[learner], Urgency::kCatchUp);
+  led.append(1);
+  EXPECT_EQ(led.leader().urgency[learner], Urgency::kLive) << "it has caught up";
+  led.settle();
+  led.set_link(0, 2, true);
+  led.settle();
+  EXPECT_EQ(led.leader().urgency[third], Urgency::kCatchUp) << "the others are a majority";
+  EXPECT_EQ(led.node(2).log.size(), 11u);
+  led.set_link(0, 2, false);
+  led.append(5);
+  led.settle();
+  led.set_link(0, 1, false);
+  led.set_link(0, 2, true);
+  led.settle();
+  EXPECT_EQ(led.leader().urgency[third], Urgency::kLive) << "without it there is no majority";
+}
+
+// Every tick sent a whole window to a follower whose disk was full, which threw it away.
+TEST(ReplicaWorld, AFollowerThatTakesNothingIsNotSentToInATightLoop) {
+  Led led;
+  for (int peer : {1, 2}) led.set_link(0, peer, true);
+  led.settle();
+  led.node(2).disk_full = true;
+  led.append(3);
+  int refused = 0;
+  for (int i = 0; i < 200; i++) {  // ten seconds of ticks
+    led.now += 50;
+    led.leader().replica->tick(led.now);
+    refused += static_cast<int>(std::count_if(led.flying.begin(), led.flying.end(), [](auto& f) {
+      return f.to == 2 && std::holds_alternative<Attach>(f.message);
+    }));
+    led.settle();
+  }
+  EXPECT_GE(refused, 5);
+  EXPECT_LE(refused, 15);
+  led.node(2).disk_full = false;
+  for (int i = 0; i < 50; i++) {
+    led.now += 50;
+    led.leader().replica->tick(led.now);
+    led.settle();
+  }
+  EXPECT_EQ(led.node(2).log.size(), 3u);
+}
+
+// The leader had space and its followers had none: appends hung and timed out, and nobody was told why.
+TEST(ReplicaWorld, FullDisksOfAMajorityAreSaidThoughTheLeaderHasSpace) {
+  Led led;
+  for (int peer : {1, 2}) led.set_link(0, peer, true);
+  led.settle();
+  led.append(1);
+  led.settle();
+  led.node(1).disk_full = true;
+  led.append(1);
+  led.settle();
+  EXPECT_TRUE(led.leader().replica->may_append(8).ok()) << "the other two are a majority";
+  led.node(2).disk_full = true;
+  led.append(1);
+  led.settle();
+  EXPECT_EQ(led.leader().replica->may_append(8).code(), Code::kNoSpace);
+  EXPECT_TRUE(led.leader().replica->may_read_latest().ok()) << "reads go on";
+  led.node(1).disk_full = led.node(2).disk_full = false;
+  for (int i = 0; i < 100; i++) {
+    led.now += 50;
+    led.leader().replica->tick(led.now);
+    led.settle();
+  }
+  EXPECT_TRUE(led.leader().replica->may_append(8).ok());
+  EXPECT_EQ(led.leader().replica->high_watermark(), Offset{3});
 }
 
 TEST(Quorum, CountsMajorityAndMinInsync) {

@@ -41,7 +41,7 @@ struct Encoder {
     out.i32(m.term.value);
     out.u64(m.attach_id);
     out.i64(m.durable_end.value);
-    out.u8(static_cast<uint8_t>(m.adopted | (m.reattach << 1)));
+    out.u8(static_cast<uint8_t>(m.adopted | (m.reattach << 1) | (m.full << 2)));
     out.i64(m.log_start.value);
   }
 };
@@ -117,6 +117,7 @@ AppendReply decode_append_reply(ByteReader& in) {
   uint8_t flags = in.u8();
   m.adopted = flags & 1;
   m.reattach = flags & 2;
+  m.full = flags & 4;
   m.log_start = Offset{in.i64()};
   return m;
 }

@@ -57,9 +57,10 @@ TEST(ReplicationWire, OthersRoundTrip) {
       AttachReply{Term{4}, 77, true, Offset{1}, Offset{5}, {{Term{1}, Offset{1}}}});
   ASSERT_TRUE(reply.ok());
   EXPECT_EQ(std::get<AttachReply>(reply->message).terms.size(), 1u);
-  auto ack = round_trip(AppendReply{Term{4}, 77, Offset{5}, true, false});
+  auto ack = round_trip(AppendReply{Term{4}, 77, Offset{5}, true, false, Offset{1}, true});
   ASSERT_TRUE(ack.ok());
   EXPECT_TRUE(std::get<AppendReply>(ack->message).adopted);
+  EXPECT_TRUE(std::get<AppendReply>(ack->message).full);
 }
 
 TEST(ReplicationWire, RefusesEveryTruncationAndBitFlip) {

@@ -1,7 +1,9 @@
 """Clients under faults, and the history of what they did and saw."""
 import json
+import sys
 import threading
 import time
+import traceback
 import urllib.request
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -13,17 +15,18 @@ from nodes import wait_for
 
 class Load:
     """Idempotent producers and a consumer on one topic. Every producer has keys of its own."""
+    unfinished = []
 
-    def __init__(self, cluster, topic, partitions=6, producers=2, pause_s=0.001, create=True):
+    def __init__(self, cluster, topic, partitions=6, producers=2, pause_s=0.001, config=None):
         self.cluster, self.topic, self.partitions = cluster, topic, partitions
         self.pause_s = pause_s
         self.events, self.lock = [], threading.Lock()
         self.acknowledged, self.problems = 0, []
-        self.stopping = threading.Event()
-        if create:
-            create_topic(cluster, topic, partitions)
-        self.threads = [threading.Thread(target=self.produce, args=(n,), daemon=True) for n in range(producers)]
-        self.reader = threading.Thread(target=self.consume, daemon=True)
+        self.stopping, self.has_read = threading.Event(), threading.Event()
+        create_topic(cluster, topic, partitions, config)
+        Load.unfinished.append(self)
+        self.threads = [threading.Thread(target=self.produce, args=(n,), name=f"producer {n}", daemon=True) for n in range(producers)]
+        self.reader = threading.Thread(target=self.consume, name="consumer", daemon=True)
         for thread in (*self.threads, self.reader):
             thread.start()
 
@@ -76,18 +79,42 @@ class Load:
             _, high = consumer.get_watermark_offsets(TopicPartition(self.topic, message.partition()), cached=True)
             if high >= 0:
                 self.add(type="watermark", partition=message.partition(), high=high)
+        self.has_read.set()
         consumer.close()
 
     def wait_acknowledged(self, more, why, seconds=40):
         goal = self.acknowledged + more
         wait_for(lambda: self.acknowledged >= goal, f"{more} acknowledgements {why}", seconds)
 
+    def stop(self):
+        """Until its clients have ended."""
+        if self in Load.unfinished:
+            Load.unfinished.remove(self)
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(130)
+            self.must_end(thread, not thread.is_alive())
+        self.must_end(self.reader, self.has_read.wait(130))
+        # The history is complete. librdkafka's close() has been seen to take minutes after many power cuts.
+        self.reader.join(30)
+        if self.reader.is_alive():
+            print(f"     note: the consumer of {self.topic} has not closed within 30 s", flush=True)
+
+    def must_end(self, thread, ended):
+        if not ended:
+            stack = "".join(traceback.format_stack(sys._current_frames()[thread.ident]))
+            raise AssertionError(f"{thread.name} of {self.topic} does not end; it is at\n{stack}")
+
+    @staticmethod
+    def stop_all():
+        """Asks all that have not finished to stop, without waiting. Which these are."""
+        for load in Load.unfinished:
+            load.stopping.set()
+        return list(Load.unfinished)
+
     def finish(self):
         """Stops, reads everything and checks it. The number of acknowledged records."""
-        self.stopping.set()
-        for thread in (*self.threads, self.reader):
-            thread.join(130)
-            assert not thread.is_alive(), "a client does not end"
+        self.stop()
         self.events += read_all(self.cluster, self.topic, self.partitions)
         wrong = self.problems + check(self.events)
         failed = [e for e in self.events if e["type"] == "fail"]
@@ -110,9 +137,9 @@ def make_consumer(cluster, eof):
                      "fetch.wait.max.ms": 50})
 
 
-def create_topic(cluster, topic, partitions):
+def create_topic(cluster, topic, partitions, config=None):
     admin = AdminClient({"bootstrap.servers": cluster.kafka, "log_level": 0})
-    admin.create_topics([NewTopic(topic, partitions, min(3, cluster.size))])[topic].result(60)
+    admin.create_topics([NewTopic(topic, partitions, min(3, cluster.size), config=config or {})])[topic].result(60)
 
 
 def delete_topic(cluster, topic):

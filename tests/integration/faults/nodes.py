@@ -72,6 +72,12 @@ class Disk:
         self.detach()
         self.attach()
 
+    def fill(self, but_for_bytes, ballasts):
+        """Takes all space but so much; the file that does is added to `ballasts`."""
+        ballast = self.mount / "ballast"
+        shell("fallocate", "-l", max(self.free_bytes() - but_for_bytes, 1), ballast)
+        ballasts.append(ballast)
+
     def free_bytes(self):
         info = os.statvfs(self.mount)
         return info.f_bavail * info.f_frsize
