@@ -12,6 +12,8 @@ ShardLog::ShardLog(StoreCore& core, ShardId id, uint64_t log_id, ReplicaState st
 
 uint64_t ShardLog::bytes() const { return log_.bytes(); }
 
+Offset ShardLog::held_end() const { return core_.behind() ? durable_end_ : log_.end; }
+
 Status ShardLog::append(std::vector<Batch> batches, Done done) {
   return core_.append(*this, std::move(batches), std::move(done));
 }

@@ -22,6 +22,7 @@ struct StoreOptions {
   uint64_t tail_cache_bytes = 32 << 20;  // newest batches kept in memory, all shards together
   uint64_t index_cache_bytes = 4 << 20;  // index blocks of sealed files kept in memory
   uint64_t job_bytes_max = 8 << 20;      // written and synced at once
+  uint64_t unsynced_bytes_max = 32 << 20;  // acknowledged from memory: see ShardLog::held_end()
   uint64_t frame_bytes_max = 256 << 10;  // an append is split above (between batches)
   uint64_t free_bytes_min = 64 << 20;    // below, the disk counts as full
   uint32_t spare_files = 1;              // preallocated ahead

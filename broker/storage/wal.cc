@@ -10,6 +10,8 @@ constexpr int64_t kRetrySpareMs = 200;
 // Files that fill more quickly than this are not touched beforehand: the disk has enough to do.
 constexpr int64_t kTouchWhenFilledMs = 3000;
 constexpr size_t kTouchBytes = 1 << 20;
+constexpr int64_t kWriteBehindMs = 10;
+constexpr uint64_t kWriteBehindBytes = 1 << 20;  // enough to be written at once
 constexpr std::string_view kPadding("\0\0\0\0\0\0\0", 7);
 
 uint64_t body_size(const WalFrame& frame) {
@@ -168,6 +170,8 @@ Wal::Place Wal::add(WalFrame frame) {
   q.header.type = q.frame.type;
   Place place{file_, static_cast<uint32_t>(position_ + kFrameHeaderSize), q.header.sequence};
   position_ += size;
+  queued_bytes_ += size;
+  hurried_ += !q.frame.may_wait;
   queue_.push_back(std::move(q));
   pump_soon();
   return place;
@@ -197,10 +201,26 @@ void Wal::open_next_file() {
   opened_ms_ = env_.clock.mono_ms();
 }
 
+bool Wal::due() const {
+  return hurried_ > 0 || queued_bytes_ >= kWriteBehindBytes || waited_ || !env_.executor;
+}
+
+void Wal::wait_for_company() {
+  if (waiting_) return;
+  waiting_ = true;
+  env_.executor->schedule_after(kWriteBehindMs, [self = self_] {
+    if (!*self) return;
+    (*self)->waiting_ = false;
+    (*self)->waited_ = !(*self)->queue_.empty();
+    (*self)->pump();
+  });
+}
+
 // Lets the rest of the reactor's turn join the write.
 void Wal::pump_soon() {
   if (!env_.executor) return pump();
   if (in_flight_ || pump_posted_) return;
+  if (!due()) return wait_for_company();
   pump_posted_ = true;
   env_.executor->post([self = self_] {
     if (!*self) return;
@@ -211,6 +231,8 @@ void Wal::pump_soon() {
 
 void Wal::pump() {
   if (in_flight_ || queue_.empty() || failed_) return;
+  if (!due()) return wait_for_company();
+  waited_ = false;
   auto job = std::make_shared<Job>();
   job->synced = durable_sequence_;
   if (queue_.front().position == kFileHeaderSize) {
@@ -222,9 +244,12 @@ void Wal::pump() {
     uint64_t size = frame_size(queue_.front().header.length);
     if (bytes > 0 && bytes + size > options_.job_bytes_max) break;
     bytes += size;
+    hurried_ -= !queue_.front().frame.may_wait;
     job->frames.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
+  queued_bytes_ -= bytes;
+  in_flight_bytes_ = bytes;
   in_flight_ = true;
   env_.wal_io.submit([job, writer = writer_] { return writer->run(*job); },
                      [job, self = self_](Status status) {
@@ -240,6 +265,7 @@ void Wal::job_done(const std::shared_ptr<Job>& job, Status status) {
     return;
   }
   durable_sequence_ = job->frames.back().header.sequence;
+  in_flight_bytes_ = 0;
   pump();  // the disk works while the callbacks run
   auto self = self_;
   for (Queued& q : job->frames) {

@@ -20,6 +20,7 @@ struct WalFrame {
   uint64_t log_id = 0;
   std::string head;            // first part of the body
   std::vector<Buffer> data;    // the rest
+  bool may_wait = false;       // for company, kWriteBehindMs at most
   std::function<void()> durable;
 };
 
@@ -51,6 +52,8 @@ class Wal {
   void roll();
   // When everything queued is durable.
   bool idle() const { return !in_flight_ && queue_.empty(); }
+  // Of frames that are not durable yet.
+  uint64_t unsynced_bytes() const { return queued_bytes_ + in_flight_bytes_; }
 
   uint64_t file() const { return file_; }
   uint64_t next_file() const { return next_file_; }
@@ -84,6 +87,8 @@ class Wal {
   bool ready_emergency();
   void open_next_file();
   void pump_soon();
+  bool due() const;
+  void wait_for_company();
   void pump();
   void job_done(const std::shared_ptr<Job>& job, Status status);
   // `touched`: with zeros written, see touch() in wal.cc.
@@ -105,6 +110,9 @@ class Wal {
   uint64_t next_file_ = 1, next_sequence_ = 1, durable_sequence_ = 0;
   uint64_t spare_number_ = 0;
   bool in_flight_ = false, failed_ = false, pump_posted_ = false;
+  uint64_t queued_bytes_ = 0, in_flight_bytes_ = 0;
+  size_t hurried_ = 0;  // queued frames that may not wait
+  bool waiting_ = false, waited_ = false;
   bool preparing_ = false, spare_failed_ = false;
   int64_t retry_spare_ms_ = 0;
   int64_t opened_ms_ = INT64_MIN / 2;  // the current file
