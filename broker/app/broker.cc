@@ -12,7 +12,7 @@
 #include "broker/env/posix/posix.h"
 #include "broker/handlers/kinesis/handlers.h"
 #include "broker/link/links.h"
-#include "broker/routing/router.h"
+#include "broker/routing/hand_over.h"
 #include "broker/security/users_file.h"
 #include "broker/server/grpc/server.h"
 #include "broker/server/http/pages.h"
@@ -33,6 +33,20 @@ cluster::v1::Endpoint endpoint(const std::string& host, uint16_t port) {
   e.set_port(port);
   return e;
 }
+
+// The same for Kafka's, which go by hand-overs only.
+class LateHandOver : public handlers::kafka::HandOver {
+ public:
+  explicit LateHandOver(std::unique_ptr<routing::HandOver>& hand_over) : hand_over_(hand_over) {}
+  bool takes(const ShardId& shard) const override { return hand_over_->takes(shard); }
+  void append(const ShardId& shard, Buffer batch, partition::Acks acks, int64_t timeout_ms,
+              partition::AppendDone done) override {
+    hand_over_->append(shard, std::move(batch), acks, timeout_ms, std::move(done));
+  }
+
+ private:
+  std::unique_ptr<routing::HandOver>& hand_over_;
+};
 
 // The gRPC handlers are built before the router, for the ports that registration needs; no call
 // reaches them earlier.
@@ -97,6 +111,8 @@ struct Broker::Parts {
   std::unique_ptr<link::Links> links;
   std::unique_ptr<partition::Partitions> partitions;
   std::unique_ptr<routing::Router> router;
+  std::unique_ptr<routing::HandOver> hand_over;
+  LateHandOver kafka_hand_over{hand_over};
   std::unique_ptr<handlers::kafka::Dispatcher> kafka_dispatcher;
   std::vector<std::unique_ptr<server::kafka::Listener>> kafka;  // the first, then the named ones
   std::unique_ptr<handlers::grpc::Shards> shards;
@@ -266,7 +282,7 @@ Status Broker::Parts::open_doors() {
   kafka_dispatcher = std::make_unique<handlers::kafka::Dispatcher>(handlers::kafka::Services{
       executor, clock, random, metrics, metadata, config.broker,
       [this](const ShardId& id) { return partitions->find(id); }, admin, kafka_options,
-      &authorizer, [this] { return fs.free_bytes(config.data); }});
+      &authorizer, [this] { return fs.free_bytes(config.data); }, &kafka_hand_over});
   RETURN_IF_ERROR(open_kafka(config.kafka));
   for (const auto& listener : config.kafka_listeners) RETURN_IF_ERROR(open_kafka(listener));
 
@@ -313,6 +329,8 @@ void Broker::Parts::wire() {
   router = std::make_unique<routing::Router>(config.broker, clock, executor, metadata, *partitions,
                                              *links);
   partitions->start();
+  hand_over = std::make_unique<routing::HandOver>(config.broker, clock, executor, metadata,
+                                                  *partitions, *router);
   metadata.add_listener([this](const cluster::Metadata::Change&) { save_metadata_soon(); });
   links->start({[this](BrokerId from, const ShardId& shard, replication::Message message) {
                   partitions->on_message(from, shard, std::move(message));
@@ -391,6 +409,7 @@ void Broker::Parts::begin_stop(const char* why) {
     stop_doors();
     return;
   }
+  hand_over->stopping();
   session->ask_to_stop();
   executor.schedule_after(kHandOverMs, [this] { stop_doors(); });
 }
