@@ -103,7 +103,7 @@ struct Broker::Parts {
   env::SystemRandom random;
   env::AsioExecutor executor;
   // Ended first: their last completions are posted to a reactor that does not run any more.
-  std::unique_ptr<env::ThreadIoQueue> wal_io, background_io;
+  std::unique_ptr<env::ThreadIoQueue> wal_io, wal_io_2, background_io;
   std::unique_ptr<storage::Store> store;
   cluster::Metadata metadata;
   security::Authorizer authorizer;
@@ -135,13 +135,15 @@ Status Broker::Parts::open_storage() {
   RETURN_IF_ERROR(fs.make_dirs(config.data));
   RETURN_IF_ERROR(env::lock_file(config.data + "/lock"));
   wal_io = std::make_unique<env::ThreadIoQueue>(executor, "wal");
+  wal_io_2 = std::make_unique<env::ThreadIoQueue>(executor, "wal-2");
   background_io = std::make_unique<env::ThreadIoQueue>(executor, "background-io");
   storage::StoreOptions options;
   options.dir = config.data;
   options.broker = config.broker;
   int64_t began = clock.mono_ms();
   ASSIGN_OR_RETURN(store, storage::Store::open(
-                              {clock, fs, *wal_io, *background_io, random, metrics, {}, &executor}, options));
+                              {clock, fs, *wal_io, *background_io, random, metrics, {}, &executor,
+                               wal_io_2.get()}, options));
   log_info("broker", "log recovered",
            {{"shards", store->shard_count()},
             {"ms", clock.mono_ms() - began},
@@ -443,6 +445,7 @@ Broker::Broker(Config config) : parts_(std::make_unique<Parts>(std::move(config)
 Broker::~Broker() {
   // Ends the I/O threads before what their jobs use.
   parts_->wal_io.reset();
+  parts_->wal_io_2.reset();
   parts_->background_io.reset();
 }
 

@@ -49,6 +49,9 @@ struct Env {
   // The reactor, where there is one: what is called in the same turn then goes out in one write.
   // Null: the first call's write starts at once.
   env::Executor* executor = nullptr;
+  // A second queue like `wal_io`, on a thread of its own: a group of writes goes out while the one
+  // before is being synced. Null: one after another.
+  env::IoQueue* wal_io_2 = nullptr;
 };
 
 struct Retention {
