@@ -14,6 +14,7 @@
 #include "broker/handlers/kinesis/handlers.h"
 #include "broker/link/links.h"
 #include "broker/quotas/client_quotas.h"
+#include "broker/routing/hand_over.h"
 #include "broker/routing/router.h"
 #include "broker/security/users_file.h"
 #include "broker/server/grpc/server.h"
@@ -36,6 +37,20 @@ cluster::v1::Endpoint endpoint(const std::string& host, uint16_t port) {
   e.set_port(port);
   return e;
 }
+
+// The same for Kafka's, which go by hand-overs only.
+class LateHandOver : public handlers::kafka::HandOver {
+ public:
+  explicit LateHandOver(std::unique_ptr<routing::HandOver>& hand_over) : hand_over_(hand_over) {}
+  bool takes(const ShardId& shard) const override { return hand_over_->takes(shard); }
+  void append(const ShardId& shard, Buffer batch, partition::Acks acks, int64_t timeout_ms,
+              partition::AppendDone done) override {
+    hand_over_->append(shard, std::move(batch), acks, timeout_ms, std::move(done));
+  }
+
+ private:
+  std::unique_ptr<routing::HandOver>& hand_over_;
+};
 
 // The gRPC handlers are built before the router, for the ports that registration needs; no call
 // reaches them earlier.
@@ -95,7 +110,7 @@ struct Broker::Parts {
   env::SystemRandom random;
   env::AsioExecutor executor;
   // Ended first: their last completions are posted to a reactor that does not run any more.
-  std::unique_ptr<env::ThreadIoQueue> wal_io, background_io;
+  std::unique_ptr<env::ThreadIoQueue> wal_io, wal_io_2, background_io;
   std::unique_ptr<storage::Store> store;
   cluster::Metadata metadata;
   std::unique_ptr<cluster::ZoneTraffic> traffic;
@@ -105,6 +120,8 @@ struct Broker::Parts {
   std::unique_ptr<link::Links> links;
   std::unique_ptr<partition::Partitions> partitions;
   std::unique_ptr<routing::Router> router;
+  std::unique_ptr<routing::HandOver> hand_over;
+  LateHandOver kafka_hand_over{hand_over};
   std::unique_ptr<handlers::kafka::Dispatcher> kafka_dispatcher;
   std::vector<std::unique_ptr<server::kafka::Listener>> kafka;  // the first, then the named ones
   std::unique_ptr<handlers::grpc::Shards> shards;
@@ -127,13 +144,15 @@ Status Broker::Parts::open_storage() {
   RETURN_IF_ERROR(fs.make_dirs(config.data));
   RETURN_IF_ERROR(env::lock_file(config.data + "/lock"));
   wal_io = std::make_unique<env::ThreadIoQueue>(executor, "wal");
+  wal_io_2 = std::make_unique<env::ThreadIoQueue>(executor, "wal-2");
   background_io = std::make_unique<env::ThreadIoQueue>(executor, "background-io");
   storage::StoreOptions options;
   options.dir = config.data;
   options.broker = config.broker;
   int64_t began = clock.mono_ms();
   ASSIGN_OR_RETURN(store, storage::Store::open(
-                              {clock, fs, *wal_io, *background_io, random, metrics, {}, &executor}, options));
+                              {clock, fs, *wal_io, *background_io, random, metrics, {}, &executor,
+                               wal_io_2.get()}, options));
   log_info("broker", "log recovered",
            {{"shards", store->shard_count()},
             {"ms", clock.mono_ms() - began},
@@ -298,7 +317,8 @@ Status Broker::Parts::open_doors() {
       &authorizer, [this] { return fs.free_bytes(config.data); }, &client_quotas,
       [this](const std::string& zone, const Uuid& stream, size_t bytes) {
         traffic->to_zone(zone, stream, cluster::TrafficKind::kFetched, bytes);
-      }});
+      },
+      &kafka_hand_over});
   RETURN_IF_ERROR(open_kafka(config.kafka));
   for (const auto& listener : config.kafka_listeners) RETURN_IF_ERROR(open_kafka(listener));
 
@@ -348,6 +368,8 @@ void Broker::Parts::wire() {
   router = std::make_unique<routing::Router>(config.broker, clock, executor, metadata, *partitions,
                                              *links, traffic.get());
   partitions->start();
+  hand_over = std::make_unique<routing::HandOver>(config.broker, clock, executor, metadata,
+                                                  *partitions, *router);
   metadata.add_listener([this](const cluster::Metadata::Change&) { save_metadata_soon(); });
   links->start({[this](BrokerId from, const ShardId& shard, replication::Message message) {
                   partitions->on_message(from, shard, std::move(message));
@@ -438,6 +460,7 @@ void Broker::Parts::begin_stop(const char* why) {
     stop_doors();
     return;
   }
+  hand_over->stopping();
   session->ask_to_stop();
   executor.schedule_after(kHandOverMs, [this] { stop_doors(); });
 }
@@ -475,6 +498,7 @@ Broker::Broker(Config config) : parts_(std::make_unique<Parts>(std::move(config)
 Broker::~Broker() {
   // Ends the I/O threads before what their jobs use.
   parts_->wal_io.reset();
+  parts_->wal_io_2.reset();
   parts_->background_io.reset();
 }
 

@@ -70,6 +70,7 @@ class Lines {
 class Progress {
  public:
   void answered(const v1::PublishRequest& request, const v1::PublishResponse& response) {
+    durability_ = response.durability();
     for (const auto& result : response.results()) {
       if (result.code().empty()) {
         ++stored_;
@@ -88,11 +89,13 @@ class Progress {
   int64_t stored() const { return stored_; }
   int64_t failed() const { return failed_; }
   const std::string& first_error() const { return first_error_; }
+  bool in_memory() const { return durability_ == v1::DURABILITY_MEMORY; }
 
  private:
   const bool shown_ = stderr_is_terminal();
   int64_t last_ms_ = 0;
   std::atomic<int64_t> stored_ = 0, failed_ = 0;
+  std::atomic<v1::Durability> durability_ = v1::DURABILITY_SYNCED;
   std::string first_error_;
 };
 
@@ -181,10 +184,13 @@ Result<int> produce(const Arguments& arguments) {
                  static_cast<long long>(publisher.sent_again()));
   }
   if (arguments.json()) {
-    print(nlohmann::ordered_json{{"stored", progress.stored()}, {"failed", progress.failed()}}
+    print(nlohmann::ordered_json{{"stored", progress.stored()},
+                                 {"failed", progress.failed()},
+                                 {"durability", progress.in_memory() ? "memory" : "synced"}}
               .dump() + "\n");
   } else {
-    print(std::to_string(progress.stored()) + " records stored\n");
+    print(std::to_string(progress.stored()) + " records stored" +
+          (progress.in_memory() ? " in memory, to be fsynced" : "") + "\n");
   }
   if (!status.ok()) {
     return status.with_context(std::to_string(progress.stored()) + " records stored, then");

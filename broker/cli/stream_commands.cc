@@ -60,6 +60,10 @@ Json to_json(const v1::ShardInfo& info) {
   return json;
 }
 
+const char* durability_name(v1::Durability durability) {
+  return durability == v1::DURABILITY_MEMORY ? "memory" : "synced";
+}
+
 Json to_json(const v1::DescribeStreamResponse& stream) {
   const auto& config = stream.config();
   Json json = {{"name", stream.name()},
@@ -67,6 +71,7 @@ Json to_json(const v1::DescribeStreamResponse& stream) {
                {"mode", mode_name(config.mode())},
                {"replication", config.replication()},
                {"minInsync", config.min_insync()},
+               {"durability", durability_name(config.durability())},
                {"retentionMs", config.retention_ms()},
                {"retentionBytes", config.retention_bytes()},
                {"maxRecordBytes", config.record_bytes_max()},
@@ -120,7 +125,11 @@ void print_stream(const Arguments& arguments, const v1::DescribeStreamResponse& 
   text += "\nreplication  " + std::to_string(config.replication()) + ", " +
           (config.min_insync() == 0 ? "a majority" : "at least " +
                                                          std::to_string(config.min_insync())) +
-          " in sync\nretention    " + format_duration(config.retention_ms());
+          " in sync\ndurability   " + durability_name(config.durability()) +
+          (config.durability() == v1::DURABILITY_MEMORY
+               ? ": acknowledged from memory, fsynced soon after"
+               : ": fsynced before it is acknowledged") +
+          "\nretention    " + format_duration(config.retention_ms());
   if (config.retention_bytes() > 0) {
     text += ", " + format_bytes(static_cast<double>(config.retention_bytes())) + " per shard";
   }
@@ -182,6 +191,12 @@ Status read_config(const Arguments& arguments, v1::StreamConfig& config,
 Result<int> create(const Arguments& arguments) {
   v1::CreateStreamRequest request;
   request.set_name(arguments.word(0));
+  const std::string durability = arguments.get("durability", "synced");
+  if (durability != "synced" && durability != "memory") {
+    return Status(Code::kInvalidArgument,
+                  "--durability is synced or memory, not '" + durability + "'");
+  }
+  if (durability == "memory") request.mutable_config()->set_durability(v1::DURABILITY_MEMORY);
   std::vector<std::string> fields;
   RETURN_IF_ERROR(read_config(arguments, *request.mutable_config(), fields));
   std::string mode = arguments.get("mode", "partitioned");
@@ -396,6 +411,8 @@ std::vector<Command> stream_commands() {
                       "what a shard takes and gives a second: as at AWS, all, or so many times that"});
   std::vector<Option> creating = {
       {"mode", "partitioned|elastic", "a fixed number of shards (default), or as many as needed"},
+      {"durability", "synced|memory",
+       "acknowledged once a majority has fsynced (default), or has it in memory; cannot be changed"},
       {"shards", "N", "elastic: shards at the beginning"},
       {"if-missing", "", "success when the stream is there already"}};
   creating.insert(creating.end(), config_options().begin(), config_options().end());

@@ -251,7 +251,13 @@ class Core {
   void step_election(Stream& stream, const Shard& shard, Live& live, Wanted& wanted);
   void ask_voters(Stream& stream, const Shard& shard, Election& election);
   bool has_vote(const Election& election, const Replica& replica);
-  int32_t choose_winner(const Shard& shard, const Live& live);
+  // It has answered with its log's end, whether or not that is all that it ever acknowledged.
+  bool has_head(const Election& election, const Replica& replica);
+  bool only_survivors(const Stream& stream, const Shard& shard, const Election& election);
+  static bool in_memory(const Stream& stream) {
+    return stream.map.config().durability() == sluice::v1::DURABILITY_MEMORY;
+  }
+  int32_t choose_winner(const Shard& shard, const Live& live, bool from_survivors);
   void on_votes(Session& session, const sluice::v1::NewTermResults& message);
   static bool resigns(const Stream& stream, const Session& session,
                       const sluice::v1::NewTermResult& result);

@@ -65,7 +65,8 @@ std::string Core::reason_to_elect(Stream& stream, const Shard& shard, Live& live
   const Replica* leader = leader_replica(shard);
   if (!leader || !may_elect()) return "";
   const Session* session = session_of(shard.leader());
-  const bool sole = voters_of(shard).size() == 1;
+  // It resumes its term by itself; in memory it does not where its tail is lost.
+  const bool sole = voters_of(shard).size() == 1 && !in_memory(stream);
   // That leader is gone for good: the map says so even where nobody else can be elected now.
   if (session && session->directory != leader->directory()) return "leader_directory_lost";
   if (!voters_reachable(shard)) return "";
@@ -146,7 +147,9 @@ void Core::step_election(Stream& stream, const Shard& shard, Live& live, Wanted&
     return;
   }
   ask_voters(stream, shard, election);
-  if (!has_majority(shard, [&](const Replica& r) { return has_vote(election, r); })) {
+  const bool from_survivors = only_survivors(stream, shard, election);
+  if (!from_survivors &&
+      !has_majority(shard, [&](const Replica& r) { return has_vote(election, r); })) {
     election.majority_ms = -1;
     return;
   }
@@ -156,8 +159,8 @@ void Core::step_election(Stream& stream, const Shard& shard, Live& live, Wanted&
     return !live_session(r) || election.votes.count(r.broker()) > 0;
   });
   if (!complete && now() - election.majority_ms < options_.straggler_ms) return;
-  wanted.leaders.push_back(
-      {shard.index(), shard.term(), choose_winner(shard, live), election.started_ms});
+  wanted.leaders.push_back({shard.index(), shard.term(),
+                            choose_winner(shard, live, from_survivors), election.started_ms});
   ++undecided_leaders_[wanted.leaders.back().leader];
 }
 
@@ -187,6 +190,32 @@ void Core::ask_voters(Stream& stream, const Shard& shard, Election& election) {
 // A vote counts while the process that gave it is here: the winner must have been fenced by the
 // very process that is to lead. Leaving a vote out is safe: any majority holds what is committed.
 bool Core::has_vote(const Election& election, const Replica& replica) {
+  return has_head(election, replica) &&
+         !election.votes.at(replica.broker()).result.tail_lost();
+}
+
+// A memory stream after a majority has stopped uncleanly (rule 6): there is no majority that surely
+// holds what was acknowledged, and nobody is left who could still make one. Then the best of what has
+// survived goes on. It is a prefix of what was committed: a majority has answered, so it knows of
+// every term that has committed anything.
+bool Core::only_survivors(const Stream& stream, const Shard& shard, const Election& election) {
+  if (!in_memory(stream)) return false;
+  const auto voters = voters_of(shard);
+  const bool all_have_spoken = std::all_of(voters.begin(), voters.end(), [&](const Replica& r) {
+    const Session* session = session_of(r.broker());
+    const bool other_directory = session && session->directory != r.directory();
+    auto vote = election.votes.find(r.broker());
+    const bool damaged = session && vote != election.votes.end() &&
+                         vote->second.process == session->process &&
+                         !vote->second.result.error().empty();
+    return other_directory || damaged || has_head(election, r);
+  });
+  return all_have_spoken &&
+         !has_majority(shard, [&](const Replica& r) { return has_vote(election, r); }) &&
+         has_majority(shard, [&](const Replica& r) { return has_head(election, r); });
+}
+
+bool Core::has_head(const Election& election, const Replica& replica) {
   auto it = election.votes.find(replica.broker());
   if (it == election.votes.end()) return false;
   const auto& result = it->second.result;
@@ -198,13 +227,23 @@ bool Core::has_vote(const Election& election, const Replica& replica) {
 // The best (adopted term, end offset); among equals the wanted one, then one that stays, then
 // whoever leads least. Whom the others do not hear is left out where a majority remains: it could
 // lead nobody, and mostly has the longest, uncommitted log.
-int32_t Core::choose_winner(const Shard& shard, const Live& live) {
+int32_t Core::choose_winner(const Shard& shard, const Live& live, bool from_survivors) {
   const Election& election = *live.election;
-  auto votes = [&](const Replica& r) { return has_vote(election, r); };
-  auto votes_and_is_heard = [&](const Replica& r) {
-    return has_vote(election, r) && heard(shard, r.broker());
+  auto votes = [&](const Replica& r) {
+    return from_survivors ? has_head(election, r) : has_vote(election, r);
   };
-  const bool leave_out = has_majority(shard, votes_and_is_heard);
+  auto votes_and_is_heard = [&](const Replica& r) {
+    return votes(r) && heard(shard, r.broker());
+  };
+  // Of survivors the best is taken whoever hears it: a worse one would lose more.
+  const bool leave_out = !from_survivors && has_majority(shard, votes_and_is_heard);
+  if (from_survivors) {
+    log_warn("coordinator", "a memory stream goes on with what has survived: a majority of the "
+                            "shard's replicas was not stopped cleanly",
+             {{"stream_id", election.votes.begin()->second.result.shard().stream_id()},
+              {"shard", shard.index()},
+              {"term", shard.term()}});
+  }
   auto counts = leader_counts();
   using Rank = std::tuple<int32_t, int64_t, bool, bool, bool, int, int32_t>;
   std::optional<Rank> best;

@@ -167,7 +167,8 @@ void Core::forget_reports(int32_t broker) {
 void Core::process_replaced(int32_t broker) {
   for (auto& [id, stream] : streams_) {
     for (const auto& shard : stream.map.shards()) {
-      if (!shard.has_leader() || shard.leader() != broker || voters_of(shard).size() == 1) continue;
+      const bool resumes = voters_of(shard).size() == 1 && !in_memory(stream);
+      if (!shard.has_leader() || shard.leader() != broker || resumes) continue;
       Live& live = stream.live[shard.index()];
       live.disowned_term = shard.term();
       live.report.reset();

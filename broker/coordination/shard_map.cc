@@ -100,6 +100,9 @@ Status check_config(const StreamConfig& c) {
     return bad("retention must be -1 (for ever), or above 0");
   }
   if (c.record_bytes_max() < 1) return bad("record_bytes_max must be above 0");
+  if (!sluice::v1::Durability_IsValid(c.durability())) {
+    return bad("durability must be SYNCED or MEMORY");
+  }
   if (c.mode() == STREAM_MODE_PARTITIONED) {
     if (c.shards_min() != 0 || c.shards_max() != 0) {
       return bad("shards_min and shards_max are for ELASTIC streams");
@@ -146,6 +149,10 @@ Status add_partitions(ShardMap& map, const std::vector<std::vector<Replica>>& en
 Status update_config(ShardMap& map, const StreamConfig& config) {
   RETURN_IF_ERROR(check_config(config));
   if (config.mode() != map.config().mode()) return bad("a stream's mode cannot be changed");
+  if (config.durability() != map.config().durability()) {
+    return bad("the durability of stream '" + map.stream() +
+               "' was fixed at its creation; copy its records to a new stream");
+  }
   if (config.mode() == STREAM_MODE_PARTITIONED && config.partitions() < map.config().partitions()) {
     return bad("stream '" + map.stream() + "' has " + std::to_string(map.config().partitions()) +
                " partitions; their number can only grow");
@@ -169,6 +176,7 @@ Status merge_config(StreamConfig& into, const StreamConfig& from,
       }
       continue;
     }
+    if (name == "durability") return bad("a stream's durability is fixed at its creation");
     const auto* field = descriptor->FindFieldByName(name);
     if (!field) return bad("'" + name + "' is no setting of a stream");
     const auto* reflection = from.GetReflection();

@@ -15,13 +15,25 @@ constexpr size_t kUsageScanBytes = 8 << 20;     // of the log, counted again in 
 constexpr int64_t kUsageAgainMs = 10'000;       // told again until the map has it
 constexpr int64_t kLongTermLookMs = 60'000;
 constexpr int64_t kLongTermNews = 1 << 20;
+constexpr int64_t kHandOverMs = 2000;  // after that somebody else has the word
+
+// A lost tail is kept in the adopted term (storage/FORMAT.md), which is -2 or above without one.
+constexpr int32_t kTailLost = -4;
 
 storage::ReplicaState to_storage(const replication::ReplicaState& s) {
-  return {s.term, s.adopted_term};
+  return {s.term, s.tail_lost ? Term{kTailLost - s.adopted_term.value} : s.adopted_term};
 }
 
-replication::Assignment to_assignment(const cluster::v1::Shard& shard, int min_insync) {
+replication::ReplicaState from_storage(const storage::ReplicaState& s) {
+  if (s.adopted_term >= replication::kLogLost) return {s.term, s.adopted_term};
+  return {s.term, Term{kTailLost - s.adopted_term.value}, true};
+}
+
+replication::Assignment to_assignment(const cluster::v1::Shard& shard,
+                                      const cluster::v1::StreamConfig& config) {
   replication::Assignment assignment;
+  assignment.min_insync = config.min_insync();
+  assignment.memory = config.durability() == cluster::v1::DURABILITY_MEMORY;
   assignment.term = Term{shard.term()};
   if (shard.has_leader()) assignment.leader = BrokerId{shard.leader()};
   auto members = [](const auto& replicas) {
@@ -34,7 +46,6 @@ replication::Assignment to_assignment(const cluster::v1::Shard& shard, int min_i
   assignment.voters = members(shard.replicas());
   assignment.next_voters = members(shard.next_replicas());
   assignment.learners = members(shard.learners());
-  assignment.min_insync = min_insync;
   return assignment;
 }
 
@@ -47,6 +58,12 @@ struct Partition::HostImpl : replication::Host {
   Offset log_start() const override { return log.log_start(); }
   Offset log_end() const override { return log.log_end(); }
   Offset durable_end() const override { return log.durable_end(); }
+  // A seal is fsynced on a majority before it counts: the map's word that a shard is closed outlasts
+  // the brokers' memory, so its last records must, too.
+  Offset held_end() const override {
+    const bool seal_in_memory = partition.seal_end_ && log.durable_end() < *partition.seal_end_;
+    return seal_in_memory ? log.durable_end() : log.held_end();
+  }
   std::vector<replication::TermStart> log_terms() const override {
     std::vector<replication::TermStart> terms;
     for (const auto& entry : log.terms()) terms.push_back({entry.term, entry.start});
@@ -151,12 +168,12 @@ Partition::Partition(Surroundings& around, storage::ShardLog& log,
                      const replication::ReplicaOptions& options, cluster::StreamPtr stream)
     : around_(around), log_(log), stream_(std::move(stream)) {
   host_ = std::make_unique<HostImpl>(*this);
-  auto recovered = log_.state();
   replica_ = std::make_unique<replication::Replica>(
-      around_.self(), *host_, options,
-      replication::ReplicaState{recovered.term, recovered.adopted_term}, log_.log_start());
+      around_.self(), *host_, options, from_storage(log_.state()), log_.log_start());
   follow_limits();
   if (!log_.quarantined().ok()) replica_->lose_log();
+  log_.set_write_behind(in_memory());
+  if (in_memory() && log_.recovered_uncleanly()) replica_->lose_tail();
   rebuild_producers();
   if (log_.quarantined().ok() && log_.log_end() > log_.log_start()) {
     auto last = log_.read(log_.log_end() - 1, 1, log_.log_end());
@@ -390,7 +407,7 @@ void Partition::complete_committed() {
   };
   if (!is_leader()) return;
   complete(commit_waiters_, replica_->committed() ? high_watermark() : Offset{-1});
-  if (*alive) complete(durable_waiters_, log_.durable_end());
+  if (*alive) complete(durable_waiters_, in_memory() ? host_->held_end() : log_.durable_end());
 }
 
 void Partition::delete_records(Offset before, std::function<void(Result<Offset>)> done) {
@@ -577,7 +594,7 @@ void Partition::on_metadata(cluster::StreamPtr stream) {
   stream_ = std::move(stream);
   follow_limits();
   if (was_open && shard().state() != cluster::v1::SHARD_STATE_OPEN) changed_.role = true;
-  replica_->on_assignment(to_assignment(shard(), stream_->map.config().min_insync()),
+  replica_->on_assignment(to_assignment(shard(), stream_->map.config()),
                           around_.mono_ms());
   if (is_leader()) changed_.report = true;
   if (awaits_seal()) around_.want_tick(id());
@@ -620,7 +637,17 @@ void Partition::on_turn(BrokerId peer) {
 
 void Partition::prepare_transfer(Term term, BrokerId target) {
   replica_->prepare_transfer(term, target, around_.mono_ms());
+  if (is_leader() && handing_over()) {
+    handed_over_ = replica_->term();
+    hand_over_until_ms_ = around_.mono_ms() + kHandOverMs;
+  }
   settle();
+}
+
+bool Partition::handing_over() const {
+  if (is_leader()) return replica_->may_append(0).code() == Code::kNotLeader;
+  const bool known = shard().has_leader() && shard().term() > handed_over_.value;
+  return around_.mono_ms() < hand_over_until_ms_ && !known;
 }
 
 bool Partition::tick() {

@@ -1,8 +1,9 @@
 #pragma once
 // One shard on this broker: its log, its replica, who waits for what, and its producers. Called by
 // the front doors' handlers and by Partitions, on the reactor. Invariants: an acknowledged append is
-// below the high watermark (acks=all) or durable here (acks=1); readers see nothing above the high
-// watermark; after the seal nothing is appended.
+// below the high watermark (acks=all) or durable here (acks=1), where a memory stream's records are as
+// good as durable once they are in memory; readers see nothing above the high watermark; after the
+// seal nothing is appended.
 #include <deque>
 #include <functional>
 #include <map>
@@ -21,7 +22,7 @@ namespace broker::partition {
 
 enum class Acks {
   kNone,    // done at once
-  kLeader,  // durable on the leader
+  kLeader,  // durable on the leader (of a memory stream: in its memory)
   kAll,     // committed
 };
 
@@ -82,6 +83,9 @@ class Partition {
   const cluster::Stream& stream() const { return *stream_; }
   // This shard's entry in the stream's map.
   const cluster::v1::Shard& shard() const { return *stream_->shard(log_.id().index); }
+  bool in_memory() const {
+    return stream_->map.config().durability() == cluster::v1::DURABILITY_MEMORY;
+  }
 
   // --- For the front doors ---
   // Appends one record batch (v2, already validated). `batch` is patched in place: its bytes are
@@ -113,6 +117,9 @@ class Partition {
   void cancel_wait(WaitId id);
 
   bool is_leader() const { return replica_->role() == replication::Role::kLeader; }
+  // It leads and is about to be followed by another, or has just been and nobody knows by whom: who
+  // appends may wait a moment.
+  bool handing_over() const;
   std::optional<BrokerId> leader() const { return replica_->leader(); }
   Term term() const { return replica_->term(); }
   Offset log_start() const { return log_.log_start(); }
@@ -208,6 +215,8 @@ class Partition {
   std::optional<ShardLimits> limits_;
   std::optional<Offset> seal_end_;  // one past the seal in this log, committed or not
   uint64_t bytes_since_snapshot_ = 0;
+  Term handed_over_;  // the term in which it was asked to hand over last
+  int64_t hand_over_until_ms_ = 0;
   std::optional<replication::LeaderView> view_;
   struct {
     bool role = false, high_watermark = false, durable = false, report = false, log_start = false;

@@ -305,6 +305,7 @@ void Partitions::answer_new_term(const ShardId& shard, const replication::HeadAn
   result.set_adopted_term(answer.adopted.value);
   result.set_end_offset(answer.end.value);
   result.set_directory(parts_.store.directory_id().to_string());
+  result.set_tail_lost(answer.tail_lost);
   parts_.session.answer(result);
 }
 

@@ -53,6 +53,7 @@ Result<partition::Appended> decode_appended(const Result<Buffer>& reply) {
   appended.base_offset = Offset{in.i64()};
   appended.log_start = Offset{in.i64()};
   appended.records = in.i32();
+  if (in.remaining() >= 8) appended.log_append_time_ms = in.i64();  // older brokers do not say
   if (!in.ok()) return Status(Code::kCorruption, "short reply from a broker");
   return appended;
 }
@@ -360,6 +361,7 @@ void Router::on_request(const Buffer& request,
                     out.i64(result->base_offset.value);
                     out.i64(result->log_start.value);
                     out.i32(result->records);
+                    out.i64(result->log_append_time_ms);
                     reply(std::move(body), {});
                   });
       return;

@@ -36,6 +36,11 @@ class Router {
   // children. kTimeout: the outcome is unknown.
   void append(const ShardId& shard, Buffer batch, partition::Acks acks, int64_t timeout_ms,
               partition::AppendDone done);
+  // The same without trying again; kNotLeader: certainly not stored.
+  void append_once(const ShardId& shard, Buffer batch, partition::Acks acks,
+                   partition::AppendDone done) {
+    append_at_leader(shard, batch, acks, false, std::move(done));
+  }
   // Committed batches from `from`; waits up to `wait_ms` for the first byte.
   void read(const ShardId& shard, Offset from, size_t bytes_max, int64_t wait_ms,
             std::function<void(Result<partition::Fetched>)> done);

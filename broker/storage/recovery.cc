@@ -39,6 +39,7 @@ Status Recovery::run() {
     std::string hole = log->log_.find_hole();
     if (log->quarantined_.ok() && !hole.empty()) quarantine(*log, hole);
     log->durable_end_ = log->log_end();
+    log->recovered_uncleanly_ = !checkpoint_.clean;
   }
   RETURN_IF_ERROR(make_durable());
   log_info("storage", "recovered",

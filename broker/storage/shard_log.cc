@@ -20,6 +20,8 @@ uint64_t ShardLog::bytes_older_than(int64_t timestamp_ms) const {
   return sum;
 }
 
+Offset ShardLog::held_end() const { return core_.behind() ? durable_end_ : log_.end; }
+
 Status ShardLog::append(std::vector<Batch> batches, Done done) {
   return core_.append(*this, std::move(batches), std::move(done));
 }

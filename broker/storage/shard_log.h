@@ -40,6 +40,14 @@ class ShardLog {
   // Everything below is durable here. At most log_end(); below log_start() for the moment that it
   // takes to make a log start above it durable.
   Offset durable_end() const { return durable_end_; }
+  // How far a replica in memory may acknowledge: log_end(), or durable_end() while more than
+  // StoreOptions::unsynced_bytes_max of the store waits for the disk. May go back by that.
+  Offset held_end() const;
+  // It was here when the directory was opened, whose last stop was not close().
+  bool recovered_uncleanly() const { return recovered_uncleanly_; }
+  // Nobody waits for appends to be durable: they may be written and synced a few milliseconds later,
+  // together with others.
+  void set_write_behind(bool write_behind) { write_behind_ = write_behind; }
   // Term starts, ascending. The first may begin below log_start().
   const std::vector<TermStart>& terms() const { return log_.terms; }
   // Term of the last batch below log_end(); kNoTerm for a log that never held one.
@@ -110,6 +118,8 @@ class ShardLog {
   std::deque<TailBatch> tail_;  // newest batches, a suffix of the log
   uint64_t truncations_ = 0;    // tells an append in flight that its data is gone
   Status quarantined_;
+  bool recovered_uncleanly_ = false;
+  bool write_behind_ = false;
 };
 
 }  // namespace broker::storage

@@ -22,6 +22,7 @@ struct StoreOptions {
   uint64_t tail_cache_bytes = 32 << 20;  // newest batches kept in memory, all shards together
   uint64_t index_cache_bytes = 4 << 20;  // index blocks of sealed files kept in memory
   uint64_t job_bytes_max = 8 << 20;      // written and synced at once
+  uint64_t unsynced_bytes_max = 32 << 20;  // acknowledged from memory: see ShardLog::held_end()
   uint64_t frame_bytes_max = 256 << 10;  // an append is split above (between batches)
   uint64_t free_bytes_min = 64 << 20;    // below, the disk counts as full
   uint32_t spare_files = 1;              // preallocated ahead
@@ -48,6 +49,9 @@ struct Env {
   // The reactor, where there is one: what is called in the same turn then goes out in one write.
   // Null: the first call's write starts at once.
   env::Executor* executor = nullptr;
+  // A second queue like `wal_io`, on a thread of its own: a group of writes goes out while the one
+  // before is being synced. Null: one after another.
+  env::IoQueue* wal_io_2 = nullptr;
 };
 
 struct Retention {

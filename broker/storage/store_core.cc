@@ -134,6 +134,7 @@ void StoreCore::append_frame(ShardLog& log, std::vector<Batch> batches,
   Offset end = batches.back().header.end_offset();
   WalFrame frame;
   frame.log_id = log.log_id_;
+  frame.may_wait = log.write_behind_;
   for (const Batch& b : batches) {
     entry.size += static_cast<uint32_t>(b.bytes.size());
     entry.max_timestamp_ms = std::max(entry.max_timestamp_ms, b.header.max_timestamp_ms);

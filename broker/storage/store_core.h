@@ -30,6 +30,7 @@ class StoreCore : public std::enable_shared_from_this<StoreCore> {
   void close(Done done);
   LogFiles& files() { return log_files_; }
   const StoreOptions& options() const { return options_; }
+  bool behind() const { return wal_.unsynced_bytes() > options_.unsynced_bytes_max; }
   void count_corruption();
 
  private:

@@ -58,6 +58,66 @@ TEST(Store, OneSyncForATurnOfTheReactor) {
   EXPECT_EQ(syncs(m) - before, 1);
 }
 
+// Nobody waits for a disk: what comes within a few milliseconds goes out together.
+TEST(Store, WriteBehindWaitsForCompany) {
+  Machine m;
+  m.join_turns = true;
+  ASSERT_TRUE(m.start().ok());
+  ShardLog &behind = m.log(0), &synced = m.log(1);
+  m.settle();
+  behind.set_write_behind(true);
+  double before = syncs(m);
+  for (int i = 0; i < 8; i++) {
+    ASSERT_TRUE(m.append(behind, 1, "x").ok());
+    m.world.run_for_us(1'000);
+  }
+  EXPECT_EQ(syncs(m), before);
+  EXPECT_EQ(behind.durable_end(), Offset{0});
+  EXPECT_EQ(behind.held_end(), Offset{8});
+  m.world.run_for_us(10'000);
+  EXPECT_EQ(syncs(m) - before, 1);
+  EXPECT_EQ(behind.durable_end(), Offset{8});
+  // Somebody else is in a hurry.
+  ASSERT_TRUE(m.append(behind, 1, "x").ok());
+  ASSERT_TRUE(m.append(synced, 1, "x").ok());
+  m.world.run_for_us(1'000);
+  EXPECT_EQ(behind.durable_end(), Offset{9});
+  EXPECT_EQ(synced.durable_end(), Offset{1});
+}
+
+TEST(Store, WhatIsHeldIsBounded) {
+  StoreOptions options = Machine::small_options();
+  options.unsynced_bytes_max = 4'000;
+  Machine m(1, options);
+  m.join_turns = true;
+  ASSERT_TRUE(m.start().ok());
+  ShardLog& log = m.log();
+  log.set_write_behind(true);
+  m.settle();
+  ASSERT_TRUE(m.append(log, 1, std::string(1'000, 'x')).ok());
+  EXPECT_EQ(log.held_end(), Offset{1});
+  for (int i = 0; i < 3; i++) ASSERT_TRUE(m.append(log, 1, std::string(1'000, 'x')).ok());
+  EXPECT_EQ(log.held_end(), Offset{0}) << "the disk is too far behind";
+  m.settle();
+  EXPECT_EQ(log.held_end(), Offset{4});
+}
+
+TEST(Store, ALogKnowsHowItsDirectoryWasLeft) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_FALSE(m.log().recovered_uncleanly());
+  m.settle();
+  m.store->close([](Status) {});
+  m.settle();
+  m.stop(false);
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_FALSE(m.log().recovered_uncleanly());
+  m.stop(false);  // killed
+  ASSERT_TRUE(m.start().ok());
+  EXPECT_TRUE(m.log().recovered_uncleanly());
+  EXPECT_FALSE(m.log(1).recovered_uncleanly()) << "it is new";
+}
+
 TEST(Store, DonesComeInTheOrderOfCalls) {
   Machine m;
   ASSERT_TRUE(m.start().ok());

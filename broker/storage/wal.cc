@@ -1,5 +1,7 @@
 #include "broker/storage/wal.h"
 
+#include <atomic>
+
 #include "broker/base/crc32c.h"
 #include "broker/base/log.h"
 #include "broker/storage/log_files.h"
@@ -10,6 +12,9 @@ constexpr int64_t kRetrySpareMs = 200;
 // Files that fill more quickly than this are not touched beforehand: the disk has enough to do.
 constexpr int64_t kTouchWhenFilledMs = 3000;
 constexpr size_t kTouchBytes = 1 << 20;
+constexpr int64_t kWriteBehindMs = 10;
+constexpr uint64_t kWriteBehindBytes = 1 << 20;  // enough to be written at once
+constexpr uint64_t kOverlapBytes = 256 << 10;    // enough to be written while a sync is under way
 constexpr std::string_view kPadding("\0\0\0\0\0\0\0", 7);
 
 uint64_t body_size(const WalFrame& frame) {
@@ -31,21 +36,41 @@ Status touch(env::File& file, uint64_t bytes) {
   return {};
 }
 
+// Beyond this it is cheaper to combine checksums than to compute one. So is the reading of bytes
+// that nobody else has touched since they came.
+constexpr size_t kCombineBytes = 32 << 10;
+constexpr size_t kBatchCrcFrom = 21;  // what a batch's own checksum, just before, is of
+
+// Of a whole record batch, by its own checksum, which whoever appends has verified.
+uint32_t extend_by_batch(uint32_t crc, const Buffer& batch) {
+  crc = crc32c_extend(crc, batch.data(), kBatchCrcFrom);
+  return crc32c_combine(crc, load_be<uint32_t>(batch.data() + kBatchCrcFrom - 4),
+                        batch.size() - kBatchCrcFrom);
+}
+
 uint32_t body_crc(const WalFrame& frame) {
   uint32_t crc = crc32c(frame.head);
-  for (const Buffer& b : frame.data) crc = crc32c_extend(crc, b.data(), b.size());
+  const bool batches = frame.type == FrameType::kAppend;
+  for (const Buffer& b : frame.data) {
+    crc = batches && b.size() >= kCombineBytes ? extend_by_batch(crc, b)
+                                               : crc32c_extend(crc, b.data(), b.size());
+  }
   return crc;
 }
 }  // namespace
 
-// Frames that go out in one write. Touched by the I/O thread between submit and done only.
+// Frames that go out in one write. Touched by its I/O thread between submit and done only.
 struct Wal::Job {
   std::vector<Queued> frames;
+  uint64_t bytes = 0;
   uint64_t synced = 0;
+  bool on_second = false;             // Env::wal_io_2
+  std::atomic<bool> written = false;  // its sync is under way: the next may be written
+  bool done = false;
   Spare open_spare;  // with a path: the frames begin a new file, made from this one
 };
 
-// What only jobs touch: the open file and the CRC chain.
+// What only jobs touch, the next when the one before is written: the open file and the CRC chain.
 struct Wal::Writer {
   env::FileSystem& fs;
   std::string dir;
@@ -84,7 +109,9 @@ struct Wal::Writer {
     }
     uint64_t position = file_header.empty() ? job.frames.front().position : 0;
     RETURN_IF_ERROR(file->write_at(position, pieces));
-    RETURN_IF_ERROR(file->sync());
+    env::File& written = *file;  // stays: a new file is begun when all before it is durable
+    job.written.store(true, std::memory_order_release);
+    RETURN_IF_ERROR(written.sync());
     // The new name may be lost: recovery knows a log file under the spare's name, too. That spares
     // acknowledgements the wait for the file system's journal.
     if (job.open_spare.path.empty() || job.open_spare.durable) return {};
@@ -168,6 +195,8 @@ Wal::Place Wal::add(WalFrame frame) {
   q.header.type = q.frame.type;
   Place place{file_, static_cast<uint32_t>(position_ + kFrameHeaderSize), q.header.sequence};
   position_ += size;
+  queued_bytes_ += size;
+  hurried_ += !q.frame.may_wait;
   queue_.push_back(std::move(q));
   pump_soon();
   return place;
@@ -197,10 +226,35 @@ void Wal::open_next_file() {
   opened_ms_ = env_.clock.mono_ms();
 }
 
+// While one job's bytes are on their way to the disk the next may be written, where there is enough to
+// be worth a sync of its own. Not across files: a file begins when all before it is durable.
+bool Wal::may_start() const {
+  if (jobs_.empty()) return true;
+  return jobs_.size() == 1 && env_.wal_io_2 && queued_bytes_ >= kOverlapBytes &&
+         queue_.front().position != kFileHeaderSize &&
+         jobs_.front()->written.load(std::memory_order_acquire);
+}
+
+bool Wal::due() const {
+  return hurried_ > 0 || queued_bytes_ >= kWriteBehindBytes || waited_ || !env_.executor;
+}
+
+void Wal::wait_for_company() {
+  if (waiting_) return;
+  waiting_ = true;
+  env_.executor->schedule_after(kWriteBehindMs, [self = self_] {
+    if (!*self) return;
+    (*self)->waiting_ = false;
+    (*self)->waited_ = !(*self)->queue_.empty();
+    (*self)->pump();
+  });
+}
+
 // Lets the rest of the reactor's turn join the write.
 void Wal::pump_soon() {
   if (!env_.executor) return pump();
-  if (in_flight_ || pump_posted_) return;
+  if (!may_start() || pump_posted_) return;
+  if (!due()) return wait_for_company();
   pump_posted_ = true;
   env_.executor->post([self = self_] {
     if (!*self) return;
@@ -210,7 +264,9 @@ void Wal::pump_soon() {
 }
 
 void Wal::pump() {
-  if (in_flight_ || queue_.empty() || failed_) return;
+  if (queue_.empty() || failed_ || !may_start()) return;
+  if (!due()) return wait_for_company();
+  waited_ = false;
   auto job = std::make_shared<Job>();
   job->synced = durable_sequence_;
   if (queue_.front().position == kFileHeaderSize) {
@@ -222,27 +278,44 @@ void Wal::pump() {
     uint64_t size = frame_size(queue_.front().header.length);
     if (bytes > 0 && bytes + size > options_.job_bytes_max) break;
     bytes += size;
+    hurried_ -= !queue_.front().frame.may_wait;
     job->frames.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
-  in_flight_ = true;
-  env_.wal_io.submit([job, writer = writer_] { return writer->run(*job); },
+  queued_bytes_ -= bytes;
+  in_flight_bytes_ += bytes;
+  job->bytes = bytes;
+  job->on_second = !jobs_.empty() && !jobs_.front()->on_second;
+  jobs_.push_back(job);
+  env::IoQueue& io = job->on_second ? *env_.wal_io_2 : env_.wal_io;
+  io.submit([job, writer = writer_] { return writer->run(*job); },
                      [job, self = self_](Status status) {
                        if (*self) (*self)->job_done(job, status);
                      });
 }
 
 void Wal::job_done(const std::shared_ptr<Job>& job, Status status) {
-  in_flight_ = false;
   if (!status.ok()) {
     failed_ = true;
     env_.fatal(status.with_context("write-ahead log of " + options_.dir));
     return;
   }
-  durable_sequence_ = job->frames.back().header.sequence;
+  job->done = true;
+  auto self = self_;
+  // In their order: a later one may be done first.
+  while (*self && !jobs_.empty() && jobs_.front()->done) {
+    std::shared_ptr<Job> first = std::move(jobs_.front());
+    jobs_.pop_front();
+    complete(*first);
+  }
+}
+
+void Wal::complete(Job& job) {
+  durable_sequence_ = job.frames.back().header.sequence;
+  in_flight_bytes_ -= job.bytes;
   pump();  // the disk works while the callbacks run
   auto self = self_;
-  for (Queued& q : job->frames) {
+  for (Queued& q : job.frames) {
     if (q.frame.durable) q.frame.durable();
     if (!*self) return;  // the callback closed the store
   }

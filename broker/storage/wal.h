@@ -1,6 +1,7 @@
 #pragma once
-// The write side of the log files: gives every frame its place at once, writes queued frames as one
-// job at a time (one write, one fdatasync) and reports them durable in order. Owned by StoreCore, on
+// The write side of the log files: gives every frame its place at once, writes queued frames as jobs
+// (one write, one fdatasync each; the next is written while one is being synced) and reports them
+// durable in order. Owned by StoreCore, on
 // the reactor; jobs run on Env::wal_io and own what they touch. Space is guaranteed before a frame
 // is accepted: log files are preallocated, so a job cannot run out of it.
 #include <deque>
@@ -20,6 +21,7 @@ struct WalFrame {
   uint64_t log_id = 0;
   std::string head;            // first part of the body
   std::vector<Buffer> data;    // the rest
+  bool may_wait = false;       // for company, kWriteBehindMs at most
   std::function<void()> durable;
 };
 
@@ -50,7 +52,9 @@ class Wal {
   // Ends the current file, if it holds anything.
   void roll();
   // When everything queued is durable.
-  bool idle() const { return !in_flight_ && queue_.empty(); }
+  bool idle() const { return jobs_.empty() && queue_.empty(); }
+  // Of frames that are not durable yet.
+  uint64_t unsynced_bytes() const { return queued_bytes_ + in_flight_bytes_; }
 
   uint64_t file() const { return file_; }
   uint64_t next_file() const { return next_file_; }
@@ -84,8 +88,12 @@ class Wal {
   bool ready_emergency();
   void open_next_file();
   void pump_soon();
+  bool due() const;
+  void wait_for_company();
   void pump();
   void job_done(const std::shared_ptr<Job>& job, Status status);
+  void complete(Job& job);
+  bool may_start() const;
   // `touched`: with zeros written, see touch() in wal.cc.
   static Status make_spare(const Env& env, const StoreOptions& options, const std::string& path,
                            bool touched);
@@ -104,7 +112,11 @@ class Wal {
   uint64_t file_ = 0, position_ = 0, capacity_ = 0;
   uint64_t next_file_ = 1, next_sequence_ = 1, durable_sequence_ = 0;
   uint64_t spare_number_ = 0;
-  bool in_flight_ = false, failed_ = false, pump_posted_ = false;
+  std::deque<std::shared_ptr<Job>> jobs_;  // in flight: one, or two (may_start())
+  bool failed_ = false, pump_posted_ = false;
+  uint64_t queued_bytes_ = 0, in_flight_bytes_ = 0;
+  size_t hurried_ = 0;  // queued frames that may not wait
+  bool waiting_ = false, waited_ = false;
   bool preparing_ = false, spare_failed_ = false;
   int64_t retry_spare_ms_ = 0;
   int64_t opened_ms_ = INT64_MIN / 2;  // the current file

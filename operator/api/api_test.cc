@@ -63,10 +63,14 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
 TEST(Stream, DefaultsAndRetention) {
   auto stream = read_stream(stream_json({{"cluster", "c"}, {"mode", "Elastic"},
                                          {"retention", {{"hours", 2}}},
+                                         {"durability", "memory"},
                                          {"kafkaConfigs", {{{"name", "segment.ms"}, {"value", "9"}}}},
                                          {"autoscaling", {{"maxShards", 4}}}}));
   ASSERT_TRUE(stream.ok()) << stream.status().to_string();
   EXPECT_EQ(stream->spec.name, "orders");
+  EXPECT_EQ(stream->spec.durability, Durability::kMemory);
+  EXPECT_EQ(read_stream(stream_json({{"mode", "Elastic"}}))->spec.durability, Durability::kSynced);
+  EXPECT_FALSE(read_stream(stream_json({{"durability", "Memory"}})).ok());
   EXPECT_EQ(stream->spec.retention.ms, 7'200'000);
   EXPECT_EQ(stream->spec.retention.bytes, 0);
   EXPECT_EQ(stream->spec.kafka_configs.at("segment.ms"), "9");

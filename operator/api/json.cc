@@ -309,6 +309,8 @@ void read_spec(const Fields& spec, StreamSpec& out) {
   spec.read("partitions", out.partitions);
   spec.read("replication", out.replication);
   spec.read("minInsync", out.min_insync);
+  spec.read_word("durability", out.durability,
+                 {{"synced", Durability::kSynced}, {"memory", Durability::kMemory}});
   Fields retention = spec.child("retention");
   if (retention.has("hours")) {
     int64_t hours = 0;
@@ -351,6 +353,7 @@ void read_status(const Fields& status, StreamStatus& out) {
   status.read("observedGeneration", out.observed_generation);
   read_conditions(status, out.conditions);
   status.read("streamId", out.stream_id);
+  status.read("durability", out.durability);
   status.read("openShards", out.open_shards);
   status.read("closedShards", out.closed_shards);
   if (status.has("metering")) out.metering = read_metering(status.child("metering"));
@@ -619,6 +622,7 @@ Json spec_to_json(const StreamSpec& spec, const std::string& metadata_name) {
   if (!elastic) out["partitions"] = spec.partitions;
   put(out, "replication", spec.replication);
   put(out, "minInsync", spec.min_insync);
+  if (spec.durability == Durability::kMemory) out["durability"] = "memory";
   put(out, "maxRecordBytes", spec.max_record_bytes);
   for (const auto& [name, value] : spec.kafka_configs) {
     out["kafkaConfigs"].push_back({{"name", name}, {"value", value}});
@@ -675,6 +679,7 @@ Json status_to_json(const StreamStatus& status) {
               {"decisions", Json::array()}};
   put(out, "streamId", status.stream_id);
   if (status.metering) out["metering"] = to_json(*status.metering);
+  put(out, "durability", status.durability);
   for (const auto& decision : status.decisions) out["decisions"].push_back(to_json(decision));
   return out;
 }

@@ -5,6 +5,7 @@
 namespace sluice_operator::api {
 
 enum class StreamMode { kPartitioned, kElastic };
+enum class Durability { kSynced, kMemory };
 
 struct StreamSpec {
   std::string cluster;
@@ -13,6 +14,7 @@ struct StreamSpec {
   int32_t partitions = 0;  // kPartitioned only
   std::optional<int32_t> replication;
   std::optional<int32_t> min_insync;
+  Durability durability = Durability::kSynced;  // fixed at creation
   struct Retention {
     int64_t ms = 0;     // 0: 7 days; -1: for ever
     int64_t bytes = 0;  // of each shard; 0 and -1: no limit
@@ -46,6 +48,7 @@ struct StreamStatus {
   int64_t observed_generation = 0;
   std::vector<Condition> conditions;  // Ready, Scaling
   std::string stream_id;
+  std::string durability;  // what acknowledgements say: synced or memory; empty before it is made
   int32_t open_shards = 0;
   int32_t closed_shards = 0;
   std::vector<Decision> decisions;  // newest first

@@ -44,6 +44,8 @@ StreamDeclaration declaration_of(const api::Stream& stream) {
   config.set_partitions(spec.partitions);
   config.set_replication(spec.replication.value_or(0));
   config.set_min_insync(spec.min_insync.value_or(0));
+  const bool memory = spec.durability == api::Durability::kMemory;
+  config.set_durability(memory ? v1::DURABILITY_MEMORY : v1::DURABILITY_SYNCED);
   config.set_retention_ms(spec.retention.ms);
   config.set_retention_bytes(spec.retention.bytes);
   config.set_record_bytes_max(static_cast<int32_t>(spec.max_record_bytes.value_or(0)));
@@ -128,6 +130,7 @@ Json stream_object(const StreamDeclaration& declaration, const std::string& ns,
   bool elastic = config.mode() == v1::STREAM_MODE_ELASTIC;
   spec["mode"] = elastic ? "Elastic" : "Partitioned";
   if (config.replication() > 0) spec["replication"] = config.replication();
+  if (config.durability() == v1::DURABILITY_MEMORY) spec["durability"] = "memory";
   // Whoever deletes a topic through a client means its records.
   spec["deletionPolicy"] = "Delete";
   return Json{{"apiVersion", api::kApiVersion},

@@ -50,7 +50,22 @@ TEST(StreamObjects, AClientsStreamBecomesAResource) {
   EXPECT_EQ(object["spec"]["partitions"], 4);
   EXPECT_EQ(object["spec"]["retention"], (kube::Json{{"ms", 1000}}));
   EXPECT_FALSE(object["spec"].contains("minInsync"));
+  EXPECT_FALSE(object["spec"].contains("durability"));
   EXPECT_FALSE(object["spec"].contains("kafkaConfigs"));
+}
+
+TEST(StreamObjects, DurabilityGoesBothWays) {
+  broker::coordination::StreamDeclaration declaration;
+  declaration.name = "fast";
+  declaration.config.set_mode(v1::STREAM_MODE_PARTITIONED);
+  declaration.config.set_durability(v1::DURABILITY_MEMORY);
+  auto object = stream_object(declaration, "ns", "c", "fast");
+  EXPECT_EQ(object["spec"]["durability"], "memory");
+  auto stream = api::read_stream(object);
+  ASSERT_TRUE(stream.ok()) << stream.status().to_string();
+  EXPECT_EQ(declaration_of(*stream).config.durability(), v1::DURABILITY_MEMORY);
+  // It cannot be changed: a patch does not speak of it.
+  EXPECT_FALSE(spec_patch(declaration).contains("durability"));
 }
 
 // What follows the cluster's defaults is taken out of the resource, not frozen in it.

@@ -262,6 +262,11 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
   api::StreamStatus status = stream.status;
   status.observed_generation = stream.metadata.generation;
   status.stream_id = view.known ? view.map.stream_id() : "";
+  status.durability.clear();
+  if (view.known) {
+    const bool memory = view.map.config().durability() == v1::DURABILITY_MEMORY;
+    status.durability = memory ? "memory" : "synced";
+  }
   status.open_shards = status.closed_shards = 0;
   int leaderless = 0;
   bool resharding = false;

@@ -129,6 +129,9 @@ TEST(StreamStatus, CountsShardsAndNamesProblems) {
   auto status = stream_status(stream, view, kNow);
   EXPECT_EQ(status.open_shards, 1);
   EXPECT_EQ(status.closed_shards, 1);
+  EXPECT_EQ(status.durability, "synced");
+  view.map.mutable_config()->set_durability(sluice::v1::DURABILITY_MEMORY);
+  EXPECT_EQ(stream_status(stream, view, kNow).durability, "memory");
   EXPECT_EQ(api::find_condition(status.conditions, "Ready")->reason, "ShardsWithoutLeader");
   open->set_leader(0);
   EXPECT_EQ(api::find_condition(stream_status(stream, view, kNow).conditions, "Ready")->status,

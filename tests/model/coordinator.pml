@@ -88,7 +88,12 @@ inline new_term(c, i) {
 #ifndef WITHOUT_FENCING                                     /* rule 2 */
   fence(i, c_term[c]);
 #endif
-#ifdef WITHOUT_ADOPTED_IN_ELECTION                          /* rule 8 */
+#if defined(MEMORY) && !defined(WITHOUT_VOTES_BY_THE_WHOLE)  /* rule 6 */
+  if
+  :: TAIL_LOST(i) -> skip                                   /* its answer is no vote */
+  :: else -> c_answers[c] = c_answers[c] | ((1 + 4 * adopted[i] + head[i]) << (6 * i))
+  fi;
+#elif defined(WITHOUT_ADOPTED_IN_ELECTION)                  /* rule 8 */
   c_answers[c] = c_answers[c] | ((1 + head[i]) << (6 * i));
 #else
   c_answers[c] = c_answers[c] | ((1 + 4 * adopted[i] + head[i]) << (6 * i));

@@ -11,7 +11,12 @@
 
 /* Process or machine dies and comes back with n entries: unsynced ones are lost or kept. What was
    kept is fsynced before it answers anything. */
-#define CAN_CRASH(i, n) (crashes_left > 0 && role[i] != GONE && ON_DISK(i) <= n && n <= head[i] \
+#ifdef MEMORY                 /* a minority at a time */
+#define MAY_FORGET(i) ((tails & ~BIT(i)) == 0)
+#else
+#define MAY_FORGET(i) true
+#endif
+#define CAN_CRASH(i, n) (crashes_left > 0 && MAY_FORGET(i) && role[i] != GONE && ON_DISK(i) <= n && n <= head[i] \
     && (n < head[i] || role[i] != FENCED))
 inline crash(i, upto) {
   NOTE_DEATH(i);
@@ -19,6 +24,9 @@ inline crash(i, upto) {
   log[i] = log[i] & MASK(upto);
   head[i] = upto;
   synced[i] = upto;
+#ifdef MEMORY
+  tails = tails | BIT(i);
+#endif
 #ifdef WITHOUT_REJOIN
   restarted[i] = 1;
 #endif
@@ -33,7 +41,7 @@ inline crash(i, upto) {
 
 /* The leader that is the sole member goes on in its term by itself. */
 #define SOLE(i) (CFG(i) == BIT(i) && CFG_NEXT(i) == 0 && (told[term[i]] & BIT(i)))
-#define CAN_RESUME(i) (role[i] == FENCED && adopted[i] == term[i] && (led & BIT(term[i])) \
+#define CAN_RESUME(i) (role[i] == FENCED && !TAIL_LOST(i) && adopted[i] == term[i] && (led & BIT(term[i])) \
     && SOLE(i))
 inline resume(i) {
   role[i] = LEADER;

@@ -115,15 +115,15 @@ inline open_children(c, l) {
 #ifdef WITHOUT_ADOPTION_COUNTED                             /* rule 8 */
 #define COUNTS(j) true
 #else
-#define COUNTS(j) (adopted[j] == term[j])
+#define COUNTS(j) (adopted[j] == term[j] && !TAIL_LOST(j))
 #endif
 inline ack(j) {
   k = 0;
   do
   :: k < REPLICAS ->
        if
-       :: k != j && FOLLOWS(j, k) && COUNTS(j) && ACKED(k, j) < 1 + synced[j] ->
-            acked[k] = (acked[k] & ~(7 << (3 * j))) | ((1 + synced[j]) << (3 * j))
+       :: k != j && FOLLOWS(j, k) && COUNTS(j) && ACKED(k, j) < 1 + HELD(j) ->
+            acked[k] = (acked[k] & ~(7 << (3 * j))) | ((1 + HELD(j)) << (3 * j))
        :: else
        fi;
        k++
@@ -168,6 +168,10 @@ inline attach(l, j) {
   role[j] = FOLLOWER;
   acked[j] = 0;
   n = 0;
+#ifdef MEMORY
+  acked[l] = acked[l] & ~(7 << (3 * j));                    /* of an earlier connection */
+  need[j] = (hw[l] > start_end[term[l]] -> hw[l] : start_end[term[l]]);
+#endif
 #ifndef WITHOUT_ACK_ON_ATTACH                               /* rule 4 */
   ack(j);
 #endif
@@ -190,6 +194,9 @@ inline replicate(l, j) {
   head[j]++;
 #ifndef WITHOUT_TRUNCATION
   assert(SAME(log[j], log[l], head[j]));                     /* NoLogDivergence */
+#endif
+#ifdef MEMORY
+  ack(j);
 #endif
   printf("replica %d: appends entry %d from %d\n", j, head[j], l)
 }
@@ -218,12 +225,18 @@ inline fsync_log(i) {
 #define HOLDS_START(j) true
 #elif defined(WITHOUT_FSYNC_BEFORE_ADOPTION)                /* rule 8 */
 #define HOLDS_START(j) (head[j] >= start_end[term[j]])
+#elif defined(MEMORY) && !defined(WITHOUT_CATCHING_UP)      /* rule 6 */
+#define HOLDS_START(j) (head[j] >= (TAIL_LOST(j) -> need[j] : start_end[term[j]]))
 #else
-#define HOLDS_START(j) (synced[j] >= start_end[term[j]])
+#define HOLDS_START(j) (HELD(j) >= start_end[term[j]])
 #endif
-#define CAN_ADOPT(j) (role[j] == FOLLOWER && adopted[j] < term[j] && HOLDS_START(j))
+#define CAN_ADOPT(j) (role[j] == FOLLOWER && (adopted[j] < term[j] || TAIL_LOST(j)) && HOLDS_START(j))
 inline adopt(j) {
   adopted[j] = term[j];
+#ifdef MEMORY                 /* the record lies behind the log: what is held is on disk when it is */
+  synced[j] = head[j];
+  tails = tails & ~BIT(j);
+#endif
   ack(j);
   printf("replica %d: records adopted term %d\n", j, term[j])
 }

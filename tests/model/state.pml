@@ -12,6 +12,16 @@ byte  term[REPLICAS], adopted[REPLICAS];
 short log[REPLICAS];
 byte  head[REPLICAS], synced[REPLICAS];
 
+#ifdef MEMORY                 /* durability: memory */
+byte tails;                   /* who crashed and has not caught up since; durable */
+byte need[REPLICAS];          /* how long such a log must be before it counts again */
+#define HELD(i) head[i]
+#define TAIL_LOST(i) ((tails >> (i)) & 1)
+#else
+#define HELD(i) synced[i]
+#define TAIL_LOST(i) false
+#endif
+
 /* Per replica, volatile. acked[l] is what leader l knows of the others, 3 bits each:
    0 = has not adopted l's term, else 1 + its synced end. */
 byte  role[REPLICAS], hw[REPLICAS];
@@ -80,7 +90,7 @@ byte n, k;                    /* scratch, 0 between actions */
 #define CFG_NEXT(l)     (HEARD(l) -> 0 : joint[term[l]])
 
 #define ACKED(l, j)     ((acked[l] >> (3 * (j))) & 7)
-#define COPIES(l, j)    ((j) == (l) -> 1 + synced[l] : ACKED(l, j))
+#define COPIES(l, j)    ((j) == (l) -> 1 + HELD(l) : ACKED(l, j))
 #define HAS(l, j, n)    ((COPIES(l, j) > (n)) << (j))
 #define ANSWER(c, j)    ((c_answers[c] >> (6 * (j))) & 63)
 #define BEATEN(c, j, w) ((ANSWER(c, j) > 0 && ANSWER(c, j) <= ANSWER(c, w)) << (j))

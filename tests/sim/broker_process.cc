@@ -1,5 +1,7 @@
 #include "tests/sim/broker_process.h"
 
+#include "broker/storage/format/checkpoint.h"
+
 namespace broker::sim {
 namespace {
 constexpr int64_t kMetadataSaveMs = 200;
@@ -55,6 +57,14 @@ void BrokerProcess::replace_disk(bool keep_identity) {
   disk_->set_content(meta, identity);
 }
 
+void BrokerProcess::make_stop_look_clean() {
+  const std::string path = std::string(kDir) + "/checkpoint";
+  auto checkpoint = storage::decode_checkpoint(disk_->content(path));
+  if (!checkpoint.ok()) return;
+  checkpoint->clean = true;
+  disk_->set_content(path, storage::encode_checkpoint(*checkpoint));
+}
+
 Status BrokerProcess::start() {
   CHECK(!running());
   incarnation_++;
@@ -66,7 +76,9 @@ Status BrokerProcess::start() {
   background_io_ =
       std::make_unique<SimIoQueue>(*executor_, settings_.disk_min_us, 4 * settings_.disk_max_us);
   RETURN_IF_ERROR(disk_->make_dirs(kDir));
+  if (settings_.stops_look_clean) make_stop_look_clean();
   storage::StoreOptions options;
+  options.unsynced_bytes_max = settings_.unsynced_bytes_max;
   options.dir = kDir;
   options.broker = BrokerId{id_};
   options.log_file_bytes = settings_.log_file_bytes;
@@ -109,6 +121,8 @@ void BrokerProcess::wire(const Uuid& process) {
       self, settings_.replication, settings_.flow);
   router_ = std::make_unique<routing::Router>(self, clock_, *executor_, *metadata_, *partitions_,
                                               *transport_);
+  hand_over_ = std::make_unique<routing::HandOver>(self, clock_, *executor_, *metadata_,
+                                                   *partitions_, *router_);
   shards_ = std::make_unique<Shards>(*router_);
   handlers_ = std::make_unique<handlers::grpc::Handlers>(
       self, handlers::grpc::Handlers::Parts{
@@ -176,6 +190,7 @@ void BrokerProcess::tear_down() {
   if (executor_) executor_->kill();
   handlers_.reset();
   shards_.reset();
+  hand_over_.reset();
   router_.reset();
   partitions_.reset();
   transport_.reset();
@@ -195,6 +210,7 @@ void BrokerProcess::stop_cleanly() {
   if (!running() || stopping_) return;
   stopping_ = true;
   if (!session_->welcomed() || partitions_->leader_count() == 0) return closed_cleanly();
+  hand_over_->stopping();
   session_->ask_to_stop();
   executor_->schedule_after(kHandOverMs, [this] { closed_cleanly(); });
 }

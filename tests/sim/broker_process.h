@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "broker/handlers/grpc/handlers.h"
+#include "broker/routing/hand_over.h"
 #include "tests/sim/coordinator_host.h"
 #include "tests/sim/network.h"
 #include "tests/support/sim_disk.h"
@@ -17,7 +18,9 @@ struct BrokerSettings {
   int64_t disk_min_us = 30, disk_max_us = 900;
   replication::ReplicaOptions replication;
   replication::FlowOptions flow;
+  uint64_t unsynced_bytes_max = 32 << 20;
   bool disks_lie = false;  // about syncs
+  bool stops_look_clean = false;  // whatever ended the process: for tests of the tests
 };
 
 class BrokerProcess {
@@ -51,6 +54,7 @@ class BrokerProcess {
   cluster::Metadata& metadata() { return *metadata_; }
   cluster::Session& session() { return *session_; }
   routing::Router& router() { return *router_; }
+  routing::HandOver& hand_over() { return *hand_over_; }
   handlers::grpc::Handlers& handlers() { return *handlers_; }
   // The process ends itself (a failed write or fsync of the log): called once, as its own event.
   std::function<void(const Status&)> on_fatal;
@@ -58,6 +62,7 @@ class BrokerProcess {
  private:
   struct Shards;
   void wire(const Uuid& process);
+  void make_stop_look_clean();
   void fail(const Status& why);
   void save_metadata_soon();
   void tear_down();
@@ -85,6 +90,7 @@ class BrokerProcess {
   std::unique_ptr<NodeTransport> transport_;
   std::unique_ptr<partition::Partitions> partitions_;
   std::unique_ptr<routing::Router> router_;
+  std::unique_ptr<routing::HandOver> hand_over_;
   std::unique_ptr<handlers::grpc::Shards> shards_;
   std::unique_ptr<handlers::grpc::Handlers> handlers_;
   std::unique_ptr<SimCoordinatorLink> link_;

@@ -48,11 +48,12 @@ void run_seed(const RunOptions& options, Totals& totals, bool quiet) {
   (r.ok() ? totals.passed : totals.failed)++;
   if (r.ok() && quiet) return;
   std::printf("%s seed %llu steps %d: hash %016llx, %.1f s, %llu events, %llu records committed, "
-              "%llu acknowledged, %llu unknown, %llu batches read, %llu metadata writes%s%s\n",
+              "%llu lost from memory, %llu acknowledged, %llu unknown, %llu batches read, %llu metadata writes%s%s\n",
               r.ok() ? "ok  " : "FAIL", static_cast<unsigned long long>(options.seed),
               options.steps, static_cast<unsigned long long>(r.hash),
               static_cast<double>(r.virtual_us) / 1e6, static_cast<unsigned long long>(r.events),
               static_cast<unsigned long long>(r.records),
+              static_cast<unsigned long long>(r.lost),
               static_cast<unsigned long long>(r.acknowledged),
               static_cast<unsigned long long>(r.unknown), static_cast<unsigned long long>(r.read),
               static_cast<unsigned long long>(r.metadata_writes), r.ok() ? "" : "\n     ",

@@ -130,6 +130,10 @@ class Producer : public Clients::Client {
         shard->leader(), lane.arrival_us,
         [id = lane.shard, batch = item.batch, acks = clients_.settings().acks](
             BrokerProcess& broker, Clients::Answer answer) {
+          if (broker.hand_over().takes(id)) {
+            return broker.hand_over().append(id, Buffer::copy_of(batch), acks, kCallUs / 1000,
+                                             std::move(answer));
+          }
           auto* partition = broker.partitions().find(id);
           if (!partition) return answer(Status(Code::kNotLeader, "not here"));
           partition->append(Buffer::copy_of(batch), acks, std::move(answer));

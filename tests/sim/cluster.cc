@@ -63,12 +63,33 @@ bool Cluster::run_until(const std::function<bool()>& condition, int64_t ms) {
 }
 
 void Cluster::look() {
+  oracle.set_now_us(world.now_us());
   for (auto& b : brokers_) {
     if (!b->running()) continue;
     b->partitions().for_each([&](partition::Partition& partition) {
-      oracle.observe(b->id(), b->incarnation(), partition);
+      oracle.observe(b->id(), b->incarnation(), b->store().directory_id(), partition);
     });
   }
+  for (const auto& [id, map] : stored.maps) {
+    if (map.map.config().durability() != cluster::v1::DURABILITY_MEMORY) continue;
+    for (const auto& shard : map.map.shards()) {
+      const ShardId name{*Uuid::parse(map.map.stream_id()), shard.index()};
+      oracle.may_lose_tail(name, !coordination::has_majority(shard, [&](const auto& member) {
+        return !oracle.without_tail(*Uuid::parse(member.directory()), name);
+      }));
+    }
+  }
+}
+
+// What it had in memory only is gone.
+void Cluster::kill_now(int id, bool power_loss) {
+  BrokerProcess& b = broker(id);
+  if (!b.running()) return;
+  const Uuid directory = b.store().directory_id();
+  b.store().for_each([&](storage::ShardLog& log) {
+    oracle.stopped_uncleanly(directory, log.id());
+  });
+  b.kill(power_loss);
 }
 
 BrokerProcess* Cluster::any_broker() {
@@ -84,7 +105,7 @@ BrokerProcess* Cluster::any_broker() {
 void Cluster::kill(int id, bool power_loss, int64_t back_after_ms) {
   trace.note(world.now_us(), "broker " + std::to_string(id) +
                                  (power_loss ? " loses power" : " is killed"));
-  broker(id).kill(power_loss);
+  kill_now(id, power_loss);
   world.schedule(back_after_ms * 1000, [this, id] { start_broker(id); });
 }
 
@@ -105,7 +126,7 @@ void Cluster::pause(int id, int64_t ms) {
 
 void Cluster::wipe(int id, int64_t back_after_ms) {
   trace.note(world.now_us(), "broker " + std::to_string(id) + " loses its disk");
-  broker(id).kill(true);
+  kill_now(id, true);
   broker(id).replace_disk(lost_disks_keep_identity);
   world.schedule(back_after_ms * 1000, [this, id] { start_broker(id); });
 }
@@ -183,7 +204,7 @@ void Cluster::admin(cluster::v1::AdminRequest request, std::function<void(Status
 }
 
 void Cluster::create_stream(const std::string& name, cluster::v1::StreamMode mode, int shards,
-                            int replication, std::function<void(Status)> done) {
+                            int replication, bool memory, std::function<void(Status)> done) {
   cluster::v1::AdminRequest request;
   auto* create = request.mutable_create_stream();
   create->set_name(name);
@@ -191,16 +212,17 @@ void Cluster::create_stream(const std::string& name, cluster::v1::StreamMode mod
   create->mutable_config()->set_partitions(shards);
   create->mutable_config()->set_replication(replication);
   create->mutable_config()->set_retention_ms(-1);
+  if (memory) create->mutable_config()->set_durability(cluster::v1::DURABILITY_MEMORY);
   if (mode == cluster::v1::STREAM_MODE_ELASTIC) create->mutable_config()->set_shards_max(16);
   admin(std::move(request), std::move(done));
 }
 
 Status Cluster::create_stream_now(const std::string& name, cluster::v1::StreamMode mode,
-                                  int shards, int replication) {
+                                  int shards, int replication, bool memory) {
   std::string last;
   for (int attempt = 0; attempt < 10; attempt++) {
     std::optional<Status> outcome;
-    create_stream(name, mode, shards, replication, [&](Status s) { outcome = s; });
+    create_stream(name, mode, shards, replication, memory, [&](Status s) { outcome = s; });
     run_until([&] { return outcome.has_value(); }, 20'000);
     bool there = run_until([&] { return map(name) && at_rest(&last); }, 10'000);
     if (there) return {};
@@ -366,6 +388,7 @@ std::string Cluster::describe() {
              std::to_string(p.replica().adopted_term().value) + " log [" +
              std::to_string(p.log_start().value) + ", " + std::to_string(p.log_end().value) +
              ") high watermark " + std::to_string(p.high_watermark().value) +
+             (p.replica().tail_lost() ? ", its tail lost" : "") +
              (p.quarantined().ok() ? "" : " " + p.quarantined().to_string());
       if (auto report = p.leader_report()) out += " report {" + report->ShortDebugString() + "}";
       out += "\n";

@@ -40,9 +40,10 @@ class Cluster {
   // ---- asking ----
   void admin(cluster::v1::AdminRequest request, std::function<void(Status)> done);
   void create_stream(const std::string& name, cluster::v1::StreamMode mode, int shards,
-                     int replication, std::function<void(Status)> done = [](Status) {});
+                     int replication, bool memory = false,
+                     std::function<void(Status)> done = [](Status) {});
   Status create_stream_now(const std::string& name, cluster::v1::StreamMode mode, int shards,
-                           int replication);
+                           int replication, bool memory = false);
   // From the store: the truth. Null when there is none.
   const cluster::v1::ShardMap* map(const std::string& name) const;
   // The partition that leads a shard, if it runs here.
@@ -75,6 +76,7 @@ class Cluster {
 
  private:
   void start_broker(int id);
+  void kill_now(int id, bool power_loss);
   bool shard_at_rest(const cluster::v1::ShardMap& map, const cluster::v1::Shard& shard,
                      std::string* why);
   std::vector<std::unique_ptr<BrokerProcess>> brokers_;

@@ -232,12 +232,13 @@ bool Nemesis::create_stream() {
   streams.push_back(name);
   bool lossy = settings_.enabled.contains(Fault::kWipe) || settings_.enabled.contains(Fault::kRot);
   int replication = lossy ? 3 : 1 + static_cast<int>(random.below(3));
+  const bool memory = random.one_in(4);
   cluster_.create_stream(name,
                          elastic ? cluster::v1::STREAM_MODE_ELASTIC
                                  : cluster::v1::STREAM_MODE_PARTITIONED,
-                         1 + static_cast<int>(random.below(3)), replication);
+                         1 + static_cast<int>(random.below(3)), replication, memory);
   clients_.add_publisher(name);
-  if (!elastic) clients_.add_producer(name, true);
+  if (!elastic) clients_.add_producer(name, !memory);
   clients_.add_reader(name);
   return true;
 }

@@ -18,6 +18,9 @@ std::string at(const ShardId& shard, Offset offset) {
   return "shard " + shard.to_string() + " offset " + std::to_string(offset.value);
 }
 
+// An acknowledgement may be that long under way.
+constexpr int64_t kLateUs = 15'000'000;
+
 std::vector<RecordName> names_in(const Batch& batch) {
   std::vector<RecordName> names;
   if (batch.header.control()) return names;
@@ -62,6 +65,7 @@ const Oracle::Entry* Oracle::entry_at(const History& history, Offset base) const
 void Oracle::commit(const ShardId& shard, History& history, const Batch& batch,
                     const std::string& who) {
   const BatchHeader& h = batch.header;
+  if (of_lost_tail(history, h)) return;
   const uint64_t hash = hash_of(batch.bytes.view());
   if (!history.first) history.first = history.end = h.base_offset;
   if (h.base_offset < history.end) {
@@ -104,9 +108,48 @@ void Oracle::commit(const ShardId& shard, History& history, const Batch& batch,
   }
 }
 
-void Oracle::observe(int broker, uint64_t process, partition::Partition& partition) {
+// Who has not heard yet, or an answer that is late.
+bool Oracle::of_lost_tail(const History& history, const BatchHeader& batch) const {
+  return std::any_of(history.losses.begin(), history.losses.end(), [&](const Loss& loss) {
+    return batch.base_offset >= loss.from && batch.term < loss.term;
+  });
+}
+
+void Oracle::lose_tail(const ShardId& shard, History& history, Offset from, Term term) {
+  trace_.note(now_us_, "shard " + shard.to_string() + " goes on at " +
+                           std::to_string(from.value) + " of " +
+                           std::to_string(history.end.value) + " in term " +
+                           std::to_string(term.value));
+  while (!history.entries.empty() && history.entries.back().base >= from) {
+    for (const RecordName& name : history.entries.back().records) where_.erase(name.id);
+    history.entries.pop_back();
+  }
+  if (!history.entries.empty() && history.entries.back().end > from) {
+    fail("what is left of " + at(shard, from) + " ends inside a batch");
+  }
+  history.end = from;
+  if (history.first) history.first = std::min(*history.first, from);
+  const auto gone = history.acknowledged.lower_bound(from);
+  for (auto at = gone; at != history.acknowledged.end(); ++at) lost_records_ += at->second.size();
+  history.acknowledged.erase(gone, history.acknowledged.end());
+  history.latest.clear();
+  history.deletion_done = std::min(history.deletion_done, from);
+  history.losses.push_back({from, term, now_us_});
+  for (auto& [replica, seen] : seen_) {
+    if (std::get<2>(replica) == shard) seen = std::min(seen, from);
+  }
+}
+
+void Oracle::observe(int broker, uint64_t process, const Uuid& directory,
+                     partition::Partition& partition) {
   const ShardId& shard = partition.id();
-  if (deleted_streams_.contains(shard.stream) || !partition.quarantined().ok()) return;
+  if (deleted_streams_.contains(shard.stream)) return;
+  if (partition.quarantined().ok() && !partition.replica().tail_lost()) {
+    without_tail_.erase({directory, shard});
+  } else {
+    without_tail_.insert({directory, shard});
+  }
+  if (!partition.quarantined().ok()) return;
   History& history = histories_[shard];
   const std::string who = "broker " + std::to_string(broker);
   const Offset high = partition.high_watermark();
@@ -140,7 +183,11 @@ void Oracle::check_leader(int broker, uint64_t process, partition::Partition& pa
   }
   if (fresh) {
     trace_.mix(static_cast<uint64_t>(term.value) << 8 | static_cast<uint64_t>(broker));
+    auto before = partition.term_end(Term{term.value - 1});
+    Offset begins = before.term == kNoTerm ? partition.log_start() : before.end;
+    if (history.may_lose_tail && begins < history.end) lose_tail(shard, history, begins, term);
   }
+  if (!history.losses.empty() && term < history.losses.back().term) return;
   if (!partition.may_read_latest().ok()) return;
   for (const auto& [other, latest] : history.latest) {
     if (other > term || latest <= partition.high_watermark()) continue;
@@ -163,6 +210,7 @@ void Oracle::acknowledged(const ShardId& shard, Offset base, const std::vector<u
   if (deleted_streams_.contains(shard.stream)) return;
   History& history = histories_[shard];
   acknowledged_records_ += ids.size();
+  if (!history.losses.empty() && now_us_ - history.losses.back().at_us < kLateUs) return;
   auto [known, fresh] = history.acknowledged.emplace(base, ids);
   if (!fresh && known->second != ids) {
     fail("two batches were acknowledged at " + at(shard, base));

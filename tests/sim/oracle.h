@@ -35,12 +35,24 @@ class Oracle {
 
   // ---- what is seen ----
   // A replica, at any moment. `process`: names this run of the broker.
-  void observe(int broker, uint64_t process, partition::Partition& partition);
+  void observe(int broker, uint64_t process, const Uuid& directory,
+               partition::Partition& partition);
   // A batch that a reader was given as committed.
   void read(const ShardId& shard, const Batch& batch, const std::string& who);
   void acknowledged(const ShardId& shard, Offset base, const std::vector<uint64_t>& ids);
   void deletion_asked(const ShardId& shard, Offset before);
   void deletion_done(const ShardId& shard, Offset log_start);
+  // A broker's process has ended without being asked: what it had in memory only is gone.
+  void stopped_uncleanly(const Uuid& directory, const ShardId& shard) {
+    without_tail_.insert({directory, shard});
+  }
+  bool without_tail(const Uuid& directory, const ShardId& shard) const {
+    return without_tail_.contains({directory, shard});
+  }
+  // Whether the next leader of a memory stream's shard may lack a committed end: while there is no
+  // majority of members that surely have all. What it has must be a prefix of what was committed.
+  void may_lose_tail(const ShardId& shard, bool may) { histories_[shard].may_lose_tail = may; }
+  void set_now_us(int64_t now_us) { now_us_ = now_us; }
   void stream_deleted(const Uuid& stream) { deleted_streams_.insert(stream); }
   bool deleted(const Uuid& stream) const { return deleted_streams_.contains(stream); }
 
@@ -52,6 +64,7 @@ class Oracle {
 
   Offset committed_end(const ShardId& shard) { return histories_[shard].end; }
   uint64_t records() const { return where_.size(); }
+  uint64_t lost_records() const { return lost_records_; }
   uint64_t acknowledged_records() const { return acknowledged_records_; }
 
  private:
@@ -66,6 +79,12 @@ class Oracle {
     int broker;
     uint64_t process;
   };
+  // The leader of `term` went on at `from`: what earlier terms had there is gone.
+  struct Loss {
+    Offset from;
+    Term term;
+    int64_t at_us;
+  };
   struct History {
     std::vector<Entry> entries;  // ascending, without holes but below `first`
     std::optional<Offset> first;
@@ -74,7 +93,11 @@ class Oracle {
     std::map<Term, Offset> latest;  // highest that a leader of the term answered as "latest"
     std::map<Offset, std::vector<uint64_t>> acknowledged;
     Offset deletion_asked{0}, deletion_done{0};
+    bool may_lose_tail = false;
+    std::vector<Loss> losses;
   };
+  bool of_lost_tail(const History& history, const BatchHeader& batch) const;
+  void lose_tail(const ShardId& shard, History& history, Offset from, Term term);
   void commit(const ShardId& shard, History& history, const Batch& batch, const std::string& who);
   const Entry* entry_at(const History& history, Offset base) const;
   void check_acknowledged(const ShardId& shard, const History& history, Offset base,
@@ -87,7 +110,9 @@ class Oracle {
   std::map<std::tuple<int, uint64_t, ShardId>, Offset> seen_;  // by replica: checked up to there
   std::map<uint64_t, std::pair<ShardId, Offset>> where_;       // every committed record
   std::set<Uuid> deleted_streams_;
-  uint64_t acknowledged_records_ = 0;
+  uint64_t acknowledged_records_ = 0, lost_records_ = 0;
+  std::set<std::pair<Uuid, ShardId>> without_tail_;
+  int64_t now_us_ = 0;
 };
 
 }  // namespace broker::sim

@@ -39,8 +39,8 @@ class Scenario : public testing::Test {
   }
   Cluster& cluster() { return *cluster_; }
   void create(const std::string& name, cluster::v1::StreamMode mode, int shards = 1,
-              int replication = 3) {
-    Status status = cluster().create_stream_now(name, mode, shards, replication);
+              int replication = 3, bool memory = false) {
+    Status status = cluster().create_stream_now(name, mode, shards, replication, memory);
     ASSERT_TRUE(status.ok()) << status.to_string();
   }
   Offset append(const ShardId& shard, const std::string& batch) {
@@ -198,6 +198,135 @@ TEST_F(Scenario, AShardIsSealedThoughATransferWasInTheWay) {
   cluster().run_for_ms(200);
   cluster().network.unblock_all();
   EXPECT_TRUE(cluster().run_until([&] { return cluster().map("e")->shards_size() == 3; }, 20'000));
+}
+
+// A producer that pipelines to a broker which stops sees neither an error nor another order.
+TEST_F(Scenario, AStopHandsAppendsOverInOrder) {
+  start();
+  create("s", STREAM_MODE_PARTITIONED);
+  const ShardId shard = cluster().shard_id("s", 0);
+  append(shard, make_batch("k"));
+  rest();
+  BrokerProcess& old = leader_of(shard);
+  const uint64_t process = old.incarnation();
+  int sent = 0, held = 0;
+  std::vector<Offset> stored;
+  std::vector<std::string> errors;
+  // While it runs and its door is open: one a millisecond.
+  std::function<void()> produce = [&] {
+    if (!old.running() || old.incarnation() != process || sent == 400) return;
+    auto done = [&](Result<partition::Appended> result) {
+      if (result.ok()) stored.push_back(result->base_offset);
+      else errors.push_back(result.status().to_string());
+    };
+    Buffer batch = Buffer::from_string(make_batch("k", 1, {77, sent++}));
+    if (old.hand_over().takes(shard)) {
+      held++;
+      old.hand_over().append(shard, std::move(batch), partition::Acks::kAll, 1'000, done);
+    } else {
+      old.partitions().find(shard)->append(std::move(batch), partition::Acks::kAll, done);
+    }
+    old.executor().schedule_us(1'000, produce);
+  };
+  old.executor().schedule_us(0, produce);
+  cluster().run_for_ms(50);
+  auto* next = &cluster().broker((old.id() + 1) % 3);
+  auto* other = &cluster().broker((old.id() + 2) % 3);
+  old.hand_over().stopping();
+  old.session().ask_to_stop();  // its door stays open: the test is about what comes through it
+  ASSERT_TRUE(cluster().run_until([&] { return sent == 400 && stored.size() == 400; }, 5'000))
+      << stored.size() << " of " << sent << (errors.empty() ? "" : ": " + errors.front());
+  EXPECT_TRUE(errors.empty()) << errors.front();
+  EXPECT_GT(held, 0);
+  EXPECT_FALSE(old.partitions().find(shard)->is_leader());
+  EXPECT_TRUE(next->partitions().find(shard)->is_leader() ||
+              other->partitions().find(shard)->is_leader());
+  for (size_t i = 0; i < stored.size(); i++) {
+    EXPECT_EQ(stored[i], Offset{static_cast<int64_t>(i) + 1});
+  }
+}
+
+// ---- streams that are acknowledged from memory ----
+
+TEST_F(Scenario, InMemoryAMinoritysCrashLosesNothing) {
+  start();
+  create("m", STREAM_MODE_PARTITIONED, 1, 3, true);
+  const ShardId shard = cluster().shard_id("m", 0);
+  for (int round = 0; round < 6; round++) {
+    for (int i = 0; i < 20; i++) append(shard, make_batch("k"));
+    // At once: the disks have not all of it yet.
+    cluster().kill(leader_of(shard).id(), true, 100);
+    append(shard, make_batch("k"));
+    rest();
+    ASSERT_EQ(cluster().leader(shard)->log_end(), Offset{21 * (round + 1)}) << round;
+  }
+  cluster().check_everything();
+  EXPECT_EQ(cluster().oracle.violation(), "");
+}
+
+TEST_F(Scenario, InMemoryAPowerLossOfAllLeavesAPrefix) {
+  start();
+  create("m", STREAM_MODE_PARTITIONED, 1, 3, true);
+  create("s", STREAM_MODE_PARTITIONED, 1, 3);
+  const ShardId memory = cluster().shard_id("m", 0), synced = cluster().shard_id("s", 0);
+  append(memory, make_batch("first"));
+  rest();
+  cluster().run_for_ms(100);
+  for (int i = 0; i < 20; i++) append(synced, make_batch("k"));
+  int acknowledged = 0;
+  for (int i = 0; i < 20; i++) {
+    cluster().leader(memory)->append(
+        Buffer::from_string(make_batch("k")), partition::Acks::kAll,
+        [&](Result<partition::Appended> result) { acknowledged += result.ok(); });
+  }
+  while (acknowledged < 20) cluster().world.run_for_us(100);
+  cluster().kill_all(100);  // at once: the disks have nothing of it
+  cluster().run_for_ms(1'000);
+  rest();
+  EXPECT_EQ(cluster().leader(synced)->log_end(), Offset{20});
+  EXPECT_GE(cluster().leader(memory)->log_end(), Offset{1});
+  EXPECT_LT(cluster().leader(memory)->log_end(), Offset{21}) << "nothing was in memory only";
+  append(memory, make_batch("again"));
+  rest();
+  cluster().check_everything();
+  EXPECT_EQ(cluster().oracle.violation(), "");
+}
+
+// The map's word that a shard is closed outlasts the brokers' memory, so all before it must, too.
+TEST_F(Scenario, InMemoryAClosedShardIsWholeAfterAPowerLossOfAll) {
+  start();
+  create("e", STREAM_MODE_ELASTIC, 1, 3, true);
+  const ShardId shard = cluster().shard_id("e", 0);
+  for (int i = 0; i < 20; i++) append(shard, make_batch("k"));
+  cluster::v1::AdminRequest request;
+  request.mutable_split_shard()->set_stream("e");
+  cluster().admin(std::move(request), [](Status) {});
+  ASSERT_TRUE(cluster().run_until([&] { return cluster().map("e")->shards_size() == 3; }, 20'000));
+  cluster().kill_all(100);
+  cluster().run_for_ms(1'000);
+  rest();
+  EXPECT_TRUE(cluster().leader(shard)->closed());
+  EXPECT_EQ(cluster().leader(shard)->high_watermark().value,
+            cluster().map("e")->shards(0).end_offset());
+}
+
+TEST_F(Scenario, InMemoryACleanStopOfAllLosesNothing) {
+  start();
+  create("m", STREAM_MODE_PARTITIONED, 1, 3, true);
+  const ShardId shard = cluster().shard_id("m", 0);
+  for (int i = 0; i < 20; i++) append(shard, make_batch("k"));
+  for (int id = 0; id < 3; id++) cluster().broker(id).stop_cleanly();
+  ASSERT_TRUE(cluster().run_until(
+      [&] {
+        for (int id = 0; id < 3; id++) {
+          if (cluster().broker(id).running()) return false;
+        }
+        return true;
+      },
+      30'000));
+  cluster().heal();
+  rest();
+  EXPECT_EQ(cluster().leader(shard)->log_end(), Offset{20});
 }
 
 // P3 and P7: what a closed shard has stored it still says; what it lacks goes to the children.

@@ -40,6 +40,12 @@ TEST(SimCheckers, NoticeAnAcknowledgementThatComesTooEarly) {
   std::printf("%s\n", violation.c_str());
 }
 
+TEST(SimCheckers, NoticeAReplicaThatVotesWithoutItsTail) {
+  std::string violation = first_violation(Mutation::kLostTailVotes);
+  EXPECT_NE(violation, "");
+  std::printf("%s\n", violation.c_str());
+}
+
 // The brokers themselves may notice first, and end.
 TEST(SimCheckersDeathTest, NoticeALostDiskThatVotes) {
   auto run = [] {

@@ -24,11 +24,16 @@ class Run {
   RunResult run() {
     set_up();
     auto faults = NemesisSettings::draw(draw_, cluster_);
+    if (!memory_streams_.empty()) faults.enabled.insert(Fault::kPowerAll);
     if (options_.mutation == Mutation::kLostDiskVotes) {
       faults.enabled = {Fault::kWipe, Fault::kKill, Fault::kIsolate};
     }
+    if (options_.mutation == Mutation::kLostTailVotes) {
+      faults.enabled = {Fault::kKill, Fault::kPower, Fault::kIsolate};
+    }
     Nemesis nemesis(cluster_, clients_, faults);
     nemesis.streams = {"part", "elastic"};
+    nemesis.streams.insert(nemesis.streams.end(), memory_streams_.begin(), memory_streams_.end());
     for (int step = 0; step < options_.steps && !cluster_.oracle.broken(); step++) {
       nemesis.step();
       cluster_.run_for_ms(nemesis.pause_ms());
@@ -48,6 +53,7 @@ class Run {
   BrokerSettings draw_settings() {
     BrokerSettings settings;
     settings.disks_lie = options_.mutation == Mutation::kDisksLie;
+    settings.stops_look_clean = options_.mutation == Mutation::kLostTailVotes;
     if (draw_.one_in(3)) settings.log_file_bytes = 48 << 10;
     // One message must fit into one append of the store.
     settings.replication.append_bytes_max = settings.log_file_bytes / 4;
@@ -58,6 +64,7 @@ class Run {
     // Replicas that wait for each other's bytes to be acknowledged, and for the rate.
     if (draw_.one_in(3)) settings.flow = {16 << 10, 4 << 10, 0};
     if (draw_.one_in(4)) settings.flow.catch_up_bytes_per_s = 1 << 20;
+    if (draw_.one_in(3)) settings.unsynced_bytes_max = 2 << 10;
     return settings;
   }
 
@@ -72,6 +79,7 @@ class Run {
     Status made = cluster_.create_stream_now("part", STREAM_MODE_PARTITIONED, 3, 3);
     if (made.ok()) made = cluster_.create_stream_now("elastic", STREAM_MODE_ELASTIC, 2, 3);
     if (!made.ok()) cluster_.oracle.fail("at the beginning: " + made.to_string());
+    if (draw_.one_in(2)) add_memory_streams();
     clients_.add_producer("part", true);
     clients_.add_producer("part", true);
     clients_.add_producer("part", false);
@@ -82,6 +90,24 @@ class Run {
       clients_.add_reader(stream);
     }
     cluster_.run_for_ms(500);
+  }
+
+  // Their idempotent producers are the publishers, which begin anew where the shard has forgotten
+  // them; the others would be refused for ever.
+  void add_memory_streams() {
+    using namespace cluster::v1;
+    Status made = cluster_.create_stream_now("mem", STREAM_MODE_PARTITIONED, 2, 3, true);
+    if (made.ok()) {
+      made = cluster_.create_stream_now("mem-elastic", STREAM_MODE_ELASTIC, 2, 3, true);
+    }
+    if (!made.ok()) cluster_.oracle.fail("at the beginning: " + made.to_string());
+    for (const char* stream : {"mem", "mem-elastic"}) {
+      clients_.add_publisher(stream);
+      clients_.add_publisher(stream);
+      clients_.add_reader(stream);
+      memory_streams_.push_back(stream);
+    }
+    clients_.add_producer("mem", false);
   }
 
   void come_to_rest(const std::string& when) {
@@ -146,6 +172,7 @@ class Run {
     r.virtual_us = cluster_.world.now_us();
     r.events = cluster_.world.events_run();
     r.records = cluster_.oracle.records();
+    r.lost = cluster_.oracle.lost_records();
     r.acknowledged = clients_.acknowledged;
     r.unknown = clients_.unknown;
     r.read = clients_.batches_read;
@@ -158,6 +185,7 @@ class Run {
   SimRandom draw_;  // the seed's choices, apart from the run's own chance
   Cluster cluster_;
   Clients clients_;
+  std::vector<std::string> memory_streams_;
 };
 
 }  // namespace

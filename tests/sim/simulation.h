@@ -15,6 +15,7 @@ enum class Mutation {
   kDisksLie,          // fsync does nothing
   kEarlyAck,          // what only the leader has is taken for acknowledged
   kLostDiskVotes,     // an emptied directory keeps its identity
+  kLostTailVotes,     // a replica in memory takes a crash for a clean stop
 };
 
 struct RunOptions {
@@ -28,7 +29,7 @@ struct RunResult {
   std::string violation;  // empty: every promise was kept
   uint64_t hash = 0;      // of everything that happened
   int64_t virtual_us = 0;
-  uint64_t events = 0, records = 0, acknowledged = 0, unknown = 0, read = 0, metadata_writes = 0;
+  uint64_t events = 0, records = 0, lost = 0, acknowledged = 0, unknown = 0, read = 0, metadata_writes = 0;
   std::map<std::string, uint64_t> faults;  // by kind
   bool ok() const { return violation.empty(); }
 };

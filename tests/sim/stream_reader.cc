@@ -69,6 +69,11 @@ void StreamReader::on_fetched(const ShardId& shard, Offset from, const std::stri
     // Deleted below the position: go on where the log starts.
     auto* leader = result.code() == Code::kOutOfRange ? cluster.leader(shard) : nullptr;
     if (leader && leader->log_start() > from) position.next = leader->log_start();
+    // Of a memory stream whose majority has crashed: gone, with what was read.
+    if (leader && leader->in_memory() && leader->replica().committed() &&
+        leader->log_end() < from) {
+      position.next = leader->high_watermark();
+    }
     return;
   }
   for (const Batch& batch : result->batches) {

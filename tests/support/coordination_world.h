@@ -42,6 +42,7 @@ struct WorldReplica {
   int32_t fenced_term = -1;  // by this process
   bool leads = false;
   bool holds = false;  // a transfer is being prepared
+  bool tail_lost = false;  // of a memory stream: stopped uncleanly
   bool sealed = false;
   int64_t sealed_end = 0;
   std::string told;  // last report
@@ -109,6 +110,13 @@ class World : public Outbox {
     }
     broker.maps.clear();
   }
+  // The records that only its memory had are gone with the process.
+  void lose_tails(int32_t id, int64_t records) {
+    for (auto& [key, replica] : brokers[id].replicas) {
+      replica.end = std::max<int64_t>(0, replica.end - records);
+      replica.tail_lost = true;
+    }
+  }
   void revive(int32_t id) {
     WorldBroker& broker = brokers[id];
     broker.up = true;
@@ -160,9 +168,10 @@ class World : public Outbox {
     return answer.value_or(sluice::v1::AdminResponse());
   }
   sluice::v1::AdminResponse create(const std::string& name, int partitions, int replication = 3,
-                                   bool elastic = false) {
+                                   bool elastic = false, bool memory = false) {
     sluice::v1::AdminRequest request;
     auto* create = request.mutable_create_stream();
+    if (memory) create->mutable_config()->set_durability(sluice::v1::DURABILITY_MEMORY);
     create->set_name(name);
     create->mutable_config()->set_mode(elastic ? sluice::v1::STREAM_MODE_ELASTIC
                                                : sluice::v1::STREAM_MODE_PARTITIONED);
@@ -349,8 +358,10 @@ class World : public Outbox {
         if (replica.leads && (s.term() > replica.term || s.leader() != broker.id))
           replica.leads = false;
         if (s.has_leader() && s.leader() == broker.id && !replica.leads &&
-            (replica.fenced_term == s.term() || (sole && replica.term <= s.term()))) {
+            (replica.fenced_term == s.term() ||
+             (sole && replica.term <= s.term() && !replica.tail_lost))) {
           replica.term = replica.adopted = s.term();
+          replica.tail_lost = false;
           replica.leads = true;
           replica.holds = false;
         }
@@ -379,6 +390,7 @@ class World : public Outbox {
       result->set_current_term(replica.term);
       result->set_adopted_term(replica.adopted);
       result->set_end_offset(replica.end);
+      result->set_tail_lost(replica.tail_lost);
     }
     tell(broker, message);
   }
@@ -424,6 +436,7 @@ class World : public Outbox {
       follower.term = follower.adopted = replica.term;
       follower.leads = false;
       follower.end = replica.end;
+      follower.tail_lost = false;
       follower.sealed = replica.sealed;
       follower.sealed_end = replica.sealed_end;
       has.insert(member.broker());

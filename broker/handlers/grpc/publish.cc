@@ -391,6 +391,7 @@ void PublishFlow::answer() {
          requests_.front()->left == 0) {
     auto request = std::move(requests_.front());
     requests_.pop_front();
+    request->response.set_durability(stream_->map.config().durability());
     output_.respond(std::move(request->response), request->bytes);
   }
   if (!ended_ && half_closed_ && requests_.empty()) finish(Status());

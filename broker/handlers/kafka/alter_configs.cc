@@ -127,6 +127,7 @@ Refusal alter_topic(const Services& services, AdminBatch<Response>& batch, const
   const v1::StreamConfig& now = topic.stream->map.config();
   ConfigChange change;
   Status status = to_change(asked, now, change);
+  if (status.ok()) status = drop_what_is_so_already(now, change);
   if (!status.ok()) {
     return {status.code() == Code::kUnsupported ? Error::kInvalidRequest : Error::kInvalidConfig,
             status.message()};

@@ -19,6 +19,8 @@
 
 namespace broker::partition {
 class Partition;
+struct Appended;
+enum class Acks;
 }
 namespace broker::groups {
 class Groups;
@@ -49,6 +51,15 @@ struct Options {
 
 using AdminDone = std::function<void(Result<v1::AdminResponse>)>;
 
+// Appends to shards whose leadership is being moved away from this broker: routing::HandOver.
+class HandOver {
+ public:
+  virtual ~HandOver() = default;
+  virtual bool takes(const ShardId& shard) const = 0;
+  virtual void append(const ShardId& shard, Buffer batch, partition::Acks acks, int64_t timeout_ms,
+                      std::function<void(Result<partition::Appended>)> done) = 0;
+};
+
 // The broker around the handlers. All references outlive them.
 struct Services {
   env::Executor& executor;
@@ -70,6 +81,8 @@ struct Services {
   quotas::ClientQuotas* quotas = nullptr;
   // Records of a stream go to a consumer in this zone.
   std::function<void(const std::string& zone, const Uuid& stream, size_t bytes)> fetched_in = {};
+  // Null: whoever comes to a leader that leaves is told so.
+  HandOver* hand_over = nullptr;
 };
 
 // What the requests of one connection share. Made by the server.

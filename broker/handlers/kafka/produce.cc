@@ -119,7 +119,8 @@ void Production::start_partition(const Request::Topic& topic, const TopicRef& re
                 "choose closed shards; publish to it by gRPC");
   }
   Led led = find_led(services_, *ref.stream, asked.index, -1);
-  if (led.error != Error::kNone) {
+  const bool elsewhere = services_.hand_over && services_.hand_over->takes(led.id);
+  if (led.error != Error::kNone && !elsewhere) {
     if (led.error == Error::kNotLeaderOrFollower) name_leader(answer, led.leader);
     return fail(answer, led.error, "");
   }
@@ -130,11 +131,16 @@ void Production::start_partition(const Request::Topic& topic, const TopicRef& re
   partition::Acks acks = request_.acks == 0   ? partition::Acks::kNone
                          : request_.acks == 1 ? partition::Acks::kLeader
                                               : partition::Acks::kAll;
-  led.partition->append(
-      std::move(*batch), acks,
-      [self = shared_from_this(), t, p, id = led.id](Result<partition::Appended> result) {
-        self->on_appended(t, p, id, result);
-      });
+  auto done = [self = shared_from_this(), t, p,
+               id = led.id](Result<partition::Appended> result) {
+    self->on_appended(t, p, id, result);
+  };
+  if (elsewhere) {
+    int64_t timeout_ms = std::clamp(request_.timeout_ms, 0, kTimeoutMsMax);
+    return services_.hand_over->append(led.id, std::move(*batch), acks, timeout_ms,
+                                       std::move(done));
+  }
+  led.partition->append(std::move(*batch), acks, std::move(done));
 }
 
 Result<Buffer> Production::checked_batch(const cluster::Stream& stream,

@@ -11,6 +11,7 @@ namespace {
 enum class Kept {
   kField,   // of StreamConfig
   kByName,  // in StreamConfig.kafka
+  kBirth,   // a field of StreamConfig that is fixed when the topic is created
   kFixed,   // has one value
 };
 
@@ -28,6 +29,7 @@ struct Setting {
 #define SL_NEUTRAL "Kept and shown; it has no effect here: "
 constexpr std::string_view kForEver = "9223372036854775807";
 constexpr int64_t kInt = INT32_MAX;
+constexpr std::string_view kDurability = "sluice.durability";
 
 // By name.
 constexpr Setting kSettings[] = {
@@ -46,9 +48,9 @@ constexpr Setting kSettings[] = {
     {"file.delete.delay.ms", "log.segment.delete.delay.ms", ConfigType::kLong, Kept::kByName,
      "60000", 0, INT64_MAX, SL_NEUTRAL "deleted records are gone at once, their files are reused."},
     {"flush.messages", "log.flush.interval.messages", ConfigType::kLong, Kept::kByName, kForEver, 1,
-     INT64_MAX, SL_NEUTRAL "every record is durable before it is acknowledged."},
+     INT64_MAX, SL_NEUTRAL "sluice.durability says when records are fsynced."},
     {"flush.ms", "log.flush.interval.ms", ConfigType::kLong, Kept::kByName, kForEver, 0, INT64_MAX,
-     SL_NEUTRAL "every record is durable before it is acknowledged."},
+     SL_NEUTRAL "sluice.durability says when records are fsynced."},
     {"follower.replication.throttled.replicas", "follower.replication.throttled.replicas",
      ConfigType::kList, Kept::kFixed, "", 0, 0, "Moves of replicas are not throttled by clients."},
     {"index.interval.bytes", "log.index.interval.bytes", ConfigType::kInt, Kept::kByName, "4096", 0,
@@ -99,6 +101,9 @@ constexpr Setting kSettings[] = {
      SL_NEUTRAL "the log lays out its files by itself."},
     {"segment.ms", "log.roll.ms", ConfigType::kLong, Kept::kByName, "604800000", 1, INT64_MAX,
      SL_NEUTRAL "the log lays out its files by itself."},
+    {kDurability, kDurability, ConfigType::kString, Kept::kBirth, "synced", 0, 0,
+     "What an acknowledgement says of the majority that has the record: it has fsynced it (synced), or "
+     "has it in memory and fsyncs it soon after (memory). Fixed at the topic's creation."},
     {"unclean.leader.election.enable", "unclean.leader.election.enable", ConfigType::kBoolean,
      Kept::kFixed, "false", 0, 0, "A leader is only elected with every committed record."},
 };
@@ -208,6 +213,10 @@ Status check_value(const Setting& setting, std::string_view value) {
       if (value == "true" || value == "false") return {};
       return bad_value(setting, value, "Expected value to be either true or false");
     case ConfigType::kString:
+      if (setting.name == kDurability) {
+        if (value == "synced" || value == "memory") return {};
+        return bad_value(setting, value, "String must be one of: synced, memory");
+      }
       if (value == "CreateTime" || value == "LogAppendTime") return {};
       return bad_value(setting, value, "String must be one of: CreateTime, LogAppendTime");
     case ConfigType::kList:
@@ -241,6 +250,10 @@ std::optional<std::string> set_by_name(const v1::StreamConfig& config, std::stri
 std::optional<std::string> explicit_value(const v1::StreamConfig& config, const Setting& setting,
                                           const Options& options) {
   if (setting.kept == Kept::kByName) return set_by_name(config, setting.name);
+  if (setting.kept == Kept::kBirth) {
+    const bool memory = config.durability() == v1::DURABILITY_MEMORY;
+    return memory ? std::optional<std::string>("memory") : std::nullopt;
+  }
   if (setting.kept != Kept::kField || lists(config.defaulted(), field_of(setting.name))) {
     return std::nullopt;
   }
@@ -278,6 +291,10 @@ Status set_topic_config(std::string_view name, const std::optional<std::string>&
   if (setting->kept == Kept::kField) {
     set_field(change.config, name, *parse_number<int64_t>(*value));
     note_field(change, field_of(name));
+  } else if (setting->kept == Kept::kBirth) {
+    change.config.set_durability(*value == "memory" ? v1::DURABILITY_MEMORY
+                                                    : v1::DURABILITY_SYNCED);
+    note_field(change, "durability");
   } else {
     (*change.config.mutable_kafka())[std::string(name)] = *value;
     note_field(change, "kafka");
@@ -294,7 +311,21 @@ Status reset_topic_config(std::string_view name, ConfigChange& change) {
   } else if (setting->kept == Kept::kByName) {
     (*change.config.mutable_kafka())[std::string(name)] = "";
     note_field(change, "kafka");
+  } else if (setting->kept == Kept::kBirth) {
+    return set_topic_config(name, std::string(setting->fallback), change);
   }
+  return {};
+}
+
+Status drop_what_is_so_already(const v1::StreamConfig& now, ConfigChange& change) {
+  auto field = std::find(change.fields.begin(), change.fields.end(), "durability");
+  if (field == change.fields.end()) return {};
+  if (change.config.durability() != now.durability()) {
+    return Status(Code::kInvalidArgument,
+                  std::string(kDurability) + " is fixed at a topic's creation: create another topic "
+                  "with the wanted one and copy the records");
+  }
+  change.fields.erase(field);
   return {};
 }
 
@@ -323,6 +354,7 @@ void reset_other_topic_configs(const v1::StreamConfig& now, std::span<const std:
   for (const Setting& setting : kSettings) {
     if (std::find(named.begin(), named.end(), setting.name) != named.end()) continue;
     if (setting.kept == Kept::kByName && !set_by_name(now, setting.name)) continue;
+    if (setting.kept == Kept::kBirth) continue;
     reset_topic_config(setting.name, change).ignore_error("every name here is known");
   }
 }
@@ -332,7 +364,7 @@ std::vector<ConfigValue> topic_configs(const v1::StreamConfig& config, const Opt
   for (const Setting& setting : kSettings) {
     ConfigValue value{std::string(setting.name), std::string(setting.fallback), setting.type,
                       ConfigSource::kDefault, setting.documentation,
-                      setting.kept == Kept::kFixed, {}};
+                      setting.kept == Kept::kFixed || setting.kept == Kept::kBirth, {}};
     if (setting.kept == Kept::kField) {
       value.value = std::to_string(field_value(config, setting.name, options));
     }

@@ -1,7 +1,8 @@
 #pragma once
 // Kafka's topic settings against our StreamConfig. Each is one of: a field of StreamConfig; kept by
-// name and acted on; kept by name without effect here (Kafka's storage engine, compaction); or
-// fixed: readable, and may be "set" to just its value. Unknown names are refused. Used by the
+// name and acted on; kept by name without effect here (Kafka's storage engine, compaction); fixed at
+// the topic's creation; or fixed: readable, and may be "set" to just its value. Unknown names are
+// refused. Used by the
 // topic and configuration handlers.
 #include <optional>
 #include <span>
@@ -39,6 +40,8 @@ Status reset_topic_config(std::string_view name, ConfigChange& change);
 // Adds to, or takes from, a setting that is a list (`adds`: else takes).
 Status edit_topic_config(std::string_view name, const std::optional<std::string>& value, bool adds,
                          ConfigChange& change);
+// Takes out of a change what is fixed at creation and is so already; kInvalidArgument: it is not.
+Status drop_what_is_so_already(const v1::StreamConfig& now, ConfigChange& change);
 // Resets everything that `now` has set and `named` does not name.
 void reset_other_topic_configs(const v1::StreamConfig& now, std::span<const std::string> named,
                                ConfigChange& change);

@@ -70,19 +70,12 @@ void Replica::on_append(BrokerId from, Append message) {
     return;
   }
   if (message.first && !following_->synchronised) {
-    if (message.reset) {
-      host_.reset(message.base);
-    } else if (host_.log_end() > message.base) {
-      // Committed entries are on every later leader: cutting one would be a lost record.
-      const Offset committed = std::min(high_watermark_, host_.log_end());
-      CHECK_GE(message.base, committed);
-      host_.truncate(message.base);
-    }
+    cut(message);
     following_->synchronised = true;
     following_->start_end = message.start_end;
     // What was committed by counting the copy that was lost: in an earlier term, so it is in the start
     // log; or in this one, so the leader, which has just learnt of the loss, knew it to be committed.
-    if (log_lost()) following_->start_end = std::max(message.start_end, message.high_watermark);
+    if (log_lost() || tail_lost()) following_->start_end = std::max(message.start_end, message.high_watermark);
   }
   if (!following_->synchronised || message.base > host_.log_end()) {
     acknowledge(true);
@@ -107,24 +100,44 @@ void Replica::on_append(BrokerId from, Append message) {
   Offset start = std::min(message.log_start, high_watermark_);
   if (start > host_.log_start()) host_.advance_log_start(start);
   adopt_if_complete();
-  if (message.first) acknowledge(false);
+  if (message.first || (assignment_.memory && counted_end() > following_->acknowledged)) {
+    acknowledge(false);
+  }
 }
 
+void Replica::cut(const Append& message) {
+  if (assignment_.memory && message.base < high_watermark_) {
+    // A majority has stopped uncleanly, and nobody who could lead had these records.
+    log_warn("replication", "committed records of a memory stream are lost",
+             {{"from", message.base.value}, {"committed", high_watermark_.value}});
+    high_watermark_ = message.base;
+  }
+  if (message.reset) {
+    host_.reset(message.base);
+  } else if (host_.log_end() > message.base) {
+    // Committed entries are on every later leader: cutting one would be a lost record.
+    CHECK_GE(message.base, std::min(high_watermark_, host_.log_end()));
+    host_.truncate(message.base);
+  }
+}
+
+// The state goes to the log behind what it is about: what is only held is durable when it is.
 void Replica::adopt_if_complete() {
-  if (!following_->synchronised || state_.adopted_term == state_.term ||
-      host_.durable_end() < following_->start_end) {
+  if (!following_->synchronised || counted_end() < following_->start_end ||
+      (state_.adopted_term == state_.term && !tail_lost())) {
     return;
   }
-  state_.adopted_term = state_.term;
-  host_.persist(state_);
+  adopt();
 }
 
 void Replica::acknowledge(bool reattach, bool full) {
   if (!following_->attach_answered) return;
   if (!reattach && !following_->synchronised) return;
-  bool adopted = durable_.adopted_term == state_.term && durable_.term == state_.term;
+  bool adopted = durable_.adopted_term == state_.term && durable_.term == state_.term &&
+                 !durable_.tail_lost;
+  following_->acknowledged = counted_end();
   host_.send(following_->leader,
-             AppendReply{state_.term, following_->attach_id, host_.durable_end(), adopted, reattach,
+             AppendReply{state_.term, following_->attach_id, counted_end(), adopted, reattach,
                          durable_log_start_, full});
 }
 

@@ -143,6 +143,7 @@ void Replica::on_appended(size_t bytes) {
   leading_->uncommitted_bytes += bytes;
   leading_->uncommitted.emplace_back(host_.log_end(), bytes);
   replicate_all();
+  if (assignment_.memory) recompute_commit();
 }
 
 // Where a log that is sent whole begins: records may be deleted up to the middle of a batch.
@@ -245,7 +246,7 @@ Offset Replica::ensemble_end(const std::vector<Member>& members) const {
   std::vector<Offset> ends;
   for (const Member& member : members) {
     if (member.broker == self_) {
-      ends.push_back(leading_->self_adopted ? host_.durable_end() : Offset{-1});
+      ends.push_back(leading_->self_adopted ? counted_end() : Offset{-1});
       continue;
     }
     auto peer = leading_->peers.find(member.broker);
@@ -324,6 +325,7 @@ void Replica::recompute_commit() {
     }
   }
   update_view();
+  tell_if_transfer_is_complete();
 }
 
 void Replica::update_view() {
@@ -440,12 +442,22 @@ void Replica::check_transfer(int64_t now_ms) {
     if (!leading_->transfer_told) host_.transfer_ready(state_.term, target, false);
     return;
   }
-  bool complete = peer->second.adopted && peer->second.durable_end == host_.log_end() &&
-                  leading_->committed;
-  if (complete && !leading_->transfer_told) {
-    leading_->transfer_told = true;
-    host_.transfer_ready(state_.term, target, true);
+  tell_if_transfer_is_complete();
+}
+
+// All that was appended is committed, so that nobody who waits for it has to be told that his record
+// may or may not be stored.
+void Replica::tell_if_transfer_is_complete() {
+  if (!leading_->transfer_target || leading_->transfer_told) return;
+  BrokerId target = *leading_->transfer_target;
+  auto peer = leading_->peers.find(target);
+  if (peer == leading_->peers.end() || !peer->second.up || !peer->second.adopted ||
+      peer->second.durable_end != host_.log_end() || !leading_->committed ||
+      high_watermark_ != host_.log_end()) {
+    return;
   }
+  leading_->transfer_told = true;
+  host_.transfer_ready(state_.term, target, true);
 }
 
 }  // namespace broker::replication

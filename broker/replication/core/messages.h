@@ -46,7 +46,7 @@ struct Append {
 struct AppendReply {
   Term term;
   uint64_t attach_id = 0;
-  Offset durable_end;
+  Offset durable_end;  // of a memory stream: what it has in memory
   bool adopted = false;
   bool reattach = false;  // a gap, or an unknown attachment: start over
   Offset log_start;       // the follower's, durably

@@ -65,7 +65,18 @@ void Replica::on_assignment(const Assignment& assignment, int64_t now_ms) {
   bool sole = assignment.voters.size() == 1 && assignment.voters[0].broker == self_ &&
               assignment.next_voters.empty();
   bool elected = role_ == Role::kFenced && fenced_here_ && !answer_pending_;
-  if (elected || (role_ == Role::kIdle && sole && !log_lost())) become_leader(now_ms);
+  bool resumes = role_ == Role::kIdle && sole && !log_lost() && !tail_lost();
+  if (elected || resumes) become_leader(now_ms);
+}
+
+Offset Replica::counted_end() const {
+  return assignment_.memory ? host_.held_end() : host_.durable_end();
+}
+
+void Replica::adopt() {
+  state_.adopted_term = state_.term;
+  state_.tail_lost = false;
+  host_.persist(state_);
 }
 
 void Replica::become_leader(int64_t now_ms) {
@@ -77,8 +88,7 @@ void Replica::become_leader(int64_t now_ms) {
   if (state_.adopted_term == state_.term && durable_ == state_) {
     leading_->self_adopted = true;  // the only member, back after a restart
   } else {
-    state_.adopted_term = state_.term;
-    host_.persist(state_);
+    adopt();
   }
   role_ = Role::kLeader;
   update_members();
@@ -92,7 +102,15 @@ void Replica::become_leader(int64_t now_ms) {
 }
 
 void Replica::refuse_new_term(Term asked) {
-  host_.answer_new_term({asked, false, state_.term, state_.adopted_term, host_.log_end()});
+  host_.answer_new_term({asked, false, state_.term, state_.adopted_term, host_.log_end(),
+                         state_.tail_lost});
+}
+
+void Replica::lose_tail() {
+  CHECK(role_ == Role::kIdle);
+  if (log_lost() || tail_lost()) return;
+  state_.tail_lost = true;
+  host_.persist(state_);
 }
 
 void Replica::lose_log() {
@@ -103,6 +121,7 @@ void Replica::lose_log() {
   if (role_ != Role::kIdle) set_role(Role::kIdle);
   if (log_lost()) return;
   state_.adopted_term = kLogLost;
+  state_.tail_lost = false;
   host_.persist(state_);
 }
 
@@ -135,7 +154,8 @@ void Replica::maybe_answer_new_term() {
   if (!answer_pending_ || durable_ != state_ || host_.durable_end() < host_.log_end()) return;
   Term asked = *answer_pending_;
   answer_pending_.reset();
-  host_.answer_new_term({asked, true, state_.term, state_.adopted_term, host_.log_end()});
+  host_.answer_new_term({asked, true, state_.term, state_.adopted_term, host_.log_end(),
+                         state_.tail_lost});
 }
 
 void Replica::on_persisted(const ReplicaState& state) {
@@ -161,7 +181,7 @@ void Replica::on_durable() {
   if (role_ == Role::kFollower) {
     answer_attach();
     adopt_if_complete();
-    acknowledge(false);
+    if (counted_end() > following_->acknowledged) acknowledge(false);
   }
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 // One replica of one shard: the replication protocol (../README.md) as a state machine. It does no
 // I/O and reads no clock: inputs are its methods, outputs go to Host, on one thread. Called by
-// broker/partition and by the simulator. Invariant: nothing below the high watermark is ever cut.
+// broker/partition and by the simulator. Invariant: nothing below the high watermark is ever cut, but
+// of a memory stream whose majority has stopped uncleanly.
 #include <deque>
 #include <map>
 #include <optional>
@@ -16,6 +17,10 @@ namespace broker::replication {
 struct ReplicaState {
   Term term = kNoTerm;
   Term adopted_term = kNoTerm;
+  // It acknowledges what it has in memory and was not stopped cleanly (design.md, rule 6): its log
+  // may lack an end that it has acknowledged. It counts for nothing until it has from a leader all
+  // that can have been committed with its help; then it adopts that leader's term like any other.
+  bool tail_lost = false;
   bool operator==(const ReplicaState&) const = default;
 };
 
@@ -38,6 +43,7 @@ struct Assignment {
   std::vector<Member> next_voters;  // not empty while membership changes
   std::vector<Member> learners;
   int min_insync = 0;
+  bool memory = false;  // of DURABILITY_MEMORY: a record counts where it is in memory, not only where it is fsynced
 };
 
 enum class Role {
@@ -54,6 +60,7 @@ struct HeadAnswer {
   Term current;
   Term adopted;
   Offset end;
+  bool tail_lost = false;
 };
 
 // A leader's view, for the coordinator; sent when it changes.
@@ -82,6 +89,8 @@ class Host {
   virtual Offset log_start() const = 0;
   virtual Offset log_end() const = 0;
   virtual Offset durable_end() const = 0;
+  // Assignment::memory: what this replica may acknowledge, in [durable_end, log_end].
+  virtual Offset held_end() const = 0;
   virtual std::vector<TermStart> log_terms() const = 0;
   // Whole batches from `from`, about `bytes_max` (at least one batch when there is any).
   virtual Result<std::vector<Batch>> read(Offset from, size_t bytes_max) = 0;
@@ -135,6 +144,8 @@ class Replica {
   void prepare_transfer(Term term, BrokerId target, int64_t now_ms);
   // Its log is damaged: kLogLost. What it has is dropped when a leader attaches, not before.
   void lose_log();
+  // The replica of a memory stream, recovered after an unclean stop. Called first of all.
+  void lose_tail();
   // True while it wants another tick.
   bool tick(int64_t now_ms);
 
@@ -143,6 +154,7 @@ class Replica {
   Term term() const { return state_.term; }
   Term adopted_term() const { return state_.adopted_term; }
   bool log_lost() const { return state_.adopted_term == kLogLost; }
+  bool tail_lost() const { return state_.tail_lost; }
   std::optional<BrokerId> leader() const;
   Offset high_watermark() const { return high_watermark_; }
   // Leader: every later leader's log begins here or above. -1: not known yet.
@@ -205,6 +217,7 @@ class Replica {
     bool synchronised = false;  // the first append of this attachment has come
     Offset start_end;
     Offset leader_high_watermark{-1};
+    Offset acknowledged{-1};
   };
 
   // replica.cc
@@ -213,6 +226,9 @@ class Replica {
   void refuse_new_term(Term asked);
   void become_leader(int64_t now_ms);
   void advance_high_watermark(Offset to);
+  void adopt();
+  // As far as this replica's word goes: fsynced, or for a memory stream held.
+  Offset counted_end() const;
   // leader.cc
   void update_members();
   void attach(Progress& peer, int64_t now_ms);
@@ -234,12 +250,14 @@ class Replica {
   void check_contact(int64_t now_ms);
   bool in_contact() const;
   void check_transfer(int64_t now_ms);
+  void tell_if_transfer_is_complete();
   void update_view();
   void step_down(Term seen);
   // follower.cc
   void on_attach(BrokerId from, const Attach& message);
   void answer_attach();
   void on_append(BrokerId from, Append message);
+  void cut(const Append& message);
   void acknowledge(bool reattach, bool full = false);
   void adopt_if_complete();
   void expose(Offset leader_high_watermark);

@@ -19,7 +19,8 @@ import time
 import traceback
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
+                                   NewTopic, ResourceType)
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
@@ -88,9 +89,10 @@ def wait_for(condition, what, seconds=30):
         time.sleep(0.05)
 
 
-def create(cluster, name, partitions=3, replication=3):
+def create(cluster, name, partitions=3, replication=3, **config):
     admin = AdminClient({"bootstrap.servers": cluster.kafka})
-    admin.create_topics([NewTopic(name, partitions, replication)])[name].result(30)
+    config = {key.replace("_", "."): value for key, value in config.items()}
+    admin.create_topics([NewTopic(name, partitions, replication, config=config)])[name].result(30)
     return admin
 
 
@@ -316,6 +318,73 @@ def test_power_cycle_of_everything(cluster):
     more.start()
     more.join(60)
     assert len(more.acked) == 10, more.errors
+
+
+def test_memory_stream_loses_nothing_with_a_minority(cluster):
+    create(cluster, "memory", partitions=6, sluice_durability="memory")
+    load = Load(cluster, "memory")
+    load.start()
+    wait_for(lambda: len(load.acked) > 200, "the first acknowledgements")
+    for i in range(BROKERS):
+        before = len(load.acked)
+        cluster.kill(f"broker-{i}")
+        wait_for(lambda: len(load.acked) > before + 100, "acknowledgements without a broker")
+        cluster.start(f"broker-{i}")
+        wait_whole(cluster, "memory")
+    load.stop()
+    check_history(cluster, load)
+
+
+def wait_whole(cluster, topic):
+    """Until every replica is in sync: only then may the next one be killed."""
+    admin = AdminClient({"bootstrap.servers": cluster.kafka})
+
+    def whole():
+        partitions = admin.list_topics(topic, timeout=20).topics[topic].partitions.values()
+        return all(len(p.isrs) == BROKERS and p.leader >= 0 for p in partitions)
+    wait_for(whole, "all replicas to be in sync", 60)
+
+
+def test_memory_stream_keeps_a_prefix_when_all_are_killed(cluster):
+    create(cluster, "memory-all", partitions=1, sluice_durability="memory")
+    load = Load(cluster, "memory-all", count=2000, pause_s=0)
+    load.start()
+    load.join(60)
+    for name in ("broker-0", "broker-1", "broker-2"):
+        cluster.kill(name)
+    cluster.up()
+    wait_whole(cluster, "memory-all")
+    kept = [(key, int(value)) for key, value in read_all(cluster, "memory-all")[0]]
+    assert len(load.acked) == 2000, load.errors
+    assert kept == load.acked[:len(kept)], "not a prefix of what was acknowledged"
+    more = Load(cluster, "memory-all", count=10)
+    more.start()
+    more.join(60)
+    assert len(more.acked) == 10, more.errors
+    assert len(read_all(cluster, "memory-all")[0]) == len(kept) + 10
+
+
+def test_durability_is_said_and_fixed(cluster):
+    cluster.sluice("stream", "create", "fast", "--durability", "memory")
+    described = json.loads(cluster.sluice("stream", "describe", "fast", "-o", "json").stdout)
+    assert described["durability"] == "memory", described
+    done = json.loads(cluster.sluice("produce", "fast", "-o", "json", stdin="a\n").stdout)
+    assert done == {"stored": 1, "failed": 0, "durability": "memory"}, done
+    admin = create(cluster, "safe")
+    for topic, durability in (("fast", "memory"), ("safe", "synced")):
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        entry = admin.describe_configs([resource])[resource].result(20)["sluice.durability"]
+        assert entry.value == durability and entry.is_read_only, (topic, entry)
+        for value, refused in ((durability, False), ("memory" if topic == "safe" else "synced", True)):
+            change = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[
+                ConfigEntry("sluice.durability", value, incremental_operation=AlterConfigOpType.SET)])
+            try:
+                admin.incremental_alter_configs([change])[change].result(20)
+                assert not refused, f"{topic} was changed to {value}"
+            except KafkaException as error:
+                assert refused and "fixed at a topic's creation" in str(error), error
+    bad = cluster.sluice("stream", "create", "odd", "--durability", "none", check=False)
+    assert bad.returncode != 0 and "synced or memory" in bad.stderr, bad
 
 
 def test_elastic_stream_splits_and_merges_under_load(cluster):
