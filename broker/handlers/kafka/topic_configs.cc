@@ -383,7 +383,7 @@ std::vector<ConfigValue> broker_configs(const Services& services) {
       "The largest record batch where a topic says nothing.");
   add("node.id", std::to_string(services.self.value), ConfigType::kInt,
       "The number of this broker.");
-  add("num.partitions", "1", ConfigType::kInt, "Partitions of a topic that does not say how many.");
+  add("num.partitions", std::to_string(options.num_partitions), ConfigType::kInt, "Partitions of a topic that does not say how many.");
   add("producer.id.expiration.ms", std::to_string(partition::kProducerIdExpirationMs),
       ConfigType::kInt, "How long a silent idempotent producer is remembered.");
   add("socket.request.max.bytes", std::to_string(options.request_bytes_max), ConfigType::kInt,
