@@ -3,6 +3,7 @@ Apache Kafka. Passes when every test ends as expected.txt says (default: passed 
 import argparse
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,12 +22,12 @@ PARTITIONS = 4
 class Sluice(clusters.Sluice):
     def up(self):
         self.dir.mkdir(parents=True, exist_ok=True)
-        (self.dir / "broker.yaml").write_text(f"num-partitions: {PARTITIONS}\ngroup-initial-rebalance-delay-ms: 0\n")
+        (self.dir / "broker.yaml").write_text(f"num-partitions: {PARTITIONS}\n")
         super().up()
 
 
 class Kafka(clusters.Kafka):
-    settings = [f"num.partitions={PARTITIONS}", "group.initial.rebalance.delay.ms=0", "default.replication.factor=3",
+    settings = [f"num.partitions={PARTITIONS}", "default.replication.factor=3",
                 "transaction.state.log.replication.factor=3", "transaction.state.log.min.isr=2"]
 
 
@@ -48,7 +49,8 @@ def tools(kafka):
     for script, tool in (("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
                          ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand")):
         path = folder / script
-        path.write_text("#!/bin/sh\nexec " + " ".join(map(str, kafka.java("256m"))) + f' {tool} "$@"\n')
+        command = " ".join(shlex.quote(str(word)) for word in kafka.java("256m"))
+        path.write_text(f'#!/bin/sh\nexec {command} {tool} "$@"\n')
         path.chmod(0o755)
     return folder.parent
 
