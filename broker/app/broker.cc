@@ -308,6 +308,7 @@ Status Broker::Parts::open_doors() {
   };
   handlers::kafka::Options kafka_options;
   kafka_options.auto_create_topics = config.auto_create_topics;
+  kafka_options.num_partitions = config.num_partitions;
   kafka_options.data_dir = config.data;
   kafka_options.group_initial_rebalance_delay_ms = config.group_initial_rebalance_delay_ms;
   kafka_options.group_size_max = config.group_max_size;

@@ -40,6 +40,7 @@ constexpr Setting kSettings[] = {
     {"client-tls-ca", "FILE", "CA of clients' certificates (PEM), default --tls-ca"},
     {"users", "FILE", "with --dev: users, passwords, access keys and rights (YAML); a cluster's come from its coordinator"},
     {"auto-create-topics", nullptr, "Kafka clients that ask for a missing topic create it; default true"},
+    {"num-partitions", "N", "partitions of a topic that does not say how many; default 1"},
     {"group-initial-rebalance-delay-ms", "N", "a new consumer group waits so long for more members; default 3000, 0 with --dev"},
     {"group-max-size", "N", "members that a consumer group may have; no limit by default"},
     {"catch-up-bytes-per-s", "N", "old records sent to replicas that are behind, all together; default 134217728, 0: no limit"},
@@ -288,6 +289,7 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
     }
     config.auto_create_topics = it->second == "true";
   }
+  RETURN_IF_ERROR(take_count(values, "num-partitions", 1, config.num_partitions));
   if (config.dev) config.group_initial_rebalance_delay_ms = 0;
   RETURN_IF_ERROR(take_count(values, "group-initial-rebalance-delay-ms", 0,
                              config.group_initial_rebalance_delay_ms));

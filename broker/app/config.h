@@ -50,6 +50,7 @@ struct Config {
   std::string client_tls_ca, client_tls_cert, client_tls_key;  // default: the ones above
   std::string users;  // --dev: who may do what
   bool auto_create_topics = true;
+  int32_t num_partitions = 1;
   int32_t group_initial_rebalance_delay_ms = 3000;  // 0 with --dev
   int32_t group_max_size = INT32_MAX;
   int64_t catch_up_bytes_per_s = 128 << 20;  // 0: no limit

@@ -96,6 +96,20 @@ TEST(Config, TheRateOfCatchingUp) {
   EXPECT_NE(bad.status().message().find("--catch-up-bytes-per-s"), std::string::npos);
 }
 
+TEST(Config, SettingsOfNewTopics) {
+  auto dev = parse_command_line({"--dev", "--data", "/d"});
+  ASSERT_TRUE(dev.ok());
+  EXPECT_TRUE(dev->auto_create_topics);
+  EXPECT_EQ(dev->num_partitions, 1);
+  auto set = parse_command_line(
+      {"--dev", "--data", "/d", "--num-partitions=4", "--auto-create-topics=false"});
+  ASSERT_TRUE(set.ok());
+  EXPECT_EQ(set->num_partitions, 4);
+  EXPECT_FALSE(set->auto_create_topics);
+  auto bad = parse_command_line({"--dev", "--data", "/d", "--num-partitions", "0"});
+  EXPECT_NE(bad.status().message().find("--num-partitions"), std::string::npos);
+}
+
 TEST(Config, SettingsOfGroups) {
   auto dev = parse_command_line({"--dev", "--data", "/d"});
   ASSERT_TRUE(dev.ok());

@@ -58,6 +58,7 @@ class ByteReader {
   bool ok() const { return ok_; }
   void fail() { ok_ = false, at_ = end_; }
   size_t remaining() const { return static_cast<size_t>(end_ - at_); }
+  std::string_view rest() const { return {at_, remaining()}; }
   const char* position() const { return at_; }
 
   int8_t i8() { return fixed<int8_t>(); }

@@ -230,6 +230,15 @@ std::string_view to_string(Compression codec) {
   return "unknown";
 }
 
+std::optional<Compression> parse_compression(std::string_view name) {
+  if (name == "uncompressed") return Compression::kNone;
+  for (Compression codec :
+       {Compression::kGzip, Compression::kSnappy, Compression::kLz4, Compression::kZstd}) {
+    if (name == to_string(codec)) return codec;
+  }
+  return std::nullopt;
+}
+
 Result<std::string> compress(Compression codec, std::string_view raw) {
   switch (codec) {
     case Compression::kNone: return std::string(raw);

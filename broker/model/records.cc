@@ -105,6 +105,27 @@ Result<RecordIterator> RecordIterator::open(std::string_view batch, size_t decom
   return RecordIterator(header, Buffer::from_string(std::move(plain)));
 }
 
+Result<std::string> recompress(std::string_view batch, Compression codec,
+                               size_t decompressed_bytes_max) {
+  ASSIGN_OR_RETURN(auto records, RecordIterator::open(batch, decompressed_bytes_max));
+  BatchHeader header = records.header();
+  std::string_view plain = records.remaining_bytes();
+  std::string packed;
+  if (codec != Compression::kNone) {
+    ASSIGN_OR_RETURN(packed, compress(codec, plain));
+    plain = packed;
+  }
+  std::string out(batch.substr(0, kBatchHeaderSize));
+  out += plain;
+  constexpr int16_t kCodecBits = 7;
+  int16_t attributes =
+      static_cast<int16_t>((header.attributes & ~kCodecBits) | static_cast<int16_t>(codec));
+  store_be(out.data() + sizeof(int64_t), static_cast<int32_t>(out.size() - kBatchLengthPrefix));
+  store_be(out.data() + kAttributesAt, attributes);
+  store_be(out.data() + kCrcAt, crc32c(std::string_view(out).substr(kAttributesAt)));
+  return out;
+}
+
 bool RecordIterator::fail(std::string_view why) {
   status_ = Status(Code::kCorruption,
                    "record " + std::to_string(records_read_) + " of the batch at offset " +

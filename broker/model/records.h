@@ -71,6 +71,8 @@ class RecordIterator {
   bool next(Record& record);
   const Status& status() const { return status_; }
   const BatchHeader& header() const { return header_; }
+  // The records that next() has not given yet, as they are in an uncompressed batch.
+  std::string_view remaining_bytes() const { return in_.rest(); }
 
  private:
   RecordIterator(const BatchHeader& header, Buffer bytes)
@@ -84,6 +86,11 @@ class RecordIterator {
   int32_t records_read_ = 0;
   Status status_;
 };
+
+// The same records and header in a batch that is compressed otherwise, with a CRC of its own.
+// kTooLarge when they expand beyond `decompressed_bytes_max`, kCorruption when they are damaged.
+Result<std::string> recompress(std::string_view batch, Compression codec,
+                               size_t decompressed_bytes_max);
 
 // The type of a control record, from its key; -1 when the key is not one.
 inline constexpr int16_t kAbortMarker = 0, kCommitMarker = 1, kSealMarker = 100;

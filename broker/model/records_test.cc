@@ -119,6 +119,24 @@ TEST(Records, ValidationRefuses) {
   EXPECT_EQ(validate_produced_batch(magic, {}).code(), Code::kUnsupported);
 }
 
+TEST(Records, ABatchIsCompressedAgain) {
+  const std::string first = build({.producer_id = 7, .producer_epoch = 1, .base_sequence = 3}, 20);
+  std::string at = first;
+  for (auto codec : {Compression::kGzip, Compression::kSnappy, Compression::kLz4, Compression::kZstd,
+                     Compression::kNone}) {
+    auto next = recompress(at, codec, kBound);
+    ASSERT_TRUE(next.ok()) << next.status().to_string();
+    auto header = validate_produced_batch(*next, {});
+    ASSERT_TRUE(header.ok()) << header.status().to_string();
+    EXPECT_EQ(header->compression(), codec);
+    at = *next;
+  }
+  EXPECT_EQ(at, first);
+  auto packed = recompress(first, Compression::kGzip, kBound);
+  ASSERT_TRUE(packed.ok());
+  EXPECT_EQ(recompress(*packed, Compression::kNone, 10).code(), Code::kTooLarge);
+}
+
 // Damage with a valid CRC: every outcome is a status, and what is accepted can be read.
 TEST(Records, HostileBytesNeverCrash) {
   std::mt19937 engine(11);

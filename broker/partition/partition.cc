@@ -4,6 +4,7 @@
 
 #include "broker/base/log.h"
 #include "broker/metering/meter.h"
+#include "broker/model/compression.h"
 #include "broker/model/records.h"
 
 namespace broker::partition {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr uint64_t kSnapshotBytes = 32 << 20;  // appended between two producer snapshots
 constexpr size_t kScanBytes = 1 << 20;
+constexpr size_t kDecompressedBytesMax = 64 << 20;  // of one batch
 constexpr size_t kUsageScanBytes = 8 << 20;     // of the log, counted again in one turn
 constexpr int64_t kUsageAgainMs = 10'000;       // told again until the map has it
 constexpr int64_t kLongTermLookMs = 60'000;
@@ -289,11 +291,25 @@ void Partition::follow_limits() {
   if (limits.ok() && limits->has_value()) limits_.emplace(**limits);
 }
 
-bool Partition::stamps_append_time() const {
+std::string_view Partition::setting(const char* name) const {
   const auto& settings = stream_->map.config().kafka();
-  if (settings.empty()) return false;
-  auto type = settings.find("message.timestamp.type");
-  return type != settings.end() && type->second == "LogAppendTime";
+  if (settings.empty()) return {};
+  auto found = settings.find(name);
+  return found == settings.end() ? std::string_view() : std::string_view(found->second);
+}
+
+bool Partition::stamps_append_time() const {
+  return setting("message.timestamp.type") == "LogAppendTime";
+}
+
+// Kafka's compression.type: only where the stream asks for a codec is a batch ever opened here.
+Status Partition::compress_as_asked(Buffer& bytes, BatchHeader& header) const {
+  auto codec = parse_compression(setting("compression.type"));
+  if (!codec || *codec == header.compression() || header.control()) return {};
+  ASSIGN_OR_RETURN(std::string again, recompress(bytes.view(), *codec, kDecompressedBytesMax));
+  bytes = Buffer::from_string(std::move(again));
+  ASSIGN_OR_RETURN(header, parse_batch_header(bytes.view()));
+  return {};
 }
 
 Status Partition::check_append(const BatchHeader& header) const {
@@ -340,6 +356,7 @@ void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, Appe
       return;
     }
   }
+  if (Status compressed = compress_as_asked(bytes, header); !compressed.ok()) return done(compressed);
   if (stamps_append_time() && !header.control()) {
     answer.log_append_time_ms = around_.wall_ms();
     stamp_append_time(const_cast<char*>(bytes.data()), header, answer.log_append_time_ms);

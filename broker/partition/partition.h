@@ -169,7 +169,9 @@ class Partition {
     AppendDone done;
   };
   Status check_append(const BatchHeader& header) const;
+  std::string_view setting(const char* name) const;  // of Kafka's, kept by name; empty: not set
   bool stamps_append_time() const;
+  Status compress_as_asked(Buffer& bytes, BatchHeader& header) const;
   bool answer_repeat(const BatchHeader& header, Acks acks, AppendDone& done);
   void append_checked(Buffer batch, BatchHeader header, Acks acks, AppendDone done);
   void finish_when(Acks acks, Offset end, Appended answer, AppendDone done);

@@ -34,6 +34,7 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
   spec.image = "registry/sluice:1";
   spec.limits_of_pod = {{"memory", "1Gi"}};
   spec.kinesis.credentials_secret = "kinesis-keys";
+  spec.kafka = {false, 6};
   spec.storage = {"20Gi", "fast", DeletionPolicy::kDelete, 60};
   spec.drain = {1, 3};
   spec.rebalancing.paused = true;

@@ -214,6 +214,8 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
   limits.read("shardWriteBytesPerSecond", out.limits.shard_write_bytes_per_second);
   limits.read("shardWriteRecordsPerSecond", out.limits.shard_write_records_per_second);
   limits.read("maxRecordBytes", out.limits.max_record_bytes);
+  spec.child("kafka").read("autoCreateTopics", out.kafka.auto_create_topics);
+  spec.child("kafka").read("numPartitions", out.kafka.num_partitions);
   spec.child("kinesis").read("credentialsSecret", out.kinesis.credentials_secret);
   spec.child("metering").read("intervalSeconds", out.metering.interval_seconds);
   if (spec.has("prices")) {
@@ -577,6 +579,10 @@ Json spec_to_json(const StreamClusterSpec& spec) {
   if (spec.authorization.enabled || !spec.authorization.super_users.empty()) {
     out["authorization"] = {{"enabled", spec.authorization.enabled},
                             {"superUsers", spec.authorization.super_users}};
+  }
+  if (spec.kafka != api::StreamClusterSpec::Kafka{}) {
+    out["kafka"] = {{"autoCreateTopics", spec.kafka.auto_create_topics},
+                    {"numPartitions", spec.kafka.num_partitions}};
   }
   if (!spec.kinesis.credentials_secret.empty()) {
     out["kinesis"] = {{"credentialsSecret", spec.kinesis.credentials_secret}};

@@ -51,6 +51,12 @@ struct StreamClusterSpec {
   struct Metering {
     int64_t interval_seconds = 60;
   } metering;
+  // Of topics that Kafka's clients make.
+  struct Kafka {
+    bool auto_create_topics = true;
+    int32_t num_partitions = 1;
+    bool operator==(const Kafka&) const = default;
+  } kafka;
   // Kafka's, beside the plain one on 9092.
   struct Listener {
     std::string name;

@@ -59,6 +59,9 @@ std::string broker_config(const PlanInput& input) {
   if (!input.settings.listeners.empty()) {
     text += "kafka-listeners: " + Json(input.settings.listeners).dump() + "\n";
   }
+  for (const auto& [name, value] : input.settings.broker) {
+    text += name + ": " + Json(value).dump() + "\n";
+  }
   // Quoted as JSON, which is YAML: names like "on" or "1e3" stay text.
   for (const auto& [name, value] : settings) {
     text += std::string(name) + ": " + Json(value).dump() + "\n";

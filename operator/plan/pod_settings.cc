@@ -19,6 +19,20 @@ Json to_json(const PodSettings& settings) {
   // Absent without one: pods that began before there was such a setting keep their hash.
   if (!settings.kinesis_secret.empty()) out["kinesisSecret"] = settings.kinesis_secret;
   if (!settings.listeners.empty()) out["listeners"] = settings.listeners;
+  if (!settings.broker.empty()) out["broker"] = settings.broker;
+  return out;
+}
+
+// Defaults are left out, so that pods which began without them keep their hash.
+std::map<std::string, std::string> broker_settings(const api::StreamClusterSpec& spec) {
+  const api::StreamClusterSpec::Kafka defaults;
+  std::map<std::string, std::string> out;
+  if (spec.kafka.auto_create_topics != defaults.auto_create_topics) {
+    out["auto-create-topics"] = spec.kafka.auto_create_topics ? "true" : "false";
+  }
+  if (spec.kafka.num_partitions != defaults.num_partitions) {
+    out["num-partitions"] = std::to_string(spec.kafka.num_partitions);
+  }
   return out;
 }
 
@@ -50,7 +64,8 @@ PodSettings pod_settings(const api::StreamClusterSpec& spec, const std::string& 
           spec.zone_key,
           coordinator_address,
           spec.kinesis.credentials_secret,
-          listeners_text(spec)};
+          listeners_text(spec),
+          broker_settings(spec)};
 }
 
 std::optional<PodSettings> read_pod_settings(const std::string& text) {
@@ -82,6 +97,7 @@ std::optional<PodSettings> read_pod_settings(const std::string& text) {
   if (json.contains("kinesisSecret") && !read_text("kinesisSecret", out.kinesis_secret)) {
     return std::nullopt;
   }
+  if (json.contains("broker") && !read_map("broker", out.broker)) return std::nullopt;
   if (json.contains("listeners") && !read_text("listeners", out.listeners)) return std::nullopt;
   return out;
 }

@@ -52,6 +52,7 @@ TEST(Plan, EverySettingInUse) {
   full.spec.storage = {"500Gi", "fast", api::DeletionPolicy::kDelete, 60};
   full.spec.zone_key = "example.com/rack";
   full.spec.kinesis.credentials_secret = "orders-kinesis";
+  full.spec.kafka = {false, 12};
   PlanInput with = input(full);
   with.good = with.settings;
   with.claim_size = "600Gi";
@@ -83,6 +84,10 @@ TEST(Plan, OnlyWhatNeedsARestartTouchesThePods) {
   keys.spec.kinesis.credentials_secret = "keys";
   EXPECT_NE(input(before).settings.hash(), input(keys).settings.hash());
   EXPECT_EQ(read_pod_settings(input(keys).settings.to_text()), input(keys).settings);
+  api::StreamCluster topics = before;
+  topics.spec.kafka.num_partitions = 3;
+  EXPECT_NE(input(before).settings.hash(), input(topics).settings.hash());
+  EXPECT_EQ(read_pod_settings(input(topics).settings.to_text()), input(topics).settings);
 }
 
 // strimzi/redpanda#3150, cloudnative-pg#5950: an operator's upgrade restarted every cluster.

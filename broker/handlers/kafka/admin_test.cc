@@ -104,6 +104,18 @@ TEST(Configs, TheLegacyRequestReplacesAll) {
   EXPECT_EQ(described(broker, kTopic, "t", "flush.ms").config_source, 5);
 }
 
+// librdkafka's suite (0081) makes topics with compression.type=lz4.
+TEST(Configs, ALeaderCompressesAsItsTopicAsks) {
+  TestBroker broker;
+  broker.create_stream("t", kPartitioned, 1);
+  alter(broker, kTopic, "t", {{"compression.type", kSet, "lz4", {}}});
+  produce_one(broker, "t", 1000);
+  auto stored = broker.partition("t", 0).read(Offset{0}, 1 << 20);
+  ASSERT_TRUE(stored.ok() && stored->batches.size() == 1);
+  EXPECT_EQ(stored->batches[0].header.compression(), Compression::kLz4);
+  EXPECT_TRUE(batch_crc_matches(stored->batches[0].bytes.view()));
+}
+
 TEST(Configs, AreRefusedByName) {
   TestBroker broker;
   broker.create_stream("t", kPartitioned, 1);
@@ -116,7 +128,7 @@ TEST(Configs, AreRefusedByName) {
   EXPECT_EQ(refused("cleanup.policy", kSet, "compact"), code(Error::kInvalidConfig));
   EXPECT_EQ(refused("cleanup.policy", kAppend, "compact"), code(Error::kInvalidConfig));
   EXPECT_EQ(refused("cleanup.policy", kSubtract, "delete"), code(Error::kInvalidConfig));
-  EXPECT_EQ(refused("compression.type", kSet, "zstd"), code(Error::kInvalidConfig));
+  EXPECT_EQ(refused("compression.type", kSet, "brotli"), code(Error::kInvalidConfig));
   EXPECT_EQ(refused("remote.storage.enable", kSet, "true"), code(Error::kInvalidConfig));
   EXPECT_EQ(refused("unclean.leader.election.enable", kSet, "true"), code(Error::kInvalidConfig));
   EXPECT_EQ(refused("retention.ms", kSet, "soon"), code(Error::kInvalidConfig));
@@ -202,6 +214,18 @@ TEST(Topics, AreCreatedByAskingForThem) {
   EXPECT_EQ(made.partitions[0].leader_id, 0);
   EXPECT_EQ(ask("a b", true).error_code, code(Error::kInvalidTopicException));
   EXPECT_EQ(ask("__consumer_offsets", true).error_code, code(Error::kUnknownTopicOrPartition));
+  Options more;
+  more.num_partitions = 4;
+  TestBroker wide(more);
+  wire::MetadataRequest any;
+  any.topics.emplace().emplace_back().name = "t";
+  any.allow_auto_topic_creation = true;
+  EXPECT_EQ(wide.call<wire::MetadataResponse>(12, any).topics.at(0).partitions.size(), 4u);
+  wire::CreateTopicsRequest silent;
+  silent.timeout_ms = 5000;
+  silent.topics.emplace_back().name = "u";
+  silent.topics[0].num_partitions = silent.topics[0].replication_factor = -1;
+  EXPECT_EQ(wide.call<wire::CreateTopicsResponse>(7, silent).topics.at(0).num_partitions, 4);
   Options off;
   off.auto_create_topics = false;
   TestBroker strict(off);
@@ -209,6 +233,42 @@ TEST(Topics, AreCreatedByAskingForThem) {
   request.topics.emplace().emplace_back().name = "t";
   EXPECT_EQ(strict.call<wire::MetadataResponse>(12, request).topics.at(0).error_code,
             code(Error::kUnknownTopicOrPartition));
+}
+
+// librdkafka's suite (0081) and Kafka's tools place replicas by hand.
+TEST(Topics, ReplicasArePlacedByHand) {
+  TestBroker broker;
+  auto create = [&](const std::string& name, int32_t partitions,
+                    std::vector<wire::CreateTopicsRequest::Topic::Assignment> by_hand) {
+    wire::CreateTopicsRequest request;
+    request.timeout_ms = 5000;
+    auto& topic = request.topics.emplace_back();
+    topic.name = name;
+    topic.num_partitions = partitions;
+    topic.replication_factor = -1;
+    topic.assignments = std::move(by_hand);
+    return broker.call<wire::CreateTopicsResponse>(7, request).topics.at(0);
+  };
+  auto made = create("t", -1, {{1, {0}, {}}, {0, {0}, {}}});
+  EXPECT_EQ(made.error_code, 0) << made.error_message.value_or("");
+  EXPECT_EQ(made.num_partitions, 2);
+  EXPECT_EQ(made.replication_factor, 1);
+  EXPECT_EQ(broker.metadata.find("t")->shard(1)->wanted_brokers(0), 0);
+  EXPECT_EQ(create("u", 2, {{0, {0}, {}}}).error_code, code(Error::kInvalidRequest));
+  EXPECT_EQ(create("u", -1, {{1, {0}, {}}}).error_code, code(Error::kInvalidReplicaAssignment));
+  EXPECT_EQ(create("u", -1, {{0, {7}, {}}}).error_code, code(Error::kInvalidReplicaAssignment));
+  EXPECT_EQ(create("u", -1, {{0, {0, 0}, {}}}).error_code, code(Error::kInvalidReplicaAssignment));
+  EXPECT_EQ(create("u", -1, {{0, {}, {}}}).error_code, code(Error::kInvalidReplicaAssignment));
+
+  auto grow = [&](int32_t count, std::vector<wire::CreatePartitionsRequest::Topic::Assignment> by_hand) {
+    wire::CreatePartitionsRequest request;
+    request.timeout_ms = 5000;
+    request.topics.push_back({"t", count, std::move(by_hand), {}});
+    return broker.call<wire::CreatePartitionsResponse>(3, request).results.at(0).error_code;
+  };
+  EXPECT_EQ(grow(4, {{{0}, {}}}), code(Error::kInvalidReplicaAssignment));
+  EXPECT_EQ(grow(3, {{{0, 0}, {}}}), code(Error::kInvalidReplicaAssignment));
+  EXPECT_EQ(grow(3, {{{0}, {}}}), 0);
 }
 
 TEST(Topics, RecordsAreDeletedUpToAnOffset) {

@@ -43,6 +43,7 @@ struct Options {
   int64_t idle_close_ms = 600'000;
   size_t fetch_sessions_max = 1000;
   bool auto_create_topics = true;  // asking Metadata for a topic creates it, as Kafka does
+  int32_t num_partitions = 1;  // of a topic that does not say how many
   std::string data_dir;  // as DescribeLogDirs names it
   // A new group waits this long for more members before its first assignment.
   int32_t group_initial_rebalance_delay_ms = 3000;

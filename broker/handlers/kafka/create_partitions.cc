@@ -1,5 +1,6 @@
 // CreatePartitions: raises the partition count of a partitioned stream.
 #include "broker/handlers/kafka/admin_batch.h"
+#include "broker/handlers/kafka/assignments.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/throttle.h"
 #include "broker/handlers/kafka/topics.h"
@@ -11,21 +12,32 @@ using Request = wire::CreatePartitionsRequest;
 using Response = wire::CreatePartitionsResponse;
 constexpr int16_t kStrictQuotaVersionMin = 3;
 
-std::pair<Error, std::string> judge(const TopicRef& ref, const Request::Topic& asked) {
+Assignments assignments_of(const Request::Topic& asked) {
+  Assignments out;
+  if (!asked.assignments) return out;
+  for (const auto& assignment : *asked.assignments) out.push_back(assignment.broker_ids);
+  return out;
+}
+
+Refusal judge(const Services& services, const TopicRef& ref, const Request::Topic& asked) {
   if (!ref.stream) return {ref.error, "no such topic"};
   if (ref.stream->elastic()) {
     return {Error::kPolicyViolation, "an elastic stream's shards split and merge by themselves"};
-  }
-  if (asked.assignments && !asked.assignments->empty()) {
-    return {Error::kInvalidReplicaAssignment,
-            "replicas are placed by the cluster; leave the assignment out"};
   }
   int32_t current = ref.stream->map.shards_size();
   if (asked.count <= current) {
     return {Error::kInvalidPartitions,
             "the topic has " + std::to_string(current) + " partitions; the count can only grow"};
   }
-  return {Error::kNone, ""};
+  Assignments by_hand = assignments_of(asked);
+  if (by_hand.empty()) return {};
+  if (static_cast<int32_t>(by_hand.size()) != asked.count - current) {
+    return {Error::kInvalidReplicaAssignment,
+            "Attempted to add " + std::to_string(asked.count - current) +
+                " additional partition(s), but only " + std::to_string(by_hand.size()) +
+                " assignment(s) were specified."};
+  }
+  return check_assignments(services.metadata, by_hand, ref.stream->map.config().replication());
 }
 
 void grow(const Services& services, AdminBatch<Response>& batch, const Request::Topic& asked,
@@ -34,7 +46,7 @@ void grow(const Services& services, AdminBatch<Response>& batch, const Request::
   auto& result = batch.response.results.emplace_back();
   result.name = asked.name;
   TopicRef ref = find_topic(services, batch.exchange(), security::Operation::kAlter, asked.name);
-  auto [error, message] = judge(ref, asked);
+  auto [error, message] = judge(services, ref, asked);
   if (error == Error::kNone && !validate_only &&
       !admit_mutations(services, batch.exchange(), kStrictQuotaVersionMin,
                        asked.count - ref.stream->map.shards_size())) {
@@ -52,11 +64,14 @@ void grow(const Services& services, AdminBatch<Response>& batch, const Request::
   update.set_name(asked.name);
   update.mutable_config()->set_partitions(asked.count);
   update.add_fields("partitions");
-  batch.ask(std::move(ask), [b = &batch, at](const Result<v1::AdminResponse>& answer) {
-    if (answer.ok()) return;
-    auto& result = b->response.results[at];
-    result.error_code = b->exchange().fail(admin_error(answer.code()));
-    result.error_message = answer.status().message();
+  batch.ask(std::move(ask), [b = &batch, at, first = ref.stream->map.shards_size(),
+                             by_hand = assignments_of(asked)](const Result<v1::AdminResponse>& answer) {
+    auto fail = [b, at](const Refusal& refusal) {
+      b->response.results[at].error_code = b->exchange().fail(refusal.error);
+      b->response.results[at].error_message = refusal.message;
+    };
+    if (!answer.ok()) return fail({admin_error(answer.code()), answer.status().message()});
+    place(*b, b->response.results[at].name, first, by_hand, fail);
   });
 }
 

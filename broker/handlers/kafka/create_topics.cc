@@ -2,6 +2,7 @@
 #include <set>
 
 #include "broker/handlers/kafka/admin_batch.h"
+#include "broker/handlers/kafka/assignments.h"
 #include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/throttle.h"
@@ -16,11 +17,6 @@ using Response = wire::CreateTopicsResponse;
 constexpr int32_t kDefault = -1;
 constexpr int16_t kStrictQuotaVersionMin = 6;
 
-struct Refusal {
-  Error error = Error::kNone;
-  std::string message;
-};
-
 Refusal check_name(const Services& services, const std::string& name) {
   if (!is_legal_topic_name(name)) {
     return {Error::kInvalidTopicException,
@@ -33,11 +29,36 @@ Refusal check_name(const Services& services, const std::string& name) {
   return {};
 }
 
-Refusal check_counts(const Services& services, const Request::Topic& asked) {
-  if (!asked.assignments.empty()) {
-    return {Error::kInvalidReplicaAssignment,
-            "replicas are placed by the cluster; leave the assignment out"};
+// By partition; empty when their indexes are not 0, 1, 2, …
+Assignments assignments_of(const Request::Topic& asked) {
+  Assignments out(asked.assignments.size());
+  for (const auto& assignment : asked.assignments) {
+    size_t at = static_cast<size_t>(assignment.partition_index);
+    if (assignment.partition_index < 0 || at >= out.size() || !out[at].empty()) return {};
+    out[at] = assignment.broker_ids;
   }
+  return out;
+}
+
+Refusal check_placed_by_hand(const Services& services, const Request::Topic& asked) {
+  if (asked.num_partitions != kDefault) {
+    return {Error::kInvalidRequest,
+            "A manual partition assignment was specified, but numPartitions was not set to -1."};
+  }
+  if (asked.replication_factor != kDefault) {
+    return {Error::kInvalidRequest,
+            "A manual partition assignment was specified, but replication factor was not set to -1."};
+  }
+  Assignments assignments = assignments_of(asked);
+  if (assignments.empty()) {
+    return {Error::kInvalidReplicaAssignment,
+            "partitions should be a consecutive 0-based integer sequence"};
+  }
+  return check_assignments(services.metadata, assignments, 0);
+}
+
+Refusal check_counts(const Services& services, const Request::Topic& asked) {
+  if (!asked.assignments.empty()) return check_placed_by_hand(services, asked);
   if (asked.num_partitions < 1 && asked.num_partitions != kDefault) {
     return {Error::kInvalidPartitions, "the number of partitions must be at least 1"};
   }
@@ -54,13 +75,18 @@ Refusal check_counts(const Services& services, const Request::Topic& asked) {
 }
 
 // The stream that a topic asks for.
-Refusal to_stream(const Request::Topic& asked, v1::CreateStream& stream) {
+Refusal to_stream(const Request::Topic& asked, const Options& options, v1::CreateStream& stream) {
   stream.set_name(asked.name);
   ConfigChange change;
   v1::StreamConfig& config = change.config;
   config.set_mode(v1::STREAM_MODE_PARTITIONED);
-  if (asked.num_partitions > 0) config.set_partitions(asked.num_partitions);
+  config.set_partitions(asked.num_partitions > 0 ? asked.num_partitions
+                                                 : options.num_partitions);
   if (asked.replication_factor > 0) config.set_replication(asked.replication_factor);
+  if (!asked.assignments.empty()) {
+    config.set_partitions(static_cast<int32_t>(asked.assignments.size()));
+    config.set_replication(static_cast<int32_t>(asked.assignments[0].broker_ids.size()));
+  }
   for (const auto& setting : asked.configs) {
     Status status = set_topic_config(setting.name, setting.value, change);
     if (!status.ok()) return {Error::kInvalidConfig, status.message()};
@@ -127,10 +153,10 @@ void handle(Context& context, const ExchangePtr& exchange, Request request) {
     }
     if (refusal.error == Error::kNone) refusal = check_name(services, asked.name);
     if (refusal.error == Error::kNone) refusal = check_counts(services, asked);
-    if (refusal.error == Error::kNone) refusal = to_stream(asked, stream);
+    if (refusal.error == Error::kNone) refusal = to_stream(asked, services.options, stream);
     if (refusal.error == Error::kNone && !request.validate_only &&
         !admit_mutations(services, *exchange, kStrictQuotaVersionMin,
-                         std::max(asked.num_partitions, 1))) {
+                         stream.config().partitions())) {
       refusal = {Error::kThrottlingQuotaExceeded, kMutationsUsedUp};
     }
     if (refusal.error != Error::kNone) {
@@ -138,9 +164,16 @@ void handle(Context& context, const ExchangePtr& exchange, Request request) {
       topic.error_message = refusal.message;
       continue;
     }
-    batch->ask(ask, [&services, b = batch.get(), at,
-                     config = stream.config()](const Result<v1::AdminResponse>& answer) {
+    Assignments by_hand;
+    if (!request.validate_only) by_hand = assignments_of(asked);
+    batch->ask(ask, [&services, b = batch.get(), at, config = stream.config(), by_hand](
+                        const Result<v1::AdminResponse>& answer) {
       on_answer(services, b->exchange(), config, answer, b->response.topics[at]);
+      if (!answer.ok()) return;
+      place(*b, b->response.topics[at].name, 0, by_hand, [b, at](const Refusal& refusal) {
+        b->response.topics[at].error_code = b->exchange().fail(refusal.error);
+        b->response.topics[at].error_message = refusal.message;
+      });
     });
   }
   batch->finish();

@@ -398,7 +398,7 @@ TEST(Topics, CreationRefusesByName) {
   EXPECT_EQ(error([](auto& t) { t.replication_factor = 3; }),
             code(Error::kInvalidReplicationFactor));
   EXPECT_EQ(error([](auto& t) { t.assignments.emplace_back(); }),
-            code(Error::kInvalidReplicaAssignment));
+            code(Error::kInvalidRequest));
   for (const char* name : {"cleanup.policy", "retention.ms", "segment.bytes", "no.such.config"}) {
     EXPECT_EQ(error([&](auto& t) {
                 t.configs.push_back({name, "compact", {}});

@@ -111,7 +111,9 @@ void handle(Context& context, const ExchangePtr& exchange, Request request) {
   for (const std::string& name : missing) {
     v1::AdminRequest ask;
     ask.mutable_create_stream()->set_name(name);
-    ask.mutable_create_stream()->mutable_config()->set_mode(v1::STREAM_MODE_PARTITIONED);
+    v1::StreamConfig& config = *ask.mutable_create_stream()->mutable_config();
+    config.set_mode(v1::STREAM_MODE_PARTITIONED);
+    config.set_partitions(services.options.num_partitions);
     services.admin(std::move(ask), kCreateMs,
                    [&context, exchange, left, shared](const Result<v1::AdminResponse>&) {
                      // Made, made by somebody else meanwhile, or unknown as before: what is, is told.

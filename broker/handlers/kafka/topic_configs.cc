@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "broker/model/compression.h"
 #include "broker/partition/producers.h"
 
 namespace broker::handlers::kafka {
@@ -36,13 +37,14 @@ constexpr Setting kSettings[] = {
     {"cleanup.policy", "log.cleanup.policy", ConfigType::kList, Kept::kFixed, "delete", 0, 0,
      "What happens to old records: they are deleted. Compaction comes later."},
     {"compression.gzip.level", "compression.gzip.level", ConfigType::kInt, Kept::kByName, "-1", -1,
-     9, SL_NEUTRAL "batches are kept as their producers compressed them."},
+     9, SL_NEUTRAL "compression.type compresses at the codec's usual level."},
     {"compression.lz4.level", "compression.lz4.level", ConfigType::kInt, Kept::kByName, "9", 1, 17,
-     SL_NEUTRAL "batches are kept as their producers compressed them."},
-    {"compression.type", "compression.type", ConfigType::kString, Kept::kFixed, "producer", 0, 0,
-     "Batches are kept as their producers compressed them; the broker never compresses again."},
+     SL_NEUTRAL "compression.type compresses at the codec's usual level."},
+    {"compression.type", "compression.type", ConfigType::kString, Kept::kByName, "producer", 0, 0,
+     "Batches are kept as their producers compressed them (producer), or the leader compresses again "
+     "those that came otherwise (uncompressed, gzip, snappy, lz4, zstd)."},
     {"compression.zstd.level", "compression.zstd.level", ConfigType::kInt, Kept::kByName, "3",
-     -131072, 22, SL_NEUTRAL "batches are kept as their producers compressed them."},
+     -131072, 22, SL_NEUTRAL "compression.type compresses at the codec's usual level."},
     {"delete.retention.ms", "log.cleaner.delete.retention.ms", ConfigType::kLong, Kept::kByName,
      "86400000", 0, INT64_MAX, SL_NEUTRAL "it is about compaction."},
     {"file.delete.delay.ms", "log.segment.delete.delay.ms", ConfigType::kLong, Kept::kByName,
@@ -216,6 +218,11 @@ Status check_value(const Setting& setting, std::string_view value) {
       if (setting.name == kDurability) {
         if (value == "synced" || value == "memory") return {};
         return bad_value(setting, value, "String must be one of: synced, memory");
+      }
+      if (setting.name == "compression.type") {
+        if (value == "producer" || parse_compression(value)) return {};
+        return bad_value(setting, value,
+                         "String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer");
       }
       if (value == "CreateTime" || value == "LogAppendTime") return {};
       return bad_value(setting, value, "String must be one of: CreateTime, LogAppendTime");
@@ -415,7 +422,7 @@ std::vector<ConfigValue> broker_configs(const Services& services) {
       "The largest record batch where a topic says nothing.");
   add("node.id", std::to_string(services.self.value), ConfigType::kInt,
       "The number of this broker.");
-  add("num.partitions", "1", ConfigType::kInt, "Partitions of a topic that does not say how many.");
+  add("num.partitions", std::to_string(options.num_partitions), ConfigType::kInt, "Partitions of a topic that does not say how many.");
   add("producer.id.expiration.ms", std::to_string(partition::kProducerIdExpirationMs),
       ConfigType::kInt, "How long a silent idempotent producer is remembered.");
   add("socket.request.max.bytes", std::to_string(options.request_bytes_max), ConfigType::kInt,

@@ -122,6 +122,7 @@ class Sluice(Cluster):
 class Kafka(Cluster):
     """Each node is broker and controller; its defaults, but for what a small cluster needs."""
     name = "kafka"
+    settings = []  # more lines of server.properties
 
     def __init__(self, work, brokers):
         super().__init__(work, brokers)
@@ -155,7 +156,8 @@ class Kafka(Cluster):
                 f"advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}",
                 "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
                 f"log.dirs={node}/data", f"min.insync.replicas={isr}",
-                f"offsets.topic.replication.factor={self.brokers}", "log.segment.delete.delay.ms=1000", ""]))
+                f"offsets.topic.replication.factor={self.brokers}", "log.segment.delete.delay.ms=1000",
+                *self.settings, ""]))
             subprocess.run([*self.java("256m"), "kafka.tools.StorageTool", "format", "-t", "c2x1aWNlLWJlbmNoLTEyMw",
                             "-c", node / "server.properties"], check=True, stdout=subprocess.DEVNULL)
         (self.dir / "servers").write_text(",".join(f"127.0.0.1:{p}" for p in ports[::2]))
