@@ -318,6 +318,8 @@ def test_a_rolling_restart_under_consuming_groups(cluster):
         for group, settings in ((classic, COOPERATIVE), (consumer, KIP848)):
             group.join(**settings)
             group.join(**settings)
+        for group in (classic, consumer):
+            group.wait_shared(*group.members)
         for broker in range(3):
             for group in (classic, consumer):
                 group.produce(300)

@@ -9,6 +9,7 @@ import functools
 import os
 import pathlib
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,8 +75,12 @@ class Cluster:
         assert done.returncode == 0, f"loopback {arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def down(self):
+    def down(self, keep):
         self.loopback("down", self.dir)
+        if keep:
+            print(f"the processes' logs and data are in {self.dir}")
+        else:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def run(client, *arguments, timeout=240):
@@ -254,11 +259,12 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the cluster is ended all the same
     cluster = Cluster()
     matrix = Matrix(cluster, sys.argv[1:])
+    results, whole = matrix.results, False
     try:
         matrix.run()
+        whole = True
     finally:
-        cluster.down()
-    results = matrix.results
+        cluster.down(keep=results.failed > 0 or not whole)
     print(f"{results.passed} passed, {results.failed} failed")
     return 1 if results.failed else 0
 
