@@ -207,6 +207,7 @@ void Partition::rebuild_producers() {
   while (at < log_.log_end()) {
     auto batches = log_.read(at, kScanBytes, log_.log_end());
     if (!batches.ok() || batches->empty()) {
+      producers_.assume_forgotten();  // whoever wrote what cannot be read
       changed_.damaged |= batches.code() == Code::kCorruption;
       log_error("partition", "cannot read the log for its producers",
                 {{"shard", id().to_string()}, {"error", batches.status().to_string()}});
