@@ -352,6 +352,12 @@ void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, Appe
       finish_when(acks, verdict.duplicate->second, answer, std::move(done));
       return;
     }
+    // What acks=all has stored is known to every leader: its first batch was refused, and comes again.
+    // Not called a gap: librdkafka then begins a new epoch in every partition, and what it has in
+    // flight elsewhere, perhaps stored, would be sent again as new.
+    if (verdict.unknown && verdict.code == Code::kOutOfOrderSequence && acks == Acks::kAll) {
+      verdict.code = Code::kUnavailable;
+    }
     if (verdict.code != Code::kOk) {
       done(Status(verdict.code, verdict.reason));
       return;
