@@ -207,6 +207,7 @@ void Partition::rebuild_producers() {
   while (at < log_.log_end()) {
     auto batches = log_.read(at, kScanBytes, log_.log_end());
     if (!batches.ok() || batches->empty()) {
+      producers_.assume_forgotten();  // whoever wrote what cannot be read
       changed_.damaged |= batches.code() == Code::kCorruption;
       log_error("partition", "cannot read the log for its producers",
                 {{"shard", id().to_string()}, {"error", batches.status().to_string()}});
@@ -350,6 +351,12 @@ void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, Appe
       answer.base_offset = verdict.duplicate->first;
       finish_when(acks, verdict.duplicate->second, answer, std::move(done));
       return;
+    }
+    // What acks=all has stored is known to every leader: its first batch was refused, and comes again.
+    // Not called a gap: librdkafka then begins a new epoch in every partition, and what it has in
+    // flight elsewhere, perhaps stored, would be sent again as new.
+    if (verdict.unknown && verdict.code == Code::kOutOfOrderSequence && acks == Acks::kAll) {
+      verdict.code = Code::kUnavailable;
     }
     if (verdict.code != Code::kOk) {
       done(Status(verdict.code, verdict.reason));

@@ -18,6 +18,7 @@ Producers::Verdict Producers::check(const BatchHeader& header, bool from_zero) c
   auto it = producers_.find(header.producer_id);
   if (it == producers_.end()) {
     if (header.base_sequence == 0) return verdict;
+    verdict.unknown = true;
     verdict.code = from_zero && !forgot_ ? Code::kOutOfOrderSequence : Code::kUnknownProducer;
     verdict.reason = "producer " + std::to_string(header.producer_id) +
                      " is not known here and starts at sequence 0, not " +

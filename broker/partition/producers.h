@@ -21,6 +21,7 @@ class Producers {
   struct Verdict {
     Code code = Code::kOk;
     std::string reason;
+    bool unknown = false;  // nothing of the producer is known
     // A repeat of this stored batch: to be answered with it, once it is committed.
     std::optional<std::pair<Offset, Offset>> duplicate;  // base, end
   };

@@ -299,30 +299,6 @@ def test_full_disks(cluster, _):
     delete_topic(cluster, "full")
 
 
-def test_full_disks_of_the_followers(cluster, _):
-    """The leader has space, and nobody whose copy would commit: that is said, too."""
-    create_topic(cluster, "full-followers", 1)
-    cluster.sluice("produce", "full-followers", stdin="before\n")
-    leader = leader_of(cluster, "full-followers")
-    ballasts = []
-    for broker in others(cluster, leader):
-        broker.disk.fill(32 << 20, ballasts)
-    line = "x" * 10_000 + "\n"
-
-    def refused():
-        return cluster.sluice("produce", "full-followers", "--retry-for", "15s", stdin=line * 400, check=False,
-                              broker=leader.number, timeout=120).stderr
-    said = wait_for(refused, "appends to be refused", 240)
-    assert "full" in said.lower() or "space" in said.lower(), f"not a clear error: {said[-400:]}"
-    assert leader.disk.free_bytes() > 200 << 20, "the leader's own disk is full"
-    for ballast in ballasts:
-        ballast.unlink()
-    wait_for(lambda: cluster.sluice("produce", "full-followers", "--retry-for", "5s", stdin="after\n",
-                                    check=False).returncode == 0, "writes to go on once space is free", 30, pause=0.5)
-    wait_in_sync(cluster, "full-followers")
-    delete_topic(cluster, "full-followers")
-
-
 def flip(path, position):
     with open(path, "r+b") as file:
         file.seek(position)
