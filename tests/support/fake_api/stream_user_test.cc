@@ -216,6 +216,7 @@ TEST_F(StreamUsers, TheListenersShowACertificateFromElsewhere) {
       {{"spec", {{"brokers", 1},
                  {"tls", {{"certificateSecret", "shop-tls"}}},
                  {"listeners", {{{"name", "secure"}, {"port", 9094}, {"tls", true}}}}}}});
+  user("alice");
   begin();
   auto valid = [&] {
     Json cluster = get("/apis/sluice.dev/v1alpha1/namespaces/apps/streamclusters/orders");
@@ -232,7 +233,6 @@ TEST_F(StreamUsers, TheListenersShowACertificateFromElsewhere) {
   life_->reconcile();
   EXPECT_EQ(secret("orders-client-tls", "tls.crt"), first->cert);
   EXPECT_EQ(valid(), "Valid");
-  user("alice");
   life_->reconcile_user("alice");
   EXPECT_EQ(secret("alice", "ca.crt"), ca->cert);
 
