@@ -113,7 +113,7 @@ struct Dialled {
     args.SetSslTargetNameOverride("localhost");  // as in the server's certificate
     stub = v1::Coordinator::NewStub(
         grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port), credentials, args));
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
     stream = stub->Session(&context);
   }
   explicit Dialled(int port) : Dialled(port, grpc::InsecureChannelCredentials()) {}

@@ -131,6 +131,10 @@ void OperatorLife::connect(const std::map<int32_t, std::string>& brokers,
         hello->set_process("process-" + std::to_string(next_session_));
         hello->mutable_broker()->set_id(id);
         hello->mutable_broker()->set_directory(directory);
+        auto* listener = hello->mutable_broker()->add_listeners();
+        listener->set_name("cloud");
+        listener->mutable_endpoint()->set_host("orders-" + std::to_string(id));
+        listener->mutable_endpoint()->set_port(9094);
       } else if (fresh) {
         session_of_.erase(entry);
         continue;
@@ -150,6 +154,24 @@ void OperatorLife::connect(const std::map<int32_t, std::string>& brokers,
     done.set_value();
   });
   done.get_future().wait();
+}
+
+std::string OperatorLife::told(int32_t broker, const std::string& listener) {
+  std::promise<std::string> told;
+  executor_.post([&] {
+    std::string text;
+    auto it = clusters_->all().find(kCluster);
+    if (it != clusters_->all().end()) {
+      for (const auto& view : it->second->coordinator.brokers()) {
+        for (const auto& known : view.broker.listeners()) {
+          if (view.broker.id() != broker || known.name() != listener) continue;
+          text = known.endpoint().host() + ":" + std::to_string(known.endpoint().port());
+        }
+      }
+    }
+    told.set_value(text);
+  });
+  return told.get_future().get();
 }
 
 std::optional<v1::Security> OperatorLife::security() {

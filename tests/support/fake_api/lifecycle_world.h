@@ -39,6 +39,8 @@ class OperatorLife {
   const std::optional<coordinator::ServerTls>& tls() const { return tls_; }
   // What brokers would be told of users; empty while that is not known.
   std::optional<sluice::v1::Security> security();
+  // "host:port" that brokers tell clients of this listener for the broker; empty: nobody knows it.
+  std::string told(int32_t broker, const std::string& listener);
   // The brokers that run, by id, with their directories: they hold sessions with this process.
   void connect(const std::map<int32_t, std::string>& brokers,
                const std::map<int32_t, MountedFiles>& files);
@@ -89,6 +91,10 @@ class LifecycleWorld {
   const std::map<int32_t, MountedFiles>& files() const { return files_; }
 
   void apply(const std::string& path, const kube::Json& object) { server_.apply(path, object); }
+  void patch(const std::string& path, const kube::Json& patch) { server_.merge_patch(path, patch); }
+  std::string told(int32_t broker, const std::string& listener) {
+    return life_ ? life_->told(broker, listener) : "";
+  }
   void create(const kube::Json& spec);
   void edit(const kube::Json& spec);
   void remove();
