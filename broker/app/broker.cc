@@ -5,6 +5,7 @@
 
 #include <boost/asio/signal_set.hpp>
 
+#include "broker/app/certificates.h"
 #include "broker/app/dev_coordinator.h"
 #include "broker/app/process_metrics.h"
 #include "broker/base/log.h"
@@ -105,6 +106,7 @@ struct Broker::Parts {
   Config config;
   Metrics metrics;
   std::unique_ptr<ProcessMetrics> process_metrics;
+  std::unique_ptr<Certificates> certificates;
   env::PosixClock clock;
   env::PosixFileSystem fs;
   env::SystemRandom random;
@@ -266,6 +268,7 @@ server::kinesis::Credentials Broker::Parts::access_keys_of(const cluster::v1::Se
 void Broker::Parts::watch_certificates() {
   executor.schedule_after(kCertificatesLookMs, [this] {
     for (const auto& listener : kafka) listener->reload_certificate();
+    certificates->look();
     watch_certificates();
   });
 }
@@ -346,6 +349,7 @@ Status Broker::Parts::open_doors() {
   RETURN_IF_ERROR(open_kinesis());
 
   process_metrics = std::make_unique<ProcessMetrics>(metrics, config.data);
+  certificates = std::make_unique<Certificates>(fs, clock, metrics, config);
   server::http::PagesOptions page_options;
   page_options.host = config.metrics.host;
   page_options.port = config.metrics.port;
@@ -353,6 +357,7 @@ Status Broker::Parts::open_doors() {
       executor, page_options,
       [this] {
         process_metrics->refresh();
+        certificates->refresh();
         return metrics.expose();
       },
       [this] { return ready(); });
@@ -408,6 +413,7 @@ void Broker::Parts::connect_coordinator() {
     if (free.ok()) holdings.set_disk_free_bytes(static_cast<int64_t>(*free));
     return holdings;
   };
+  handlers.certificates = [this] { return certificates->loaded(); };
   handlers.stop_allowed = [this] { stop_doors(); };
   if (config.dev) {
     dev_coordinator = std::make_unique<DevCoordinator>(clock, executor, fs, *background_io, random,

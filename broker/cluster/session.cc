@@ -87,6 +87,7 @@ void Session::send_heartbeat() {
   if (handlers_.holdings && clock_.mono_ms() - holdings_told_ms_ >= kHoldingsMs) {
     holdings_told_ms_ = clock_.mono_ms();
     *heartbeat->mutable_holdings() = handlers_.holdings();
+    if (handlers_.certificates) *heartbeat->mutable_certificates() = handlers_.certificates();
   }
   link_->send(message);
 }

@@ -34,6 +34,8 @@ struct SessionHandlers {
   std::function<std::vector<BrokerId>()> peers_heard;
   // What this broker keeps; told with a heartbeat every kHoldingsMs. May be absent.
   std::function<v1::Holdings()> holdings;
+  // The certificate files it has loaded; told beside holdings. May be absent.
+  std::function<v1::Certificates()> certificates;
   std::function<void()> stop_allowed;
 };
 

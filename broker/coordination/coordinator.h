@@ -76,6 +76,8 @@ struct StreamDefaults {
 struct ExpectedBroker {
   int32_t id = 0;
   std::string zone;  // empty: as the broker says
+  // Where clients from outside reach its listeners, by name; others are as the broker says.
+  std::map<std::string, sluice::v1::Endpoint> listeners = {};
 };
 
 struct DrainProgress {
@@ -92,6 +94,7 @@ struct BrokerView {
   int leaders = 0;
   int64_t bytes = 0;  // of its replicas, as last told
   int64_t disk_bytes = 0, disk_free_bytes = 0;
+  sluice::v1::Certificates certificates;  // that its process has loaded, as last told
 };
 
 struct MoveView {

@@ -100,6 +100,46 @@ TEST(Coordinator, AUsersResourceDeclaresItsQuotas) {
   EXPECT_EQ(told->quotas(0).values().at("producer_byte_rate"), 9) << "what was stored holds again";
 }
 
+// What the operator knows of a load balancer reaches every broker, which tells its clients.
+TEST(Coordinator, TellsBrokersWhereClientsReachEachOther) {
+  World w(3);
+  w.run(100);
+  auto told = [&](int32_t by, int32_t of) {
+    return w.brokers[by].brokers.at(of).listeners(0).endpoint();
+  };
+  EXPECT_EQ(told(1, 0).host(), "b0.inside");
+  sluice::v1::Endpoint outside;
+  outside.set_host("lb-0.example.com");
+  outside.set_port(443);
+  std::vector<ExpectedBroker> expected = {{0, "", {{"external", outside}, {"unknown", outside}}},
+                                          {1, ""}, {2, ""}};
+  w.coordinator->set_expected_brokers(expected);
+  w.run(100);
+  EXPECT_EQ(told(1, 0).host(), "lb-0.example.com");
+  EXPECT_EQ(told(1, 0).port(), 443);
+  EXPECT_EQ(told(0, 0).host(), "lb-0.example.com");
+  EXPECT_EQ(told(2, 1).host(), "b1.inside");
+  EXPECT_EQ(w.brokers[1].brokers.at(0).listeners_size(), 1) << "a listener that it does not have";
+  expected[0].listeners["external"].set_host("moved.example.com");
+  w.coordinator->set_expected_brokers(expected);
+  w.run(100);
+  EXPECT_EQ(told(2, 0).host(), "moved.example.com");
+}
+
+TEST(Coordinator, KnowsTheCertificatesOfABrokersProcess) {
+  World w(2);
+  w.brokers[0].certificates.emplace().set_ca("one");
+  w.run(500);
+  auto ca = [&](size_t broker) { return w.coordinator->brokers()[broker].certificates.ca(); };
+  EXPECT_EQ(ca(0), "one");
+  EXPECT_EQ(ca(1), "");
+  w.kill(0);
+  w.brokers[0].certificates.reset();
+  w.revive(0);
+  w.run(1000);
+  EXPECT_EQ(ca(0), "") << "what another process had loaded";
+}
+
 TEST(Coordinator, KeepsAttributesOfStreams) {
   World w(3);
   w.run(100);

@@ -41,8 +41,10 @@ struct Peer {
   bool expected = false;
   bool draining = false;
   std::string zone;  // the operator's word; empty: as the broker says
+  std::map<std::string, sluice::v1::Endpoint> listeners;  // the operator's word, by name
   std::map<std::pair<std::string, int32_t>, int64_t> shard_bytes;  // as last told
   int64_t disk_bytes = 0, disk_free_bytes = 0;
+  sluice::v1::Certificates certificates;  // of this process, as last told
 };
 
 // Changes a map, or refuses and leaves it alone. Applied again after a conflict, so it looks at
@@ -298,6 +300,7 @@ class Core {
                            const google::protobuf::RepeatedPtrField<Replica>& ensemble,
                            const std::set<int32_t>& brokers);
   void take_holdings(Peer& peer, const sluice::v1::Holdings& holdings);
+  void take_certificates(int32_t broker, const sluice::v1::Certificates& told);
   int64_t bytes_on(int32_t broker, const std::string& stream_id, int32_t shard) const;
   ShardSizes shard_sizes() const;
   int64_t bytes_in_flight() const;

@@ -10,14 +10,28 @@ void Core::set_defaults(const StreamDefaults& defaults) {
   settle();
 }
 
+namespace {
+
+using Endpoints = std::map<std::string, sluice::v1::Endpoint>;
+bool same_endpoints(const Endpoints& a, const Endpoints& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && x.second.host() == y.second.host() &&
+           x.second.port() == y.second.port();
+  });
+}
+
+}  // namespace
+
 void Core::set_expected_brokers(const std::vector<ExpectedBroker>& brokers) {
   for (auto& [id, peer] : peers_) peer.expected = false;
   for (const auto& expected : brokers) {
     Peer& peer = peers_[expected.id];
     peer.info.set_id(expected.id);
     peer.expected = true;
-    if (peer.zone == expected.zone) continue;
+    const bool moved = !same_endpoints(peer.listeners, expected.listeners);
+    if (peer.zone == expected.zone && !moved) continue;
     peer.zone = expected.zone;
+    peer.listeners = expected.listeners;
     if (loaded_) push_broker(peer);
   }
   settle();
@@ -113,7 +127,7 @@ std::vector<BrokerView> Core::broker_views() const {
     int64_t bytes = 0;
     for (const auto& [shard, size] : peer.shard_bytes) bytes += size;
     out.push_back({broker_message(peer), peer.registered, replicas[id], leaders[id], bytes,
-                   peer.disk_bytes, peer.disk_free_bytes});
+                   peer.disk_bytes, peer.disk_free_bytes, peer.certificates});
   }
   return out;
 }

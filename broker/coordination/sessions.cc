@@ -126,6 +126,7 @@ void Core::on_register(Session& session, const sluice::v1::Register& message) {
   }
   bool restarted = !peer.process.empty() && peer.process != message.process();
   peer.info = message.broker();
+  peer.certificates.Clear();
   peer.registered = true;
   peer.process = message.process();
   peer.session = session.id;
@@ -185,12 +186,20 @@ void Core::on_heartbeat(Session& session, const sluice::v1::Heartbeat& message) 
   if (message.has_holdings()) {
     if (Peer* peer = find_peer(session.broker)) take_holdings(*peer, message.holdings());
   }
+  if (message.has_certificates()) take_certificates(session.broker, message.certificates());
   if (session.silent) {
     session.silent = false;
     Peer* peer = find_peer(session.broker);
     if (peer && peer->session == session.id) set_alive(*peer, true);
   }
   if (session.stopping) answer_stopping(session);
+}
+
+void Core::take_certificates(int32_t broker, const sluice::v1::Certificates& told) {
+  Peer* peer = find_peer(broker);
+  if (!peer || google::protobuf::util::MessageDifferencer::Equals(told, peer->certificates)) return;
+  peer->certificates = told;
+  something_changed_ = true;
 }
 
 void Core::on_reports(Session& session, const sluice::v1::LeaderReports& message) {
@@ -242,6 +251,10 @@ sluice::v1::Broker Core::broker_message(const Peer& peer) const {
   sluice::v1::Broker out = peer.info;
   if (!peer.zone.empty()) out.set_zone(peer.zone);
   out.set_draining(peer.draining);
+  for (auto& listener : *out.mutable_listeners()) {
+    auto told = peer.listeners.find(listener.name());
+    if (told != peer.listeners.end()) *listener.mutable_endpoint() = told->second;
+  }
   return out;
 }
 

@@ -1,6 +1,8 @@
 #include "broker/security/tls.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
@@ -41,6 +43,26 @@ struct ContextCloser {
 
 }  // namespace
 
+int64_t certificate_end(const std::string& pem) {
+  std::unique_ptr<BIO, decltype(&BIO_free)> bio(
+      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+  std::unique_ptr<X509, decltype(&X509_free)> certificate(
+      PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr), X509_free);
+  ERR_clear_error();
+  return certificate ? end_of(certificate.get()) : 0;
+}
+
+std::string sha256_hex(const std::string& bytes) {
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
+  std::string out;
+  for (unsigned char byte : digest) {
+    out += "0123456789abcdef"[byte >> 4];
+    out += "0123456789abcdef"[byte & 15];
+  }
+  return out;
+}
+
 Result<std::shared_ptr<TlsContext>> TlsContext::load(const TlsFiles& files) {
   std::shared_ptr<TlsContext> out(new TlsContext(files));
   RETURN_IF_ERROR(out->read());
@@ -71,6 +93,8 @@ Status TlsContext::read() {
     if (SSL_CTX_load_verify_locations(context.get(), files_.client_ca.c_str(), nullptr) != 1) {
       return Status(Code::kInvalidArgument, "client CA " + files_.client_ca + ": " + last_error());
     }
+    // What the file names is trusted, be it a root or not: cert-manager's issuers often are not.
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context.get()), X509_V_FLAG_PARTIAL_CHAIN);
     SSL_CTX_set_client_CA_list(context.get(), SSL_load_client_CA_file(files_.client_ca.c_str()));
     SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   }

@@ -20,6 +20,11 @@ struct TlsFiles {
   std::string client_ca;  // PEM; when set, clients must show a certificate of it
 };
 
+// When the first certificate of a PEM text ends, Unix seconds; 0 when there is none.
+int64_t certificate_end(const std::string& pem);
+// In hexadecimal: which bytes a file holds.
+std::string sha256_hex(const std::string& bytes);
+
 class TlsContext {
  public:
   static Result<std::shared_ptr<TlsContext>> load(const TlsFiles& files);

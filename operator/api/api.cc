@@ -61,6 +61,37 @@ int32_t default_replication(const StreamClusterSpec& spec) {
   return spec.replication.factor.value_or(std::min(3, spec.brokers));
 }
 
+bool has_tls_listener(const StreamClusterSpec& spec) {
+  return std::any_of(spec.listeners.begin(), spec.listeners.end(),
+                     [](const auto& listener) { return listener.tls; });
+}
+
+static void validate_listener(const std::string& cluster_name,
+                              const StreamClusterSpec::Listener& listener,
+                              std::vector<FieldError>& errors) {
+  const std::string field = "spec.listeners[" + listener.name + "]";
+  if (listener.authentication == ListenerAuthentication::kTls && !listener.tls) {
+    errors.push_back({field + ".authentication", "Tls needs tls: true"});
+  }
+  if (listener.type != ListenerType::kInternal && cluster_name.size() + listener.name.size() > 58) {
+    errors.push_back({field + ".name", "with the cluster's name at most 58 characters, a Service of "
+                                       "each broker is named after both"});
+  }
+  const bool routed =
+      listener.type == ListenerType::kIngress || listener.type == ListenerType::kTlsRoute;
+  if (!routed) return;
+  if (!listener.tls) errors.push_back({field + ".tls", "a route by TLS needs tls: true"});
+  if (listener.host_template.find("{id}") == std::string::npos) {
+    errors.push_back({field + ".host", "one host for each broker, with {id} in its place"});
+  }
+  if (listener.bootstrap_host.empty()) {
+    errors.push_back({field + ".bootstrapHost", "the host that clients connect to first"});
+  }
+  if (listener.type == ListenerType::kTlsRoute && listener.gateway.name.empty()) {
+    errors.push_back({field + ".gateway", "the Gateway that the routes belong to"});
+  }
+}
+
 std::vector<FieldError> validate(const StreamCluster& cluster) {
   std::vector<FieldError> errors;
   const auto& spec = cluster.spec;
@@ -77,6 +108,9 @@ std::vector<FieldError> validate(const StreamCluster& cluster) {
   if (spec.replication.min_insync.value_or(1) > copies) {
     errors.push_back({"spec.replication.minInsync",
                       "greater than the number of copies, " + std::to_string(copies)});
+  }
+  for (const auto& listener : spec.listeners) {
+    validate_listener(cluster.metadata.name, listener, errors);
   }
   return errors;
 }

@@ -43,6 +43,18 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
   spec.autoscaling.interval_seconds = 2;
   spec.autoscaling.brokers = StreamClusterSpec::BrokerScaling{.min = 3, .max = 9, .budget_per_hour = 5};
   spec.autoscaling.queries = {{"bytes", "x"}};
+  spec.tls = {"shop-tls", "shop-ca"};
+  auto& listener = spec.listeners.emplace_back();
+  listener.name = "route";
+  listener.port = 9094;
+  listener.tls = true;
+  listener.authentication = ListenerAuthentication::kTls;
+  listener.type = ListenerType::kTlsRoute;
+  listener.host_template = "b{id}.example.com";
+  listener.bootstrap_host = "b.example.com";
+  listener.advertised_port = 8443;
+  listener.gateway = {"gateways", "public", "kafka"};
+  listener.annotations = {{"a", "b"}};
   StreamClusterStatus status;
   status.observed_generation = 7;
   status.conditions = {{"Ready", "True", "AllReady", "5 of 5", "2026-01-01T00:00:00Z", 7}};
@@ -50,6 +62,7 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
   status.broker_states = {{0, "c-0", "node", "z1", true, 4, 2, "Running", "dir", 5, true}};
   status.rebalance = {"Running", "BrokerAdded", "moving", 4, 1, 10, 3, 60, "2026-01-01T00:00:00Z",
                       ""};
+  status.listeners = {{"route", "b.example.com:8443"}};
   status.last_decision = Decision{"2026-01-01T00:00:00Z", "Split", {1}, "Hot", "m", {{"x", "1"}}};
   Json object = {{"metadata", {{"name", "c"}, {"annotations", {{"sluice.dev/paused", "true"}}}}},
                  {"spec", spec_to_json(spec)},
@@ -57,8 +70,35 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
   auto read = read_stream_cluster(object);
   ASSERT_TRUE(read.ok()) << read.status().to_string();
   EXPECT_EQ(spec_to_json(read->spec), spec_to_json(spec));
+  EXPECT_EQ(read->spec.listeners, spec.listeners);
   EXPECT_EQ(read->status, status);
   EXPECT_TRUE(read->metadata.paused());
+}
+
+TEST(StreamCluster, ListenersThatCannotBe) {
+  auto problem = [](auto change) {
+    StreamCluster cluster;
+    cluster.metadata.name = "c";
+    auto& listener = cluster.spec.listeners.emplace_back();
+    listener.name = "out";
+    listener.port = 9094;
+    change(cluster, listener);
+    return to_string(validate(cluster));
+  };
+  EXPECT_EQ(problem([](auto&, auto&) {}), "");
+  EXPECT_NE(problem([](auto&, auto& l) { l.authentication = ListenerAuthentication::kTls; })
+                .find("spec.listeners[out].authentication: Tls needs tls: true"),
+            std::string::npos);
+  EXPECT_NE(problem([](auto&, auto& l) { l.type = ListenerType::kIngress; }).find("{id}"),
+            std::string::npos);
+  EXPECT_NE(problem([](auto&, auto& l) { l.type = ListenerType::kTlsRoute; }).find("gateway"),
+            std::string::npos);
+  EXPECT_NE(problem([](auto& cluster, auto& l) {
+              l.type = ListenerType::kNodePort;
+              cluster.metadata.name = std::string(52, 'c');
+              l.name = "ten-letters";
+            }).find("58 characters"),
+            std::string::npos);
 }
 
 TEST(Stream, DefaultsAndRetention) {

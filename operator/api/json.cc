@@ -164,6 +164,16 @@ Decision read_decision(const Fields& fields) {
 
 constexpr std::initializer_list<std::pair<const char*, ScalingMode>> kScalingModes = {
     {"Auto", ScalingMode::kAuto}, {"DryRun", ScalingMode::kDryRun}, {"Frozen", ScalingMode::kFrozen}};
+constexpr std::initializer_list<std::pair<const char*, ListenerAuthentication>>
+    kListenerAuthentications = {{"None", ListenerAuthentication::kNone},
+                                {"Scram", ListenerAuthentication::kScram},
+                                {"Tls", ListenerAuthentication::kTls}};
+constexpr std::initializer_list<std::pair<const char*, ListenerType>> kListenerTypes = {
+    {"Internal", ListenerType::kInternal},
+    {"NodePort", ListenerType::kNodePort},
+    {"LoadBalancer", ListenerType::kLoadBalancer},
+    {"Ingress", ListenerType::kIngress},
+    {"TLSRoute", ListenerType::kTlsRoute}};
 constexpr std::initializer_list<std::pair<const char*, DeletionPolicy>> kDeletionPolicies = {
     {"Retain", DeletionPolicy::kRetain}, {"Delete", DeletionPolicy::kDelete}};
 
@@ -235,9 +245,21 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
     fields.read("name", listener.name);
     fields.read("port", listener.port);
     fields.read("tls", listener.tls);
-    fields.read_word("authentication", listener.scram, {{"None", false}, {"Scram", true}});
+    fields.read_word("authentication", listener.authentication, kListenerAuthentications);
+    fields.read_word("type", listener.type, kListenerTypes);
+    fields.read("host", listener.host_template);
+    fields.read("bootstrapHost", listener.bootstrap_host);
+    fields.read("advertisedPort", listener.advertised_port);
+    fields.read("ingressClassName", listener.ingress_class);
+    fields.read("annotations", listener.annotations);
+    Fields gateway = fields.child("gateway");
+    gateway.read("namespace", listener.gateway.ns);
+    gateway.read("name", listener.gateway.name);
+    gateway.read("sectionName", listener.gateway.section);
     out.listeners.push_back(std::move(listener));
   });
+  spec.child("tls").read("certificateSecret", out.tls.certificate_secret);
+  spec.child("tls").read("caSecret", out.tls.ca_secret);
   spec.child("authorization").read("enabled", out.authorization.enabled);
   spec.child("authorization").read("superUsers", out.authorization.super_users);
   spec.child("autoscaling").child("prometheus").read("url", out.autoscaling.prometheus_url);
@@ -287,6 +309,12 @@ void read_status(const Fields& status, StreamClusterStatus& out) {
     fields.read("bytes", state.bytes);
     fields.read("updated", state.updated);
     out.broker_states.push_back(std::move(state));
+  });
+  status.each_object("listeners", [&](const Fields& fields) {
+    ListenerStatus listener;
+    fields.read("name", listener.name);
+    fields.read("bootstrapServers", listener.bootstrap_servers);
+    out.listeners.push_back(std::move(listener));
   });
   Fields rebalance = status.child("rebalance");
   rebalance.read("state", out.rebalance.state);
@@ -370,7 +398,8 @@ void read_spec(const Fields& spec, StreamUserSpec& out) {
   spec.child("authentication")
       .read_word("type", out.authentication,
                  {{"Scram", StreamUserSpec::Authentication::kScram},
-                  {"AccessKey", StreamUserSpec::Authentication::kAccessKey}});
+                  {"AccessKey", StreamUserSpec::Authentication::kAccessKey},
+                  {"Tls", StreamUserSpec::Authentication::kTls}});
   Fields quotas = spec.child("quotas");
   quotas.read("producerByteRate", out.quotas.producer_byte_rate);
   quotas.read("consumerByteRate", out.quotas.consumer_byte_rate);
@@ -397,6 +426,8 @@ void read_status(const Fields& status, StreamUserStatus& out) {
   status.read("observedGeneration", out.observed_generation);
   read_conditions(status, out.conditions);
   status.read("secret", out.secret);
+  status.read("certificateExpiresAt", out.certificate_expires_at);
+  status.read("certificateIssuer", out.certificate_issuer);
 }
 
 template <class Resource>
@@ -422,6 +453,33 @@ void put(Json& object, const char* name, const T& value) {
 template <class T>
 void put(Json& object, const char* name, const std::optional<T>& value) {
   if (value) object[name] = *value;
+}
+
+template <class T>
+const char* word_for(T value, const std::initializer_list<std::pair<const char*, T>>& words) {
+  for (const auto& [text, known] : words) {
+    if (known == value) return text;
+  }
+  return "";
+}
+
+Json to_json(const StreamClusterSpec::Listener& listener) {
+  Json out = {{"name", listener.name},
+              {"port", listener.port},
+              {"tls", listener.tls},
+              {"authentication", word_for(listener.authentication, kListenerAuthentications)},
+              {"type", word_for(listener.type, kListenerTypes)}};
+  put(out, "host", listener.host_template);
+  put(out, "bootstrapHost", listener.bootstrap_host);
+  if (listener.advertised_port != 0) out["advertisedPort"] = listener.advertised_port;
+  put(out, "ingressClassName", listener.ingress_class);
+  put(out, "annotations", listener.annotations);
+  if (!listener.gateway.name.empty()) {
+    out["gateway"]["name"] = listener.gateway.name;
+    put(out["gateway"], "namespace", listener.gateway.ns);
+    put(out["gateway"], "sectionName", listener.gateway.section);
+  }
+  return out;
 }
 
 Json to_json(const std::vector<Condition>& conditions) {
@@ -570,12 +628,11 @@ Json spec_to_json(const StreamClusterSpec& spec) {
                 {"maxRecordBytes", spec.limits.max_record_bytes}}},
               {"autoscaling", {{"intervalSeconds", spec.autoscaling.interval_seconds}}}};
   put(out, "image", spec.image);
-  for (const auto& listener : spec.listeners) {
-    out["listeners"].push_back({{"name", listener.name},
-                                {"port", listener.port},
-                                {"tls", listener.tls},
-                                {"authentication", listener.scram ? "Scram" : "None"}});
+  for (const auto& listener : spec.listeners) out["listeners"].push_back(to_json(listener));
+  if (!spec.tls.certificate_secret.empty()) {
+    out["tls"]["certificateSecret"] = spec.tls.certificate_secret;
   }
+  if (!spec.tls.ca_secret.empty()) out["tls"]["caSecret"] = spec.tls.ca_secret;
   if (spec.authorization.enabled || !spec.authorization.super_users.empty()) {
     out["authorization"] = {{"enabled", spec.authorization.enabled},
                             {"superUsers", spec.authorization.super_users}};
@@ -671,6 +728,11 @@ Json status_to_json(const StreamClusterStatus& status) {
   put(out, "version", status.version);
   put(out, "image", status.image);
   for (const auto& state : status.broker_states) out["brokerStates"].push_back(to_json(state));
+  for (const auto& listener : status.listeners) {
+    Json shown{{"name", listener.name}};
+    put(shown, "bootstrapServers", listener.bootstrap_servers);
+    out["listeners"].push_back(std::move(shown));
+  }
   if (!status.rebalance.state.empty()) out["rebalance"] = to_json(status.rebalance);
   if (status.last_decision) out["lastDecision"] = to_json(*status.last_decision);
   if (status.metering) out["metering"] = to_json(*status.metering);
@@ -691,9 +753,12 @@ Json status_to_json(const StreamStatus& status) {
 }
 
 Json status_to_json(const StreamUserStatus& status) {
-  return {{"observedGeneration", status.observed_generation},
-          {"conditions", to_json(status.conditions)},
-          {"secret", status.secret}};
+  Json out = {{"observedGeneration", status.observed_generation},
+              {"conditions", to_json(status.conditions)},
+              {"secret", status.secret}};
+  put(out, "certificateExpiresAt", status.certificate_expires_at);
+  put(out, "certificateIssuer", status.certificate_issuer);
+  return out;
 }
 
 }  // namespace sluice_operator::api

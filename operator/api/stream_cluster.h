@@ -9,6 +9,8 @@ namespace sluice_operator::api {
 
 enum class DeletionPolicy { kRetain, kDelete };
 enum class ScalingMode { kAuto, kDryRun, kFrozen };
+enum class ListenerAuthentication { kNone, kScram, kTls };
+enum class ListenerType { kInternal, kNodePort, kLoadBalancer, kIngress, kTlsRoute };
 
 // Unit prices as decimal text; empty: not charged.
 struct Prices {
@@ -62,10 +64,26 @@ struct StreamClusterSpec {
     std::string name;
     int32_t port = 0;
     bool tls = false;
-    bool scram = false;  // clients authenticate; PLAIN too under TLS
+    // kScram: by password, PLAIN too under TLS. kTls: by a certificate of the clients' CA.
+    ListenerAuthentication authentication = ListenerAuthentication::kNone;
+    ListenerType type = ListenerType::kInternal;
+    // From outside; empty: the address that Kubernetes gives. "{id}" stands for the broker's id.
+    std::string host_template, bootstrap_host;
+    int32_t advertised_port = 0;  // 0: the one that Kubernetes gives, 443 for kIngress and kTlsRoute
+    std::string ingress_class;
+    struct Gateway {
+      std::string ns, name, section;
+      bool operator==(const Gateway&) const = default;
+    } gateway;
+    std::map<std::string, std::string> annotations;  // of its Services, or of its Ingresses
     bool operator==(const Listener&) const = default;
   };
   std::vector<Listener> listeners;
+  // For the listeners with TLS; Secrets of cert-manager's shape. Empty: the operator issues.
+  struct Tls {
+    std::string certificate_secret;  // shown to clients
+    std::string ca_secret;           // issues what is shown, and the StreamUsers' certificates
+  } tls;
   struct Authorization {
     bool enabled = false;  // without: whoever connects may do everything
     std::vector<std::string> super_users;
@@ -104,6 +122,12 @@ struct BrokerState {
   int64_t bytes = 0;       // of its shards, as last told
   bool updated = false;    // runs with the settings of spec
   bool operator==(const BrokerState&) const = default;
+};
+
+struct ListenerStatus {
+  std::string name;
+  std::string bootstrap_servers;  // host:port,...; empty while there is no address
+  bool operator==(const ListenerStatus&) const = default;
 };
 
 struct RebalanceStatus {
@@ -148,6 +172,7 @@ struct StreamClusterStatus {
   std::string version;
   std::string image;  // of the brokers' pod template
   std::vector<BrokerState> broker_states;
+  std::vector<ListenerStatus> listeners;
   RebalanceStatus rebalance;
   std::optional<Decision> last_decision;
   std::optional<MeteringStatus> metering;
@@ -162,6 +187,8 @@ struct StreamCluster {
 
 // The copies of a shard when a stream says nothing: 3, or the number of brokers where that is less.
 int32_t default_replication(const StreamClusterSpec& spec);
+
+bool has_tls_listener(const StreamClusterSpec& spec);
 
 // What CEL cannot see, or a server without these rules let through.
 std::vector<FieldError> validate(const StreamCluster& cluster);

@@ -10,7 +10,7 @@ struct StreamUserSpec {
   std::string cluster;
   std::string name;  // what clients log in as; metadata.name when the resource leaves it out
   std::string secret_name;  // of the Secret with the credentials; metadata.name when left out
-  enum class Authentication { kScram, kAccessKey };
+  enum class Authentication { kScram, kAccessKey, kTls };
   Authentication authentication = Authentication::kScram;
   struct PasswordFrom {
     std::string secret, key;
@@ -37,6 +37,8 @@ struct StreamUserStatus {
   int64_t observed_generation = 0;
   std::vector<Condition> conditions;  // Ready
   std::string secret;                 // that holds the credentials
+  std::string certificate_expires_at;  // RFC 3339
+  std::string certificate_issuer;      // SHA-256 of its CA's certificate
   bool operator==(const StreamUserStatus&) const = default;
 };
 

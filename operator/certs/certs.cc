@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <ctime>
 #include <memory>
 #include <set>
@@ -73,7 +74,7 @@ bool add_extension(X509* cert, X509* issuer, int nid, const std::string& value) 
 }
 
 // A certificate with a new key, not signed yet.
-Result<std::pair<Cert, Key>> prepare(const std::string& common_name, int64_t now_s, int64_t days) {
+Result<std::pair<Cert, Key>> prepare(const std::string& common_name, int64_t now_s, int64_t ends_s) {
   Key key(EVP_EC_gen("P-256"));
   Cert cert(X509_new());
   if (!key || !cert) return openssl_error("make a key");
@@ -85,9 +86,9 @@ Result<std::pair<Cert, Key>> prepare(const std::string& common_name, int64_t now
   BN_free(number);
   X509_set_version(cert.get(), 2);
   ASN1_TIME_set(X509_getm_notBefore(cert.get()), static_cast<time_t>(now_s - 3600));
-  ASN1_TIME_set(X509_getm_notAfter(cert.get()), static_cast<time_t>(now_s + days * 86400));
+  ASN1_TIME_set(X509_getm_notAfter(cert.get()), static_cast<time_t>(ends_s));
   X509_NAME* name = X509_get_subject_name(cert.get());
-  std::string shown = common_name.substr(0, 64);  // the field's limit
+  std::string shown = common_name.substr(0, kCommonNameMax);
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
                              reinterpret_cast<const unsigned char*>(shown.c_str()), -1, -1, 0);
   X509_set_pubkey(cert.get(), key.get());
@@ -100,25 +101,82 @@ int64_t to_unix(const ASN1_TIME* time) {
   return timegm(&parts);
 }
 
-std::set<std::string> dns_names_of(X509* cert) {
-  std::set<std::string> names;
+// DNS names and addresses, as they are written.
+std::set<std::string> hosts_of(X509* cert) {
+  std::set<std::string> hosts;
   auto* list = static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(cert, NID_subject_alt_name, nullptr, nullptr));
-  if (!list) return names;
+  if (!list) return hosts;
   for (int i = 0; i < sk_GENERAL_NAME_num(list); i++) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(list, i);
-    if (name->type != GEN_DNS) continue;
-    names.emplace(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
-                  static_cast<size_t>(ASN1_STRING_length(name->d.dNSName)));
+    if (name->type != GEN_DNS && name->type != GEN_IPADD) continue;
+    const ASN1_STRING* text = name->type == GEN_DNS ? name->d.dNSName : name->d.iPAddress;
+    hosts.emplace(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                  static_cast<size_t>(ASN1_STRING_length(text)));
   }
   GENERAL_NAMES_free(list);
+  return hosts;
+}
+
+// An address as its bytes, a DNS name as it is: how hosts_of() sees them.
+std::string as_held(const std::string& host) {
+  ASN1_OCTET_STRING* address = a2i_IPADDRESS(host.c_str());
+  if (!address) return host;
+  std::string bytes(reinterpret_cast<const char*>(ASN1_STRING_get0_data(address)),
+                    static_cast<size_t>(ASN1_STRING_length(address)));
+  ASN1_OCTET_STRING_free(address);
+  return bytes;
+}
+
+std::string alternative_names(const std::vector<std::string>& hosts) {
+  std::string names;
+  for (const auto& host : hosts) {
+    names += std::string(names.empty() ? "" : ",") + (as_held(host) == host ? "DNS:" : "IP:") + host;
+  }
   return names;
 }
 
+std::string common_name_of(X509* cert) {
+  char text[256];
+  int size = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, text, sizeof text);
+  return size < 0 ? std::string() : std::string(text, static_cast<size_t>(size));
+}
+
+bool self_signed(X509* cert) {
+  return X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
+}
+
+std::vector<Cert> read_certs(const std::string& pem) {
+  std::vector<Cert> out;
+  Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  while (Cert cert{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
+    out.push_back(std::move(cert));
+  }
+  ERR_clear_error();  // the end of the text is one
+  return out;
+}
+
+std::string write_cert(X509* cert) {
+  Bio bio(BIO_new(BIO_s_mem()));
+  return PEM_write_bio_X509(bio.get(), cert) == 1 ? content(bio.get()) : std::string();
+}
+
+Validity validity_of(X509* cert) {
+  return {to_unix(X509_get0_notBefore(cert)), to_unix(X509_get0_notAfter(cert))};
+}
+
+struct StoreFree {
+  void operator()(X509_STORE* store) const { X509_STORE_free(store); }
+  void operator()(X509_STORE_CTX* context) const { X509_STORE_CTX_free(context); }
+};
+
 }  // namespace
 
+Subject for_hosts(const std::vector<std::string>& hosts) { return {hosts.at(0), hosts}; }
+Subject for_user(const std::string& name) { return {name, {}}; }
+
 Result<KeyPair> make_ca(const std::string& common_name, int64_t now_s) {
-  ASSIGN_OR_RETURN(auto prepared, prepare(common_name, now_s, kCaDays));
+  ASSIGN_OR_RETURN(auto prepared, prepare(common_name, now_s, now_s + kCaDays * 86400));
   X509* cert = prepared.first.get();
   X509_set_issuer_name(cert, X509_get_subject_name(cert));
   bool good = add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
@@ -129,43 +187,101 @@ Result<KeyPair> make_ca(const std::string& common_name, int64_t now_s) {
   return to_pem(cert, prepared.second.get());
 }
 
-Result<KeyPair> issue(const KeyPair& ca, const std::vector<std::string>& dns_names,
-                      int64_t now_s) {
+Result<KeyPair> issue(const KeyPair& ca, const Subject& subject, int64_t now_s) {
   Cert ca_cert = read_cert(ca.cert);
   Key ca_key = read_key(ca.key);
   if (!ca_cert || !ca_key) return Status(Code::kCorruption, "the CA's certificate or key is damaged");
-  ASSIGN_OR_RETURN(auto prepared, prepare(dns_names.at(0), now_s, kLeafDays));
+  const bool user = subject.hosts.empty();
+  // A host's is only shown; a user's is who they are.
+  if (user && (subject.common_name.empty() || subject.common_name.size() > kCommonNameMax)) {
+    return Status(Code::kInvalidArgument, "a name in a certificate has 1 to 64 characters");
+  }
+  const int64_t ends_s = std::min(now_s + kLeafDays * 86400, validity_of(ca_cert.get()).ends_s);
+  ASSIGN_OR_RETURN(auto prepared, prepare(subject.common_name, now_s, ends_s));
   X509* cert = prepared.first.get();
   X509_set_issuer_name(cert, X509_get_subject_name(ca_cert.get()));
-  std::string names;
-  for (const auto& name : dns_names) names += (names.empty() ? "DNS:" : ",DNS:") + name;
   bool good = add_extension(cert, ca_cert.get(), NID_basic_constraints, "critical,CA:FALSE") &&
               add_extension(cert, ca_cert.get(), NID_key_usage, "critical,digitalSignature") &&
-              add_extension(cert, ca_cert.get(), NID_ext_key_usage, "serverAuth,clientAuth") &&
-              add_extension(cert, ca_cert.get(), NID_subject_alt_name, names) &&
+              add_extension(cert, ca_cert.get(), NID_ext_key_usage,
+                            user ? "clientAuth" : "serverAuth,clientAuth") &&
+              (user || add_extension(cert, ca_cert.get(), NID_subject_alt_name,
+                                     alternative_names(subject.hosts))) &&
               add_extension(cert, ca_cert.get(), NID_authority_key_identifier, "keyid") &&
               X509_sign(cert, ca_key.get(), EVP_sha256()) > 0;
   if (!good) return openssl_error("issue a certificate");
-  return to_pem(cert, prepared.second.get());
+  ASSIGN_OR_RETURN(auto leaf, to_pem(cert, prepared.second.get()));
+  if (!self_signed(ca_cert.get())) leaf.cert += ca.cert;
+  return leaf;
 }
 
-Result<int64_t> expires_at(const std::string& cert_pem) {
+Result<Validity> validity(const std::string& cert_pem) {
   Cert cert = read_cert(cert_pem);
   if (!cert) return Status(Code::kCorruption, "not a certificate");
-  return to_unix(X509_get0_notAfter(cert.get()));
+  return validity_of(cert.get());
 }
 
-bool needs_issue(const std::string& cert_pem, const std::string& ca_pem,
-                 const std::vector<std::string>& dns_names, int64_t now_s) {
+bool wears_out(const std::string& cert_pem, int64_t now_s) {
+  auto life = validity(cert_pem);
+  return !life.ok() || now_s > life->ends_s - (life->ends_s - life->begins_s) / 3;
+}
+
+bool issued_by(const std::string& cert_pem, const std::string& ca_pem) {
   Cert cert = read_cert(cert_pem), ca = read_cert(ca_pem);
-  if (!cert || !ca) return true;
-  if (X509_verify(cert.get(), X509_get0_pubkey(ca.get())) != 1) return true;
-  if (dns_names_of(cert.get()) != std::set<std::string>(dns_names.begin(), dns_names.end())) {
+  return cert && ca && X509_verify(cert.get(), X509_get0_pubkey(ca.get())) == 1;
+}
+
+bool needs_issue(const KeyPair& leaf, const std::string& ca_pem, const Subject& subject,
+                 int64_t now_s) {
+  Cert cert = read_cert(leaf.cert);
+  Key key = read_key(leaf.key);
+  if (!cert || !key || X509_check_private_key(cert.get(), key.get()) != 1) {
+    ERR_clear_error();
     return true;
   }
-  int64_t begin = to_unix(X509_get0_notBefore(cert.get()));
-  int64_t end = to_unix(X509_get0_notAfter(cert.get()));
-  return now_s > end - (end - begin) / 3;
+  if (!issued_by(leaf.cert, ca_pem)) return true;
+  std::set<std::string> hosts;
+  for (const auto& host : subject.hosts) hosts.insert(as_held(host));
+  if (hosts_of(cert.get()) != hosts) return true;
+  if (hosts.empty() && common_name_of(cert.get()) != subject.common_name) return true;
+  return wears_out(leaf.cert, now_s);
+}
+
+std::string pair_problem(const KeyPair& pair, bool authority, int64_t now_s) {
+  Cert cert = read_cert(pair.cert);
+  if (!cert) return "tls.crt holds no certificate in PEM";
+  Key key = read_key(pair.key);
+  if (!key) return "tls.key holds no private key in PEM";
+  const bool match = X509_check_private_key(cert.get(), key.get()) == 1;
+  ERR_clear_error();
+  if (!match) return "tls.key is not the key of tls.crt";
+  if (authority && X509_check_ca(cert.get()) < 1) {
+    return "tls.crt is no CA: issue it with isCA: true";
+  }
+  if (validity_of(cert.get()).ends_s <= now_s) return "tls.crt has expired";
+  return {};
+}
+
+bool verifies(const std::string& chain_pem, const std::string& bundle_pem, int64_t now_s) {
+  auto chain = read_certs(chain_pem);
+  if (chain.empty()) return false;
+  std::unique_ptr<X509_STORE, StoreFree> store(X509_STORE_new());
+  for (const auto& cert : read_certs(bundle_pem)) X509_STORE_add_cert(store.get(), cert.get());
+  STACK_OF(X509)* between = sk_X509_new_null();
+  for (const auto& cert : chain) sk_X509_push(between, cert.get());
+  std::unique_ptr<X509_STORE_CTX, StoreFree> context(X509_STORE_CTX_new());
+  X509_STORE_CTX_init(context.get(), store.get(), chain.front().get(), between);
+  X509_STORE_CTX_set_time(context.get(), 0, static_cast<time_t>(now_s));
+  X509_STORE_CTX_set_flags(context.get(), X509_V_FLAG_PARTIAL_CHAIN);
+  const bool good = X509_verify_cert(context.get()) == 1;
+  sk_X509_free(between);
+  ERR_clear_error();
+  return good;
+}
+
+std::vector<std::string> split(const std::string& pem) {
+  std::vector<std::string> out;
+  for (const auto& cert : read_certs(pem)) out.push_back(write_cert(cert.get()));
+  return out;
 }
 
 }  // namespace sluice_operator::certs

@@ -109,6 +109,7 @@ namespace {
 
 constexpr uint64_t kPemBytesMax = 1 << 20;
 constexpr int64_t kMetricsMs = 1000;
+constexpr int64_t kCertificatesLookMs = 10'000;
 
 class Process {
  public:
@@ -120,10 +121,8 @@ class Process {
     SessionServerOptions options;
     options.listen = flags_.listen;
     if (!flags_.tls_ca.empty()) {
-      options.tls = std::make_unique<ServerTls>();
-      ASSIGN_OR_RETURN(options.tls->ca, env::read_file(fs_, flags_.tls_ca, kPemBytesMax));
-      ASSIGN_OR_RETURN(options.tls->cert, env::read_file(fs_, flags_.tls_cert, kPemBytesMax));
-      ASSIGN_OR_RETURN(options.tls->key, env::read_file(fs_, flags_.tls_key, kPemBytesMax));
+      ASSIGN_OR_RETURN(auto tls, read_tls());
+      options.tls = std::make_unique<ServerTls>(std::move(tls));
     }
     server_ = std::make_unique<SessionServer>(executor_, std::move(options));
     coordination::CoordinatorOptions core;
@@ -170,6 +169,29 @@ class Process {
     executor_.schedule_after(1, [this] { wait_for_metadata(); });
   }
 
+  Result<ServerTls> read_tls() {
+    ServerTls tls;
+    ASSIGN_OR_RETURN(tls.ca, env::read_file(fs_, flags_.tls_ca, kPemBytesMax));
+    ASSIGN_OR_RETURN(tls.cert, env::read_file(fs_, flags_.tls_cert, kPemBytesMax));
+    ASSIGN_OR_RETURN(tls.key, env::read_file(fs_, flags_.tls_key, kPemBytesMax));
+    return tls;
+  }
+
+  // Renewed files are taken without a restart.
+  void watch_certificates() {
+    if (flags_.tls_ca.empty()) return;
+    executor_.schedule_after(kCertificatesLookMs, [this] {
+      auto tls = read_tls();
+      if (tls.ok()) {
+        server_->renew(std::move(*tls));
+      } else {
+        broker::log_error("coordinator", "the new certificate cannot be used; the old one stays",
+                          {{"error", tls.status().message()}});
+      }
+      watch_certificates();
+    });
+  }
+
   void begin() {
     server_->add_cluster(flags_.cluster, flags_.cluster, *coordinator_);
     Status status = server_->start();
@@ -180,6 +202,7 @@ class Process {
     ready_ = true;
     tick();
     refresh_metrics();
+    watch_certificates();
   }
 
   void tick() {

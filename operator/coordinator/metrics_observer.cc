@@ -16,6 +16,12 @@ void MetricsObserver::condition(const std::string& type, bool holds) {
         {{"condition", type}});
 }
 
+void MetricsObserver::certificate(const std::string& name, double seconds_left) {
+  gauge("sluice_operator_certificate_seconds_left",
+        "Seconds until a certificate that the operator keeps ends.", seconds_left,
+        {{"certificate", name}});
+}
+
 void MetricsObserver::count(const char* name, const char* help, const char* label,
                             std::string_view value) {
   metrics_.counter(name, help, {{"cluster", cluster_}, {label, std::string(value)}}).Increment();

@@ -20,6 +20,8 @@ class MetricsObserver : public broker::coordination::Observer {
   void meter(const sluice::v1::Bill& bill);
   // What its StreamCluster's status says.
   void condition(const std::string& type, bool holds);
+  // One of the cluster's: brokers, listeners or clients-ca.
+  void certificate(const std::string& name, double seconds_left);
 
   void election_started(std::string_view reason) override;
   void election_done(double seconds) override;

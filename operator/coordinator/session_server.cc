@@ -8,6 +8,7 @@
 
 #include "broker/base/log.h"
 #include "broker/proto/coordination.grpc.pb.h"
+#include "operator/coordinator/renewable_credentials.h"
 
 namespace sluice_operator::coordinator {
 
@@ -81,7 +82,9 @@ class ServerSession : public grpc::ServerBidiReactor<v1::BrokerMessage, v1::Coor
 
 struct SessionServer::Impl : public v1::Coordinator::CallbackService,
                              public std::enable_shared_from_this<SessionServer::Impl> {
-  Impl(broker::env::Executor& e, SessionServerOptions o) : executor(e), options(std::move(o)) {}
+  Impl(broker::env::Executor& e, SessionServerOptions o) : executor(e), options(std::move(o)) {
+    if (options.tls) tls = std::make_unique<TlsSource>(*options.tls);
+  }
 
   grpc::ServerBidiReactor<v1::BrokerMessage, v1::CoordinatorMessage>* Session(
       grpc::CallbackServerContext* context) override {
@@ -106,6 +109,7 @@ struct SessionServer::Impl : public v1::Coordinator::CallbackService,
   std::map<SessionId, std::shared_ptr<ServerSession>> sessions;
   SessionId last_session = 0;
   bool stopped = false;
+  std::unique_ptr<TlsSource> tls;  // outlives the server
   std::unique_ptr<grpc::Server> server;
 };
 
@@ -256,14 +260,7 @@ SessionServer::~SessionServer() {
 Status SessionServer::start() {
   grpc::ServerBuilder builder;
   std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
-  if (impl_->options.tls) {
-    const ServerTls& tls = *impl_->options.tls;
-    grpc::SslServerCredentialsOptions ssl(
-        GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-    ssl.pem_root_certs = tls.ca;
-    ssl.pem_key_cert_pairs.push_back({tls.key, tls.cert});
-    credentials = grpc::SslServerCredentials(ssl);
-  }
+  if (impl_->tls) credentials = renewable_credentials(*impl_->tls);
   builder.AddListeningPort(impl_->options.listen, credentials, &port_);
   builder.RegisterService(impl_.get());
   builder.SetMaxReceiveMessageSize(64 << 20);
@@ -280,6 +277,10 @@ Status SessionServer::start() {
     return Status(Code::kUnavailable, "cannot listen on " + impl_->options.listen);
   }
   return {};
+}
+
+void SessionServer::renew(ServerTls tls) {
+  if (impl_->tls) impl_->tls->renew(std::move(tls));
 }
 
 void SessionServer::stop() {

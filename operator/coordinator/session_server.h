@@ -17,6 +17,7 @@ namespace sluice_operator::coordinator {
 // PEM texts. Client certificates are required and checked against `ca`.
 struct ServerTls {
   std::string ca, cert, key;
+  bool operator==(const ServerTls&) const = default;
 };
 
 struct SessionServerOptions {
@@ -34,6 +35,8 @@ class SessionServer : public broker::coordination::Outbox {
   // kUnavailable when the address is taken.
   broker::Status start();
   int port() const { return port_; }  // once started
+  // From the next handshake on; sessions that are open stay so. Only for a server with TLS; any thread.
+  void renew(ServerTls tls);
   // Ends every session and returns when gRPC has let go of them.
   void stop();
 

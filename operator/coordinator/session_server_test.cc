@@ -113,7 +113,7 @@ struct Dialled {
     args.SetSslTargetNameOverride("localhost");  // as in the server's certificate
     stub = v1::Coordinator::NewStub(
         grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port), credentials, args));
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
     stream = stub->Session(&context);
   }
   explicit Dialled(int port) : Dialled(port, grpc::InsecureChannelCredentials()) {}
@@ -222,32 +222,81 @@ TEST(SessionServer, TellsWhenTheAddressIsTaken) {
   EXPECT_EQ(second.start().code(), broker::Code::kUnavailable);
 }
 
+// Certificates of two authorities, made with openssl's command.
+struct Pki {
+  Pki() {
+    const std::string script = "cd " + dir.path + R"( && exec >/dev/null 2>&1 && set -e
+ec="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+for ca in ca new-ca; do openssl req -x509 $ec -keyout $ca.key -out $ca.crt -days 2 -subj /CN=ca; done
+issue() {
+  openssl req -new $ec -keyout $2.key -out $2.csr -subj "/CN=$2"
+  printf "subjectAltName=DNS:$3" >$2.ext
+  openssl x509 -req -in $2.csr -CA $1.crt -CAkey $1.key -CAcreateserial -days 2 \
+    -extfile $2.ext -out $2.crt
+}
+issue ca server localhost; issue ca broker a.ns; issue ca stranger b.other
+issue new-ca new-server localhost; issue new-ca new-broker a.ns)";
+    made = std::system(script.c_str()) == 0;
+  }
+  ServerTls server(const std::string& name, const std::string& trusted) const {
+    return {trusted, dir.read(name + ".crt"), dir.read(name + ".key")};
+  }
+  std::shared_ptr<grpc::ChannelCredentials> as(const std::string& name,
+                                               const std::string& trusted) const {
+    return grpc::SslCredentials({trusted, dir.read(name + ".key"), dir.read(name + ".crt")});
+  }
+  TempDir dir;
+  bool made = false;
+};
+
 // With TLS a broker needs a certificate of the cluster that it names.
 TEST(SessionServer, ChecksCertificatesAndIdentities) {
-  TempDir pki;
-  const std::string script = "cd " + pki.path + R"( && exec >/dev/null 2>&1 && set -e
-ec="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-openssl req -x509 $ec -keyout ca.key -out ca.crt -days 2 -subj /CN=ca
-issue() {
-  openssl req -new $ec -keyout $1.key -out $1.csr -subj "/CN=$1"
-  printf "subjectAltName=DNS:$2" >$1.ext
-  openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
-    -extfile $1.ext -out $1.crt
-}
-issue server localhost; issue broker a.ns; issue stranger b.other)";
-  if (std::system(script.c_str()) != 0) GTEST_SKIP() << "openssl's command is not here";
-  auto tls = std::make_unique<ServerTls>();
-  *tls = {pki.read("ca.crt"), pki.read("server.crt"), pki.read("server.key")};
-  Coordinators c({"a"}, std::move(tls));
-  auto as = [&](const std::string& name) {
-    return grpc::SslCredentials(
-        {pki.read("ca.crt"), pki.read(name + ".key"), pki.read(name + ".crt")});
-  };
-  EXPECT_TRUE(Dialled(c.server->port(), as("broker")).say_hello("a", 0).has_welcome());
-  EXPECT_TRUE(Dialled(c.server->port(), as("stranger")).say_hello("a", 1).has_refused());
-  Dialled anonymous(c.server->port(), grpc::SslCredentials({pki.read("ca.crt"), "", ""}));
+  Pki pki;
+  if (!pki.made) GTEST_SKIP() << "openssl's command is not here";
+  const std::string ca = pki.dir.read("ca.crt");
+  Coordinators c({"a"}, std::make_unique<ServerTls>(pki.server("server", ca)));
+  EXPECT_TRUE(Dialled(c.server->port(), pki.as("broker", ca)).say_hello("a", 0).has_welcome());
+  EXPECT_TRUE(Dialled(c.server->port(), pki.as("stranger", ca)).say_hello("a", 1).has_refused());
+  Dialled anonymous(c.server->port(), grpc::SslCredentials({ca, "", ""}));
   anonymous.say_hello("a", 2);
   EXPECT_TRUE(anonymous.ended);
+}
+
+// The phases of a CA's rotation, one after the other: sessions stay, handshakes take what is new.
+TEST(SessionServer, TakesNewCertificatesWithoutEndingASession) {
+  Pki pki;
+  if (!pki.made) GTEST_SKIP() << "openssl's command is not here";
+  const std::string ca = pki.dir.read("ca.crt"), next = pki.dir.read("new-ca.crt");
+  Coordinators c({"a"}, std::make_unique<ServerTls>(pki.server("server", ca)));
+  Dialled first(c.server->port(), pki.as("broker", ca));
+  ASSERT_TRUE(first.say_hello("a", 0).has_welcome());
+  Dialled early(c.server->port(), pki.as("new-broker", ca));
+  early.say_hello("a", 1);
+  EXPECT_TRUE(early.ended) << "nobody knows the new CA yet";
+
+  c.server->renew(pki.server("server", ca + next));
+  EXPECT_TRUE(Dialled(c.server->port(), pki.as("new-broker", ca)).say_hello("a", 1).has_welcome());
+
+  c.server->renew(pki.server("new-server", next + ca));
+  EXPECT_TRUE(Dialled(c.server->port(), pki.as("broker", next)).say_hello("a", 2).has_welcome());
+  Dialled behind(c.server->port(), pki.as("broker", ca));
+  behind.say_hello("a", 3);
+  EXPECT_TRUE(behind.ended) << "it does not know the new CA";
+
+  c.server->renew(pki.server("new-server", next));
+  Dialled late(c.server->port(), pki.as("broker", next));
+  late.say_hello("a", 4);
+  EXPECT_TRUE(late.ended) << "the old CA is dropped";
+
+  v1::BrokerMessage message;
+  message.mutable_admin()->set_id(7);
+  message.mutable_admin()->mutable_allocate_producer_ids()->set_count(10);
+  ASSERT_TRUE(first.stream->Write(message));
+  v1::CoordinatorMessage answer;
+  do {
+    answer = first.next();
+  } while (!first.ended && !answer.has_admin());
+  EXPECT_EQ(answer.admin().code(), "OK") << "the session from before lives on";
 }
 
 }  // namespace

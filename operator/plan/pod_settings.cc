@@ -36,16 +36,29 @@ std::map<std::string, std::string> broker_settings(const api::StreamClusterSpec&
   return out;
 }
 
+const char* words_of(const api::StreamClusterSpec::Listener& listener) {
+  switch (listener.authentication) {
+    case api::ListenerAuthentication::kNone: return listener.tls ? ";tls" : "";
+    case api::ListenerAuthentication::kScram: return listener.tls ? ";tls;sasl" : ";sasl";
+    case api::ListenerAuthentication::kTls: return ";mtls";
+  }
+  return "";
+}
+
 std::string listeners_text(const api::StreamClusterSpec& spec) {
   std::string text;
   for (const auto& listener : spec.listeners) {
     text += (text.empty() ? "" : ",") + listener.name + "=:" + std::to_string(listener.port) +
-            (listener.tls ? ";tls" : "") + (listener.scram ? ";sasl" : "");
+            words_of(listener);
   }
   return text;
 }
 
 }  // namespace
+
+bool PodSettings::tls_for_clients() const { 
+  return listeners.find(";tls") != std::string::npos || listeners.find(";mtls") != std::string::npos;
+}
 
 std::string PodSettings::hash() const { return text_hash(to_json(*this).dump()); }
 

@@ -32,6 +32,8 @@ struct PodSettings {
   std::map<std::string, std::string> broker;  // more of the brokers' settings, where not the default
   bool operator==(const PodSettings&) const = default;
 
+  // Some listener speaks TLS: the brokers need NAME-client-tls.
+  bool tls_for_clients() const;
   // The pull policy is not in it: it says nothing about a pod that runs.
   std::string hash() const;
   std::string to_text() const;

@@ -69,6 +69,16 @@ Json container(const PlanInput& input) {
     out["volumeMounts"].push_back(
         {{"name", "kinesis"}, {"mountPath", "/etc/sluice/kinesis"}, {"readOnly", true}});
   }
+  if (settings.tls_for_clients()) {
+    // Arguments, not settings of broker.yaml: a container that starts again in a pod of an earlier
+    // operator reads the file of today, without these volumes.
+    for (const auto& [flag, file] : {std::pair{"cert", "tls.crt"}, {"key", "tls.key"},
+                                     {"ca", "clients-ca.crt"}}) {
+      out["args"].push_back(std::string("--client-tls-") + flag + "=/etc/sluice/client-tls/" + file);
+    }
+    out["volumeMounts"].push_back(
+        {{"name", "client-tls"}, {"mountPath", "/etc/sluice/client-tls"}, {"readOnly", true}});
+  }
   for (const auto& [name, port] : {std::pair{"kafka", kKafkaPort}, {"grpc", kGrpcPort},
                                    {"kinesis", kKinesisPort}, {"replication", kReplicationPort},
                                    {"metrics", kMetricsPort}}) {
@@ -84,6 +94,10 @@ Json volumes(const PlanInput& input) {
   Json out = {{{"name", "config"}, {"configMap", {{"name", config_name(name)}}}},
               {{"name", "tls"},
                {"secret", {{"secretName", tls_secret_name(name)}, {"defaultMode", 0440}}}}};
+  if (input.settings.tls_for_clients()) {
+    out.push_back({{"name", "client-tls"},
+                   {"secret", {{"secretName", client_tls_secret_name(name)}, {"defaultMode", 0440}}}});
+  }
   if (!input.settings.kinesis_secret.empty()) {
     // Optional: a Secret that is missing closes one door, not the broker.
     out.push_back({{"name", "kinesis"},

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "operator/plan/listeners.h"
 #include "operator/plan/objects.h"
 
 namespace sluice_operator::plan {
@@ -11,6 +12,8 @@ using Json = nlohmann::json;
 std::string brokers_service_name(const std::string& cluster) { return cluster + "-brokers"; }
 std::string config_name(const std::string& cluster) { return cluster + "-config"; }
 std::string tls_secret_name(const std::string& cluster) { return cluster + "-tls"; }
+std::string client_tls_secret_name(const std::string& cluster) { return cluster + "-client-tls"; }
+std::string clients_ca_name(const std::string& cluster) { return cluster + "-clients-ca"; }
 std::string broker_pod_name(const std::string& cluster, int32_t broker) {
   return cluster + "-" + std::to_string(broker);
 }
@@ -115,8 +118,11 @@ Json service_account(const api::StreamCluster& cluster) {
 std::vector<Json> desired_objects(const PlanInput& input) {
   std::vector<Json> objects = {service_account(input.cluster),   config_map(input),
                                headless_service(input.cluster),  client_service(input.cluster),
-                               network_policy(input.cluster),    disruption_budget(input.cluster, input.may_evict),
-                               stateful_set(input)};
+                               network_policy(input.cluster),    disruption_budget(input.cluster, input.may_evict)};
+  for (auto& object : listener_objects(input.cluster, input.replicas)) {
+    objects.push_back(std::move(object));
+  }
+  objects.push_back(stateful_set(input));
   for (auto& object : objects) seal(object);
   return objects;
 }
@@ -126,6 +132,14 @@ Json tls_secret(const api::StreamCluster& cluster, const std::string& ca_pem,
   Json object = child(cluster, "v1", "Secret", tls_secret_name(cluster.metadata.name));
   object["type"] = "kubernetes.io/tls";
   object["stringData"] = {{"ca.crt", ca_pem}, {"tls.crt", cert_pem}, {"tls.key", key_pem}};
+  return object;
+}
+
+Json client_tls_secret(const api::StreamCluster& cluster,
+                       const std::map<std::string, std::string>& files) {
+  Json object = child(cluster, "v1", "Secret", client_tls_secret_name(cluster.metadata.name));
+  object["type"] = "kubernetes.io/tls";
+  object["stringData"] = files;
   return object;
 }
 

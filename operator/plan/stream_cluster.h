@@ -38,6 +38,8 @@ struct PlanInput {
 std::string brokers_service_name(const std::string& cluster);  // headless
 std::string config_name(const std::string& cluster);
 std::string tls_secret_name(const std::string& cluster);
+std::string client_tls_secret_name(const std::string& cluster);
+std::string clients_ca_name(const std::string& cluster);
 std::string broker_pod_name(const std::string& cluster, int32_t broker);
 // "NAME-0.NAME-brokers.NS.svc": what broker 0 tells clients and brokers to dial.
 std::string broker_host(const std::string& ns, const std::string& cluster, int32_t broker);
@@ -55,5 +57,9 @@ std::vector<std::string> tls_dns_names(const std::string& ns, const std::string&
 std::vector<nlohmann::json> desired_objects(const PlanInput& input);
 nlohmann::json tls_secret(const api::StreamCluster& cluster, const std::string& ca_pem,
                           const std::string& cert_pem, const std::string& key_pem);
+// What brokers show to clients (tls.crt, tls.key), what verifies that (ca.crt), and what verifies
+// clients (clients-ca.crt).
+nlohmann::json client_tls_secret(const api::StreamCluster& cluster,
+                                 const std::map<std::string, std::string>& files);
 
 }  // namespace sluice_operator::plan

@@ -60,6 +60,33 @@ TEST(Plan, EverySettingInUse) {
   expect_golden("every-setting", desired_objects(with));
 }
 
+TEST(Plan, ListenersFromOutside) {
+  api::StreamCluster of = cluster("orders");
+  of.spec.brokers = 2;
+  auto add = [&](const char* name, int32_t port, api::ListenerType type) {
+    auto& listener = of.spec.listeners.emplace_back();
+    listener.name = name;
+    listener.port = port;
+    listener.tls = true;
+    listener.authentication = api::ListenerAuthentication::kTls;
+    listener.type = type;
+    return &listener;
+  };
+  add("nodes", 9093, api::ListenerType::kNodePort);
+  add("cloud", 9094, api::ListenerType::kLoadBalancer)->annotations = {
+      {"service.beta.kubernetes.io/aws-load-balancer-type", "nlb"}};
+  auto* ingress = add("ingress", 9096, api::ListenerType::kIngress);
+  ingress->host_template = "broker-{id}.example.com";
+  ingress->bootstrap_host = "kafka.example.com";
+  ingress->ingress_class = "nginx";
+  auto* route = add("route", 9097, api::ListenerType::kTlsRoute);
+  route->host_template = "b{id}.gw.example.com";
+  route->bootstrap_host = "gw.example.com";
+  route->gateway = {"gateways", "public", "kafka"};
+  EXPECT_TRUE(api::validate(of).empty()) << api::to_string(api::validate(of));
+  expect_golden("listeners", desired_objects(input(of)));
+}
+
 const Json& of_kind(const std::vector<Json>& objects, const std::string& kind) {
   for (const auto& object : objects) {
     if (object["kind"] == kind) return object;
@@ -124,6 +151,9 @@ TEST(Plan, NamesFollowTheCluster) {
   EXPECT_EQ(broker_host("apps", "c", 2), "c-2.c-brokers.apps.svc");
   EXPECT_EQ(broker_selector("c"), "app.kubernetes.io/component=broker,app.kubernetes.io/instance=c,"
                                   "app.kubernetes.io/name=sluice");
+  Json clients = client_tls_secret(cluster("c"), {{"clients-ca.crt", "CA"}});
+  EXPECT_EQ(clients["metadata"]["name"], "c-client-tls");
+  EXPECT_EQ(clients["stringData"]["clients-ca.crt"], "CA");
   Json secret = tls_secret(cluster("c"), "CA", "CERT", "KEY");
   EXPECT_EQ(secret["metadata"]["name"], "c-tls");
   EXPECT_EQ(secret["stringData"]["tls.key"], "KEY");

@@ -1,31 +1,114 @@
 #pragma once
-// The operator's CA and the certificates from it, kept in Secrets: the CA and the coordinator's in
-// the operator's namespace, a cluster's brokers' beside the cluster. Blocks; any thread.
+// The operator's CA, and the certificates of each cluster, kept in Secrets:
+//   sluice-ca         (the operator's namespace) the CA of brokers and operator, and its rotation
+//   NAME-tls          what a cluster's brokers show each other, the operator, and clients by default
+//   NAME-client-tls   with a TLS listener: what they show clients, and whose certificates they take
+//   NAME-clients-ca   the CA of StreamUsers' certificates, where the cluster names none of its own
+// It is another CA than the operator's: a user's certificate opens no door between brokers.
+// Blocks; any thread.
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
 #include <string>
 
 #include "operator/api/stream_cluster.h"
-#include "operator/certs/certs.h"
-#include "operator/kube/client/client.h"
+#include "operator/reconcile/authority_secret.h"
 
 namespace sluice_operator::reconcile {
+
+struct CertificateView {
+  std::string name;  // brokers | listeners | clients-ca
+  int64_t ends_s = 0;
+};
+
+// What brokers are to have: SHA-256 of each file, as they report them.
+struct BrokerFiles {
+  std::string ca, cert, client_ca, client_cert;
+};
+
+struct ClusterCertificates {
+  std::vector<CertificateView> list;
+  std::string reason, problem;  // what is wrong with one; empty: nothing
+  BrokerFiles files;
+  std::string authority_version;          // of the operator's CA that they come from
+  std::optional<AuthorityState> clients;  // the clients' CA, where the operator made it
+};
+
+// What a StreamUser's certificate comes from, and what its client is to trust.
+struct ClientIssuer {
+  std::string server_ca;    // PEM; empty: a public authority
+  certs::KeyPair ca;        // empty key: nothing can be issued, and `problem` says why
+  bool trusted = false;     // every broker takes certificates of it
+  std::string problem;
+};
+
+// How far a cluster is with the operator's CA of `version`.
+struct RotationProgress {
+  std::string version;
+  bool trusted = false, reissued = false;
+  std::string waits_for;
+};
+
+// No StreamUser of the cluster has a certificate of another CA than this one (PEM).
+using UsersReissued = std::function<bool(const std::string& ca)>;
 
 class Certificates {
  public:
   Certificates(kube::Client& client, broker::env::Clock& clock, std::string operator_namespace)
       : client_(client), clock_(clock), ns_(std::move(operator_namespace)) {}
-  // Reads the CA, or makes it. Of two operators that make it at once, one wins and both use that.
+  // Reads the CA, or makes it; again whenever it may have changed.
   broker::Status load();
-  const certs::KeyPair& ca() const { return ca_; }
-  broker::Result<certs::KeyPair> issue(const std::vector<std::string>& dns_names) const;
-  // Makes or renews the cluster's Secret NAME-tls; true when it was written. A Secret of that name
-  // that is not this cluster's is left alone: kConflict.
-  broker::Result<bool> ensure(const api::StreamCluster& cluster);
+  broker::Status advance(certs::RotationStep step);
+  AuthorityState authority() const;
+  kube::ObjectKey authority_key() const { return {ns_, "sluice-ca"}; }
+  broker::Result<certs::KeyPair> issue(const std::vector<std::string>& hosts) const;
+
+  // Makes or renews the cluster's Secrets. `hosts`: what clients reach the brokers by from outside.
+  // A Secret of such a name that is not this cluster's is left alone: kAlreadyExists.
+  broker::Result<ClusterCertificates> ensure(const api::StreamCluster& cluster,
+                                             const std::vector<std::string>& hosts,
+                                             const UsersReissued& users_reissued);
+  // Takes the clients' CA further.
+  broker::Status advance_clients(const api::StreamCluster& cluster, const AuthorityState& from,
+                                 certs::RotationStep step);
+
+  // From the cluster's pass: whether every broker has what it is to have.
+  void tell(const kube::ObjectKey& cluster, RotationProgress progress, bool clients_trusted);
+  std::optional<RotationProgress> progress(const kube::ObjectKey& cluster) const;
+  // Nothing before the cluster's first pass.
+  std::optional<ClientIssuer> issuer(const kube::ObjectKey& cluster) const;
+  void forget(const kube::ObjectKey& cluster);
 
  private:
+  struct ListenerTls;
+  int64_t now_s() const { return clock_.wall_ms() / 1000; }
+  broker::Status keep_broker_secret(const api::StreamCluster& cluster, const AuthorityState& from,
+                                    ClusterCertificates& out);
+  broker::Status keep_listener_secret(const api::StreamCluster& cluster,
+                                      const AuthorityState& from,
+                                      const std::vector<std::string>& hosts,
+                                      const UsersReissued& users_reissued,
+                                      ClusterCertificates& out);
+  broker::Status choose_clients_ca(const api::StreamCluster& cluster,
+                                   const UsersReissued& users_reissued, const kube::Json& live,
+                                   ListenerTls& tls, ClusterCertificates& out);
+  broker::Status choose_certificate(const api::StreamCluster& cluster, const AuthorityState& from,
+                                    const std::vector<std::string>& hosts, const kube::Json& live,
+                                    ListenerTls& tls, ClusterCertificates& out);
+  broker::Result<std::optional<certs::KeyPair>> theirs(const api::StreamCluster& cluster,
+                                                       const char* field,
+                                                       const std::string& secret, bool authority,
+                                                       std::string& ca,
+                                                       ClusterCertificates& out);
+
   kube::Client& client_;
   broker::env::Clock& clock_;
   const std::string ns_;
-  certs::KeyPair ca_;
+  mutable std::mutex mutex_;
+  AuthorityState authority_;
+  std::map<kube::ObjectKey, RotationProgress> progress_;
+  std::map<kube::ObjectKey, ClientIssuer> issuers_;
 };
 
 }  // namespace sluice_operator::reconcile

@@ -225,6 +225,18 @@ void Clusters::show_conditions(const kube::ObjectKey& key, std::vector<api::Cond
   });
 }
 
+void Clusters::show_certificates(const kube::ObjectKey& key,
+                                 std::vector<CertificateView> certificates) {
+  executor_.post([this, key, certificates = std::move(certificates)] {
+    auto it = clusters_.find(key);
+    if (it == clusters_.end()) return;
+    const int64_t now_s = clock_.wall_ms() / 1000;
+    for (const auto& view : certificates) {
+      it->second->observer.certificate(view.name, static_cast<double>(view.ends_s - now_s));
+    }
+  });
+}
+
 void Clusters::forget(const kube::ObjectKey& key) {
   on_executor([&] {
     if (!clusters_.contains(key)) return;

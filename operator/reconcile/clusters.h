@@ -21,6 +21,7 @@
 #include "operator/kube/events/recorder.h"
 #include "operator/metadata/kube_store.h"
 #include "operator/plan/roll.h"
+#include "operator/reconcile/certificates.h"
 
 namespace sluice_operator::reconcile {
 
@@ -82,6 +83,7 @@ class Clusters {
   plan::RollStep plan_roll(const kube::ObjectKey& cluster, const plan::RollInput& input);
   // As metrics.
   void show_conditions(const kube::ObjectKey& cluster, std::vector<api::Condition> conditions);
+  void show_certificates(const kube::ObjectKey& cluster, std::vector<CertificateView> certificates);
   void forget(const kube::ObjectKey& cluster);
   void forget_broker(const kube::ObjectKey& cluster, int32_t broker);
   void stream_seen(const kube::ObjectKey& cluster, const std::string& resource,

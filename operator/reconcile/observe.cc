@@ -82,6 +82,19 @@ PodView view_of(const Json& pod) {
   return view;
 }
 
+std::string node_address(const Json& node) {
+  std::string found;
+  const auto addresses = node.value("/status/addresses"_json_pointer, Json::array());
+  for (const char* type : {"ExternalIP", "InternalIP", "Hostname"}) {
+    for (const auto& entry : addresses) {
+      if (found.empty() && entry.value("type", std::string()) == type) {
+        found = entry.value("address", std::string());
+      }
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
 std::vector<PodView> observe_pods(const api::StreamCluster& cluster, const kube::Cache& pods,
@@ -96,11 +109,37 @@ std::vector<PodView> observe_pods(const api::StreamCluster& cluster, const kube:
     if (auto node = nodes.get("", view.node); node && !view.node.empty()) {
       view.zone = node->value("/metadata/labels"_json_pointer, Json::object())
                       .value(cluster.spec.zone_key, std::string());
+      view.node_address = node_address(*node);
     }
     out.push_back(std::move(view));
   }
   std::sort(out.begin(), out.end(),
             [](const auto& a, const auto& b) { return a.broker < b.broker; });
+  return out;
+}
+
+plan::Outside observe_outside(const api::StreamCluster& cluster, const kube::Cache& services,
+                              const std::vector<PodView>& pods) {
+  plan::Outside out;
+  for (const auto& pod : pods) {
+    if (!pod.node_address.empty()) out.node_addresses[pod.broker] = pod.node_address;
+  }
+  for (const auto& service : services.all(cluster.metadata.ns)) {
+    const auto labels = service->value("/metadata/labels"_json_pointer, Json::object());
+    if (labels.value("app.kubernetes.io/instance", std::string()) != cluster.metadata.name ||
+        !labels.contains(plan::kListenerLabel)) {
+      continue;
+    }
+    plan::ServiceView view;
+    for (const auto& port : service->value("/spec/ports"_json_pointer, Json::array())) {
+      view.node_port = port.value("nodePort", 0);
+    }
+    for (const auto& ingress :
+         service->value("/status/loadBalancer/ingress"_json_pointer, Json::array())) {
+      view.load_balancer = ingress.value("hostname", ingress.value("ip", std::string()));
+    }
+    out.services[kube::metadata_text(*service, "name")] = view;
+  }
   return out;
 }
 

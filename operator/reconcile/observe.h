@@ -7,6 +7,7 @@
 
 #include "operator/api/stream_cluster.h"
 #include "operator/kube/cache/cache.h"
+#include "operator/plan/listeners.h"
 #include "operator/plan/pod_settings.h"
 #include "operator/plan/volumes.h"
 
@@ -16,6 +17,7 @@ namespace sluice_operator::reconcile {
 struct PodView {
   int32_t broker = 0;
   std::string name, uid, node, zone;
+  std::string node_address;  // for clients from outside: external where it has one
   bool ready = false;
   bool terminating = false;
   std::string hash;     // of the settings that it runs with
@@ -37,6 +39,9 @@ struct StatefulSetView {
 std::vector<PodView> observe_pods(const api::StreamCluster& cluster, const kube::Cache& pods,
                                   const kube::Cache& nodes);
 StatefulSetView observe_stateful_set(const kube::JsonPtr& object);
+// The Services and nodes of its listeners from outside.
+plan::Outside observe_outside(const api::StreamCluster& cluster, const kube::Cache& services,
+                              const std::vector<PodView>& pods);
 std::vector<plan::Claim> observe_claims(const api::StreamCluster& cluster,
                                         const kube::Cache& claims);
 

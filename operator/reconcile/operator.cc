@@ -12,7 +12,9 @@
 
 #include "broker/base/log.h"
 #include "operator/api/json.h"
+#include "operator/kube/client/routes.h"
 #include "operator/kube/lease/lease.h"
+#include "operator/reconcile/authority.h"
 #include "operator/reconcile/autoscaler.h"
 #include "operator/reconcile/stream.h"
 #include "operator/reconcile/stream_cluster.h"
@@ -38,6 +40,8 @@ constexpr const char* kUsage =
     "  --watch-namespaces=NS,NS      the namespaces to watch; all by default\n"
     "  --upgrade-brokers=false       true: brokers whose StreamCluster names no image follow\n"
     "                                --broker-image when it changes, one after the other\n"
+    "  --ca-phase-seconds=3600       the least time in a phase of a CA's rotation: clients take up\n"
+    "                                new CAs and certificates meanwhile\n"
     "  --coordinator-port=9443       where this process listens for brokers\n"
     "  --http-port=8080              /metrics, /livez and /readyz\n"
     "  --kubeconfig=FILE --context=NAME   outside a pod\n"
@@ -51,7 +55,7 @@ Result<Settings> parse(const std::vector<std::string>& arguments) {
                     {"kubeconfig", ""},           {"context", ""},
                     {"broker-image", ""},         {"coordinator-address", ""},
                     {"operator-namespace", ""},   {"pod-name", ""},
-                    {"upgrade-brokers", "false"}};
+                    {"upgrade-brokers", "false"}, {"ca-phase-seconds", "3600"}};
   for (const auto& argument : arguments) {
     if (argument == "--help") return Settings{{"help", "true"}};
     auto equals = argument.find('=');
@@ -68,6 +72,12 @@ Result<Settings> parse(const std::vector<std::string>& arguments) {
     if (settings[required].empty()) {
       return Status(Code::kInvalidArgument, std::string("--") + required + " is required");
     }
+  }
+  const std::string& phase = settings["ca-phase-seconds"];
+  if (phase.empty() || phase.size() > 9 ||
+      phase.find_first_not_of("0123456789") != std::string::npos) {
+    return Status(Code::kInvalidArgument,
+                  "--ca-phase-seconds '" + phase + "': expected a number from 0 on");
   }
   return settings;
 }
@@ -113,8 +123,9 @@ struct Active {
     add("streamusers", cache_options(metadata::stream_users(), ns));
     add("pods", cache_options(kube::pods(), ns, brokers));
     auto nodes = cache_options(kube::nodes(), {});
-    nodes.transform = [](kube::Json& node) {  // only the zone is read
-      node.erase("status");
+    nodes.transform = [](kube::Json& node) {  // only the zone and the addresses are read
+      auto addresses = node.value("/status/addresses"_json_pointer, kube::Json::array());
+      node["status"] = {{"addresses", std::move(addresses)}};
       node.erase("spec");
     };
     add("nodes", std::move(nodes));
@@ -124,6 +135,7 @@ struct Active {
     add("configmaps", cache_options(kube::config_maps(), ns, ours));
     add("serviceaccounts", cache_options(kube::service_accounts(), ns, ours));
     add("poddisruptionbudgets", cache_options(kube::pod_disruption_budgets(), ns, ours));
+    add("ingresses", cache_options(kube::ingresses(), ns, ours));
     add("networkpolicies", cache_options(kube::network_policies(), ns, ours));
   }
 
@@ -135,13 +147,11 @@ struct Active {
 
   Status start() {
     RETURN_IF_ERROR(certificates_.load());
-    const std::string& address = settings_.at("coordinator-address");
-    std::string host = address.substr(0, address.rfind(':'));
-    ASSIGN_OR_RETURN(auto leaf, certificates_.issue({host, "localhost"}));
     coordinator::SessionServerOptions options;
     options.listen = "0.0.0.0:" + settings_.at("coordinator-port");
-    options.tls = std::make_unique<coordinator::ServerTls>(
-        coordinator::ServerTls{certificates_.ca().cert, leaf.cert, leaf.key});
+    ASSIGN_OR_RETURN(auto leaf, certificates_.issue(coordinator_hosts()));
+    options.tls = std::make_unique<coordinator::ServerTls>(coordinator::ServerTls{
+        certificates_.authority().authority.bundle(), leaf.cert, leaf.key});
     std::string listen = options.listen;
     server_ = std::make_unique<coordinator::SessionServer>(executor_, std::move(options));
     clusters_ = std::make_unique<Clusters>(executor_, clock_, random_, client_, metrics_, *server_);
@@ -163,6 +173,7 @@ struct Active {
       started.set_value(status);
     });
     RETURN_IF_ERROR(started.get_future().get());
+    authority_controller_->start();
     cluster_controller_->start();
     stream_controller_->start();
     user_controller_->start();
@@ -170,18 +181,35 @@ struct Active {
     return {};
   }
 
+  std::vector<std::string> coordinator_hosts() const {
+    const std::string& address = settings_.at("coordinator-address");
+    return {address.substr(0, address.rfind(':')), "localhost"};
+  }
+
   void build_controllers() {
+    const int64_t phase_seconds = std::stoll(settings_.at("ca-phase-seconds"));
+    authority_reconciler_ = std::make_unique<AuthorityReconciler>(
+        clock_, cache("streamclusters"), certificates_, *server_, events_, metrics_,
+        AuthoritySettings{coordinator_hosts(), phase_seconds});
+    authority_controller_ = std::make_unique<runtime::Controller>(
+        runtime::ControllerOptions{"authority", 1, {}}, *authority_reconciler_, clock_, random_,
+        metrics_);
+    authority_reconciler_->on_phase(
+        [this](const kube::ObjectKey& cluster) { cluster_controller_->enqueue(cluster); });
+    authority_controller_->enqueue(certificates_.authority_key());
+
     Caches caches{cache("streamclusters"),       cache("streams"),
                   cache("pods"),                 cache("nodes"),
                   cache("persistentvolumeclaims"),
                   cache("statefulsets"),         cache("services"),
                   cache("configmaps"),           cache("serviceaccounts"),
                   cache("poddisruptionbudgets"), cache("networkpolicies"),
-                  cache("streamusers")};
+                  cache("streamusers"),          cache("ingresses")};
     cluster_reconciler_ = std::make_unique<StreamClusterReconciler>(
         client_, clock_, caches, *clusters_, certificates_, events_,
         ClusterSettings{settings_.at("broker-image"), settings_.at("coordinator-address"),
-                        settings_.at("log-level"), settings_.at("upgrade-brokers") == "true"});
+                        settings_.at("log-level"), settings_.at("upgrade-brokers") == "true",
+                        phase_seconds});
     stream_reconciler_ = std::make_unique<StreamReconciler>(
         client_, clock_, cache("streams"), cache("streamclusters"), *clusters_);
     cluster_controller_ = std::make_unique<runtime::Controller>(
@@ -194,7 +222,7 @@ struct Active {
                                runtime::asks_for_something_new);
     auto to_owner = runtime::map_to_owner(metadata::stream_clusters());
     for (const char* name : {"statefulsets", "services", "configmaps", "serviceaccounts",
-                             "poddisruptionbudgets", "networkpolicies"}) {
+                             "poddisruptionbudgets", "networkpolicies", "ingresses"}) {
       cluster_controller_->watch(cache(name), to_owner);
     }
     for (const char* name : {"pods", "persistentvolumeclaims"}) {
@@ -241,6 +269,7 @@ struct Active {
   // While the executor still runs: reconcilers wait for it.
   void stop() {
     stopping_ = true;
+    if (authority_controller_) authority_controller_->stop();
     if (cluster_controller_) cluster_controller_->stop();
     if (stream_controller_) stream_controller_->stop();
     if (user_controller_) user_controller_->stop();
@@ -264,6 +293,8 @@ struct Active {
   std::map<std::string, std::unique_ptr<kube::Cache>> caches_;
   std::unique_ptr<coordinator::SessionServer> server_;
   std::unique_ptr<Clusters> clusters_;
+  std::unique_ptr<AuthorityReconciler> authority_reconciler_;
+  std::unique_ptr<runtime::Controller> authority_controller_;
   std::unique_ptr<StreamClusterReconciler> cluster_reconciler_;
   std::unique_ptr<StreamReconciler> stream_reconciler_;
   std::unique_ptr<runtime::Controller> cluster_controller_;

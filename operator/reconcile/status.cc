@@ -122,6 +122,17 @@ Said degraded_condition(const ClusterSight& sight, const Picture& picture) {
   return {false, "Healthy", "nothing is broken"};
 }
 
+Said certificates_condition(const ClusterSight& sight) {
+  const auto& certificates = *sight.certificates;
+  if (!certificates.problem.empty()) return {false, certificates.reason, certificates.problem};
+  if (!sight.rotation.empty()) return {true, "Rotating", sight.rotation};
+  auto first = std::min_element(certificates.list.begin(), certificates.list.end(),
+                                [](const auto& a, const auto& b) { return a.ends_s < b.ends_s; });
+  if (first == certificates.list.end()) return {true, "Valid", "there are none"};
+  return {true, "Valid", "the first to end is '" + first->name + "', at " +
+                             api::rfc3339(first->ends_s * 1000) + "; it is renewed before"};
+}
+
 void set_conditions(api::StreamClusterStatus& status, const api::StreamCluster& cluster,
                     const ClusterSight& sight, const std::string& now) {
   const Picture picture = picture_of(status, cluster, sight);
@@ -134,6 +145,7 @@ void set_conditions(api::StreamClusterStatus& status, const api::StreamCluster& 
   set("Ready", ready_condition(picture));
   set("Progressing", progressing_condition(status, sight, picture));
   set("Degraded", degraded_condition(sight, picture));
+  if (sight.certificates) set("CertificatesValid", certificates_condition(sight));
 }
 
 std::string gib(int64_t bytes) {
@@ -228,7 +240,8 @@ bool drained(const ClusterView& view, const std::vector<int32_t>& brokers) {
 bool settled(const api::StreamClusterStatus& status, const ClusterSight& sight) {
   return api::find_condition(status.conditions, "Ready")->status == "True" &&
          api::find_condition(status.conditions, "Progressing")->status == "False" &&
-         sight.surplus.empty() && sight.view.may_evict && sight.volumes_growing == 0;
+         sight.surplus.empty() && sight.view.may_evict && sight.volumes_growing == 0 &&
+         sight.rotation.empty();
 }
 
 api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
@@ -252,6 +265,12 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
     if (!broker.broker.version().empty()) status.version = broker.broker.version();
   }
   if (sight.view.bill) status.metering = metering_status(*sight.view.bill);
+  status.listeners.clear();
+  for (const auto& listener : cluster.spec.listeners) {
+    status.listeners.push_back(
+        {listener.name,
+         plan::bootstrap_servers(cluster, listener, sight.replicas, sight.outside)});
+  }
   set_rebalance(status, cluster, sight, now);
   set_conditions(status, cluster, sight, now);
   return status;

@@ -2,6 +2,7 @@
 // PURE: what is seen of a cluster or a stream, as its status. Called by the reconcilers.
 #include "operator/api/stream.h"
 #include "operator/api/stream_cluster.h"
+#include "operator/reconcile/certificates.h"
 #include "operator/reconcile/clusters.h"
 #include "operator/reconcile/observe.h"
 
@@ -17,6 +18,9 @@ struct ClusterSight {
   std::string wanted_hash;  // of the settings that brokers are to run with
   std::string image;        // of the pod template
   int volumes_growing = 0;
+  plan::Outside outside;  // of its listeners
+  std::optional<ClusterCertificates> certificates;  // once looked after in this pass
+  std::string rotation;  // of a CA, and what it waits for; empty: none is under way
   bool paused = false;
   std::string problem;  // what could not be done this time
 };

@@ -8,7 +8,10 @@
 #include "operator/api/quantity.h"
 #include "operator/apply/apply.h"
 #include "operator/apply/remove.h"
+#include "operator/kube/client/routes.h"
+#include "operator/plan/listeners.h"
 #include "operator/plan/stream_cluster.h"
+#include "operator/reconcile/rotation_progress.h"
 
 namespace sluice_operator::reconcile {
 
@@ -62,6 +65,7 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
   auto object = caches_.clusters.get(key.ns, key.name);
   if (!object) {
     clusters_.forget(key);
+    certificates_.forget(key);
     return Outcome::done();
   }
   auto read = api::read_stream_cluster(*object);
@@ -73,7 +77,7 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
   Status held = apply::set_finalizer(client_, caches_.clusters.type(), cluster.metadata, wipe);
   if (!held.ok()) return Outcome::retry(held);
 
-  Round round{cluster, *object, {}, {}, {}, {}, {}, 0, 0};
+  Round round{cluster, *object, {}, {}, {}, {}, {}, {}, 0, 0};
   observe(round);
   Status applied = round.sight.paused || !round.sight.problem.empty() ? Status() : act(round);
   if (!applied.ok() && applied.code() != Code::kConflict && round.sight.problem.empty()) {
@@ -81,6 +85,7 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
   }
   auto status = cluster_status(cluster, round.sight, api::rfc3339(clock_.wall_ms()));
   clusters_.show_conditions(key, status.conditions);
+  if (round.sight.certificates) clusters_.show_certificates(key, round.sight.certificates->list);
   Status written = write_status(cluster, status, *object);
   if (!applied.ok()) return Outcome::retry(applied);
   if (!written.ok()) return Outcome::retry(written);
@@ -95,6 +100,7 @@ void StreamClusterReconciler::observe(Round& round) {
   sight.pods = observe_pods(cluster, caches_.pods, caches_.nodes);
   round.set = observe_stateful_set(
       caches_.stateful_sets.get(cluster.metadata.ns, cluster.metadata.name));
+  sight.outside = observe_outside(cluster, caches_.services, sight.pods);
   round.claims = observe_claims(cluster, caches_.claims);
   round.current = brokers_that_exist(cluster, round.set, sight.pods);
   round.replicas = std::max(cluster.spec.brokers, round.current);
@@ -110,10 +116,19 @@ void StreamClusterReconciler::observe(Round& round) {
                        sight.draining,
                        sight.paused || cluster.spec.rebalancing.paused,
                        streams_of(cluster),
-                       users_of(cluster)};
+                       {}};
+  round.users = users_of(cluster);
+  for (const auto& user : round.users) wishes.users.push_back(user.metadata.name);
   for (int32_t id = 0; id < round.replicas; id++) {
     const auto* pod = pod_of(sight.pods, id);
     wishes.brokers.push_back({id, pod ? pod->zone : ""});
+    for (const auto& listener : cluster.spec.listeners) {
+      auto address = plan::advertised_address(cluster.metadata.name, listener, id, sight.outside);
+      if (!address) continue;
+      auto& endpoint = wishes.brokers.back().listeners[listener.name];
+      endpoint.set_host(address->host);
+      endpoint.set_port(address->port);
+    }
   }
   sight.view = clusters_.follow(cluster, wishes);
   choose_settings(round);
@@ -139,7 +154,7 @@ void StreamClusterReconciler::choose_settings(Round& round) {
 Status StreamClusterReconciler::act(Round& round) {
   const api::StreamCluster& cluster = round.cluster;
   auto& sight = round.sight;
-  RETURN_IF_ERROR(certificates_.ensure(cluster).status());
+  RETURN_IF_ERROR(tend_certificates(round));
   if (!sight.surplus.empty() && drained(sight.view, sight.surplus)) {
     round.replicas = cluster.spec.brokers;
     events_.record(round.object, kube::EventType::kNormal, "BrokersRemoved",
@@ -160,6 +175,41 @@ Status StreamClusterReconciler::act(Round& round) {
       clusters_.forget_broker({cluster.metadata.ns, cluster.metadata.name}, broker.broker.id());
     }
   }
+  return {};
+}
+
+// The cluster's Secrets, and how far its brokers are with them: the rotation of the operator's CA
+// waits for that, and the clients' CA is taken further here.
+Status StreamClusterReconciler::tend_certificates(Round& round) {
+  const auto& cluster = round.cluster;
+  auto reissued = [&](const std::string& ca) { return users_reissued(round.users, ca); };
+  ASSIGN_OR_RETURN(auto certificates, 
+      certificates_.ensure(
+          cluster, plan::outside_hosts(cluster, round.replicas, round.sight.outside), reissued));
+  const auto loaded =
+      loaded_files(certificates.files, round.current, round.sight.pods, round.sight.view);
+  auto& rotation = round.sight.rotation;
+  auto tell = [&](const char* which, certs::CaPhase phase, const std::string& waits_for) {
+    if (phase == certs::CaPhase::kStable) return;
+    rotation += std::string(rotation.empty() ? "" : "; ") + which + ": " + certs::to_string(phase) +
+                (waits_for.empty() ? "" : ", waits for " + waits_for);
+  };
+  tell("the operator's CA", certificates_.authority().authority.phase(), loaded.waits_for);
+  certificates_.tell(kube::key_of(round.object),
+                     {certificates.authority_version, loaded.ca, loaded.cert, loaded.waits_for},
+                     loaded.client_ca);
+  round.sight.certificates = certificates;
+  if (!certificates.clients) return {};
+  const auto& clients = *certificates.clients;
+  const bool all_users = reissued(clients.authority.ca.cert);
+  tell("the clients' CA", clients.authority.phase(),
+       !loaded.waits_for.empty() ? loaded.waits_for : all_users ? "" : "certificates of StreamUsers");
+  const auto step = certs::next_step(
+      clients.authority, {clients.asked, loaded.client_ca, all_users, clock_.wall_ms() / 1000,
+                          settings_.ca_phase_seconds});
+  if (step == certs::RotationStep::kNone) return {};
+  RETURN_IF_ERROR(certificates_.advance_clients(cluster, clients, step));
+  rotation += rotation.empty() ? "the clients' CA: the next phase begins" : "";
   return {};
 }
 
@@ -248,6 +298,7 @@ bool StreamClusterReconciler::must_be_made_again(const Round& round) const {
 // Its objects go with it, by their owner references; its volumes only where the user said so.
 Outcome StreamClusterReconciler::let_go(const api::StreamCluster& cluster) {
   clusters_.forget({cluster.metadata.ns, cluster.metadata.name});
+  certificates_.forget({cluster.metadata.ns, cluster.metadata.name});
   bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete;
   if (wipe && cluster.metadata.has_finalizer(api::kFinalizer)) {
     auto gone = apply::remove_volume_claims(client_, cluster.metadata,
@@ -270,12 +321,12 @@ std::vector<std::shared_ptr<const api::Stream>> StreamClusterReconciler::streams
   return streams;
 }
 
-std::vector<std::string> StreamClusterReconciler::users_of(
+std::vector<api::StreamUser> StreamClusterReconciler::users_of(
     const api::StreamCluster& cluster) const {
-  std::vector<std::string> users;
+  std::vector<api::StreamUser> users;
   for (const auto& object : caches_.users.all(cluster.metadata.ns)) {
     auto user = api::read_stream_user(*object);
-    if (user.ok() && user->spec.cluster == cluster.metadata.name) users.push_back(user->metadata.name);
+    if (user.ok() && user->spec.cluster == cluster.metadata.name) users.push_back(std::move(*user));
   }
   return users;
 }
@@ -283,7 +334,7 @@ std::vector<std::string> StreamClusterReconciler::users_of(
 kube::Cache* StreamClusterReconciler::cache_for(const std::string& kind) {
   for (kube::Cache* cache :
        {&caches_.stateful_sets, &caches_.services, &caches_.config_maps, &caches_.service_accounts,
-        &caches_.disruption_budgets, &caches_.network_policies}) {
+        &caches_.disruption_budgets, &caches_.network_policies, &caches_.ingresses}) {
     if (cache->type().kind == kind) return cache;
   }
   return nullptr;
@@ -300,12 +351,55 @@ Status StreamClusterReconciler::apply_all(const Round& round) {
   }
   input.may_evict = round.sight.view.may_evict;
   input.log_level = settings_.log_level;
-  for (const auto& wanted : plan::desired_objects(input)) {
-    kube::Cache* cache = cache_for(wanted.value("kind", std::string()));
-    CHECK(cache != nullptr);
-    auto live = cache->get(cluster.metadata.ns, kube::metadata_text(wanted, "name"));
-    auto result = apply::apply_object(client_, cache->type(), wanted, live);
-    if (!result.ok()) return result.status();
+  const auto objects = plan::desired_objects(input);
+  RETURN_IF_ERROR(remove_unwanted_listeners(cluster, objects));
+  for (const auto& wanted : objects) RETURN_IF_ERROR(apply_one(cluster, wanted));
+  return {};
+}
+
+Status StreamClusterReconciler::apply_one(const api::StreamCluster& cluster, const Json& wanted) {
+  const std::string name = kube::metadata_text(wanted, "name");
+  if (kube::Cache* cache = cache_for(wanted.value("kind", std::string()))) {
+    return apply::apply_object(client_, cache->type(), wanted, cache->get(cluster.metadata.ns, name))
+        .status();
+  }
+  // Its definition may not be there, so it cannot be watched.
+  const auto& type = kube::tls_routes();
+  CHECK(wanted.value("kind", std::string()) == type.kind);
+  auto found = client_.get(type, cluster.metadata.ns, name);
+  if (!found.ok() && found.code() != Code::kNotFound) return found.status();
+  auto live = found.ok() ? std::make_shared<const Json>(std::move(*found)) : nullptr;
+  auto applied = apply::apply_object(client_, type, wanted, live);
+  if (applied.code() != Code::kNotFound) return applied.status();
+  return Status(Code::kUnsupported, "a listener of type TLSRoute needs the Gateway API: " +
+                                        type.api_version() + " is not installed here");
+}
+
+// Services of listeners and brokers that are no more, and routes of Services that have become
+// something else. The Service tells of its route, so it goes, or changes, after it.
+Status StreamClusterReconciler::remove_unwanted_listeners(const api::StreamCluster& cluster,
+                                                          const std::vector<Json>& wanted) {
+  const auto type_label = "/metadata/labels"_json_pointer / plan::kListenerTypeLabel;
+  std::map<std::string, std::string> types;  // wanted, by the Service's name
+  for (const auto& object : wanted) {
+    if (object.value("kind", std::string()) == "Service" && object.contains(type_label)) {
+      types[kube::metadata_text(object, "name")] = object.at(type_label).get<std::string>();
+    }
+  }
+  for (const auto& service : caches_.services.all(cluster.metadata.ns)) {
+    if (!service->contains(type_label) || !owned_by(*service, cluster.metadata.uid)) continue;
+    const auto key = kube::key_of(*service);
+    const std::string type = service->at(type_label).get<std::string>();
+    auto keep = types.find(key.name);
+    if (keep != types.end() && keep->second == type) continue;
+    Status gone;
+    if (type == "Ingress") gone = client_.remove(kube::ingresses(), key);
+    if (type == "TLSRoute") gone = client_.remove(kube::tls_routes(), key);
+    if (gone.code() == Code::kNotFound) gone = {};
+    if (gone.ok() && keep == types.end()) {
+      gone = client_.remove(kube::services(), key, {.uid = kube::metadata_text(*service, "uid")});
+    }
+    if (!gone.ok() && gone.code() != Code::kNotFound) return gone;
   }
   return {};
 }

@@ -1,5 +1,6 @@
 #pragma once
 // Reconciles StreamClusters: observe, plan, apply, status. On the controller's threads.
+#include "operator/api/stream_user.h"
 #include "operator/kube/cache/cache.h"
 #include "operator/reconcile/certificates.h"
 #include "operator/reconcile/clusters.h"
@@ -21,6 +22,7 @@ struct Caches {
   kube::Cache& disruption_budgets;
   kube::Cache& network_policies;
   kube::Cache& users;
+  kube::Cache& ingresses;
 };
 
 struct ClusterSettings {
@@ -29,6 +31,7 @@ struct ClusterSettings {
   std::string log_level;
   // Brokers whose cluster names no image follow broker_image when it changes, one by one.
   bool upgrade_brokers = false;
+  int64_t ca_phase_seconds = 3600;  // the least time in a phase of a CA's rotation
 };
 
 class StreamClusterReconciler : public runtime::Reconciler {
@@ -46,6 +49,7 @@ class StreamClusterReconciler : public runtime::Reconciler {
     ClusterSight sight;
     StatefulSetView set;
     std::vector<plan::Claim> claims;
+    std::vector<api::StreamUser> users;
     plan::PodSettings wanted;
     std::string default_image;
     int32_t current = 0;   // brokers that exist
@@ -53,15 +57,19 @@ class StreamClusterReconciler : public runtime::Reconciler {
   };
   void observe(Round& round);
   void choose_settings(Round& round);
+  broker::Status tend_certificates(Round& round);
   broker::Status act(Round& round);
   plan::RollInput roll_of(const Round& round) const;
   broker::Status restart_brokers(const Round& round);
   broker::Status tend_volumes(Round& round);
   bool must_be_made_again(const Round& round) const;
   broker::Status apply_all(const Round& round);
+  broker::Status apply_one(const api::StreamCluster& cluster, const kube::Json& wanted);
+  broker::Status remove_unwanted_listeners(const api::StreamCluster& cluster,
+                                           const std::vector<kube::Json>& wanted);
   runtime::Outcome let_go(const api::StreamCluster& cluster);
   std::vector<std::shared_ptr<const api::Stream>> streams_of(const api::StreamCluster& c) const;
-  std::vector<std::string> users_of(const api::StreamCluster& c) const;
+  std::vector<api::StreamUser> users_of(const api::StreamCluster& c) const;
   // As Events.
   void tell_changes(const api::StreamCluster& cluster, const api::StreamClusterStatus& status,
                     const kube::Json& object);

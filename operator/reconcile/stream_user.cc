@@ -6,6 +6,7 @@
 #include "broker/quotas/entity.h"
 #include "broker/security/authorizer.h"
 #include "broker/security/scram.h"
+#include "broker/security/tls.h"
 #include "broker/security/users_file.h"
 #include "operator/api/json.h"
 #include "operator/apply/apply.h"
@@ -30,20 +31,6 @@ constexpr int64_t kBusyMs = 1000;
 constexpr size_t kPasswordBytes = 24;
 constexpr const char* kAccessKeyId = "accessKeyId";
 constexpr const char* kSecretAccessKey = "secretAccessKey";
-
-std::string data_of(const Json& secret, const std::string& key) {
-  auto data = secret.find("data");
-  if (data == secret.end() || !data->is_object() || !data->contains(key)) return {};
-  const auto& text = (*data)[key];
-  return text.is_string() ? kube::base64_decode(text.get<std::string>()).value_or("") : "";
-}
-
-bool owned_by(const Json& object, const std::string& uid) {
-  for (const auto& owner : object.at("metadata").value("ownerReferences", Json::array())) {
-    if (owner.value("uid", std::string()) == uid) return true;
-  }
-  return false;
-}
 
 // Letters and digits only: it is pasted into properties files.
 std::string new_password() {
@@ -92,7 +79,11 @@ StreamUserReconciler::Problem StreamUserReconciler::check(const api::StreamUser&
     }
   }
   const bool access_key = user.spec.authentication == api::StreamUserSpec::Authentication::kAccessKey;
-  if (access_key && user.spec.password_from) {
+  const bool certificate = user.spec.authentication == api::StreamUserSpec::Authentication::kTls;
+  if (certificate && user.spec.name.size() > certs::kCommonNameMax) {
+    return {"Invalid", "spec.name: a name in a certificate has at most 64 characters"};
+  }
+  if ((access_key || certificate) && user.spec.password_from) {
     return {"Invalid", "spec.passwordFrom is for users with authentication.type Scram"};
   }
   const auto& wanted = user.spec.quotas;
@@ -147,7 +138,7 @@ Result<StreamUserReconciler::Credentials> StreamUserReconciler::given_password(
   if (own->password == given.password) return given;
   auto live = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
   if (!live.ok()) return live.status();
-  RETURN_IF_ERROR(keep_secret(user, *live, password_entries(user, given.password)));
+  RETURN_IF_ERROR(keep_secret(user, *live, password_entries(user, given.password, *live)));
   return given;
 }
 
@@ -169,7 +160,7 @@ Result<StreamUserReconciler::Credentials> StreamUserReconciler::own_password(
   ASSIGN_OR_RETURN(Json live, own_secret(user));
   std::string password = data_of(live, "password");
   if (password.empty()) password = new_password();
-  RETURN_IF_ERROR(keep_secret(user, live, password_entries(user, password)));
+  RETURN_IF_ERROR(keep_secret(user, live, password_entries(user, password, live)));
   // Read back: its version stands for the password.
   auto kept = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
   if (!kept.ok()) return kept.status();
@@ -204,12 +195,74 @@ Result<StreamUserReconciler::Credentials> StreamUserReconciler::own_access_key(
 }
 
 StreamUserReconciler::Entries StreamUserReconciler::password_entries(
-    const api::StreamUser& user, const std::string& password) const {
+    const api::StreamUser& user, const std::string& password, const Json& live) const {
+  // Before the cluster's first pass, what is there stays.
+  auto issuer = certificates_.issuer({user.metadata.ns, user.spec.cluster});
+  std::string ca = issuer ? issuer->server_ca : data_of(live, "ca.crt");
+  if (!issuer && ca.empty()) ca = certificates_.authority().authority.bundle();
   return {{"username", user.spec.name},
           {"password", password},
           {"sasl.jaas.config", jaas_of(user.spec.name, password)},
           {"bootstrap.host", service_host(user)},
-          {"ca.crt", certificates_.ca().cert}};
+          {"ca.crt", ca}};
+}
+
+Status StreamUserReconciler::serve_certificate(const api::StreamUser& user, Served& served) {
+  const int64_t now_s = clock_.wall_ms() / 1000;
+  const auto subject = certs::for_user(user.spec.name);
+  ASSIGN_OR_RETURN(Json live, own_secret(user));
+  certs::KeyPair leaf{data_of(live, "user.crt"), data_of(live, "user.key")};
+  auto issuer = certificates_.issuer({user.metadata.ns, user.spec.cluster});
+  served.settled = issuer.has_value();
+  if (!issuer || issuer->ca.key.empty()) {
+    // Nobody to issue; one that is good is good.
+    if (auto life = certs::validity(leaf.cert); life.ok() && life->ends_s > now_s) {
+      served.certificate_expires_at = api::rfc3339(life->ends_s * 1000);
+      served.certificate_issuer = user.status.certificate_issuer;
+      return {};
+    }
+    served.problem = {"NoIssuer", issuer ? issuer->problem : "the StreamCluster is not looked after yet"};
+    return {};
+  }
+  const bool own = certs::issued_by(leaf.cert, issuer->ca.cert);
+  bool fresh = certs::needs_issue(leaf, issuer->ca.cert, subject, now_s);
+  // One of the CA before is better than one that brokers do not take yet.
+  if (fresh && !own && !issuer->trusted && certs::pair_problem(leaf, false, now_s).empty()) {
+    fresh = served.settled = false;
+  }
+  if (fresh) {
+    ASSIGN_OR_RETURN(leaf, certs::issue(issuer->ca, subject, now_s));
+  }
+  RETURN_IF_ERROR(keep_secret(user, live,
+                              {{"username", user.spec.name},
+                               {"user.crt", leaf.cert},
+                               {"user.key", leaf.key},
+                               {"ca.crt", issuer->server_ca},
+                               {"bootstrap.host", service_host(user)}}));
+  served.certificate_expires_at = api::rfc3339(certs::validity(leaf.cert)->ends_s * 1000);
+  served.certificate_issuer = certs::issued_by(leaf.cert, issuer->ca.cert)
+                                  ? security::sha256_hex(issuer->ca.cert)
+                                  : user.status.certificate_issuer;
+  return {};
+}
+
+Status StreamUserReconciler::serve(const api::StreamUser& user, Served& served) {
+  Credentials credentials;
+  if (user.spec.authentication == api::StreamUserSpec::Authentication::kTls) {
+    RETURN_IF_ERROR(serve_certificate(user, served));
+    if (!served.problem.reason.empty()) return {};
+  } else {
+    ASSIGN_OR_RETURN(credentials, credentials_of(user));
+  }
+  served.settled &= coordinators_.user_seen({user.metadata.ns, user.spec.cluster},
+                                            user.metadata.name, message_of(user, credentials));
+  return {};
+}
+
+StreamUserReconciler::Problem StreamUserReconciler::problem_of(const Status& status) {
+  if (status.code() == Code::kAlreadyExists) return {"SecretTaken", status.message()};
+  if (status.code() == Code::kInvalidArgument) return {"NoPassword", status.message()};
+  return {};
 }
 
 Status StreamUserReconciler::keep_secret(const api::StreamUser& user, const Json& live,
@@ -295,10 +348,13 @@ sluice::v1::User StreamUserReconciler::message_of(const api::StreamUser& user,
 }
 
 Status StreamUserReconciler::write_status(const api::StreamUser& user, const Json& object,
-                                          const Problem& problem) {
+                                          const Served& served) {
+  const Problem& problem = served.problem;
   api::StreamUserStatus status = user.status;
   status.observed_generation = user.metadata.generation;
   status.secret = problem.reason.empty() ? user.spec.secret_name : "";
+  status.certificate_expires_at = served.certificate_expires_at;
+  status.certificate_issuer = served.certificate_issuer;
   const bool ready = problem.reason.empty();
   api::set_condition(status.conditions,
                      {"Ready", ready ? "True" : "False", ready ? "Served" : problem.reason,
@@ -321,24 +377,17 @@ Outcome StreamUserReconciler::reconcile(const runtime::Key& key) {
   if (!read.ok()) return Outcome::terminal(read.status());
   const api::StreamUser& user = *read;
   const kube::ObjectKey cluster{key.ns, user.spec.cluster};
-  Problem problem = check(user);
-  bool known = true;
-  if (problem.reason.empty()) {
-    auto credentials = credentials_of(user);
-    if (credentials.ok()) {
-      known = coordinators_.user_seen(cluster, key.name, message_of(user, *credentials));
-    } else if (credentials.code() == Code::kAlreadyExists) {
-      problem = {"SecretTaken", credentials.status().message()};
-    } else if (credentials.code() == Code::kInvalidArgument) {
-      problem = {"NoPassword", credentials.status().message()};
-    } else {
-      return Outcome::retry(credentials.status());
-    }
+  Served served;
+  served.problem = check(user);
+  if (served.problem.reason.empty()) {
+    Status status = serve(user, served);
+    if (!status.ok()) served.problem = problem_of(status);
+    if (!status.ok() && served.problem.reason.empty()) return Outcome::retry(status);
   }
-  if (!problem.reason.empty()) coordinators_.user_seen(cluster, key.name, std::nullopt);
-  Status written = write_status(user, *object, problem);
+  if (!served.problem.reason.empty()) coordinators_.user_seen(cluster, key.name, std::nullopt);
+  Status written = write_status(user, *object, served);
   if (!written.ok()) return Outcome::retry(written);
-  return Outcome::requeue_after(known ? kLookAgainMs : kBusyMs);
+  return Outcome::requeue_after(served.settled ? kLookAgainMs : kBusyMs);
 }
 
 }  // namespace sluice_operator::reconcile

@@ -30,29 +30,42 @@ class StreamUserReconciler : public runtime::Reconciler {
  private:
   struct Credentials {
     std::string password;                         // of SCRAM
-    std::string access_key_id, secret_access_key;  // or these
+    std::string access_key_id, secret_access_key;  // or these; neither with a certificate
     std::string version;  // of the Secret that they come from
   };
   using Entries = std::map<std::string, std::string>;  // of a Secret
   struct Problem {
     std::string reason, message;
   };
+  // What a pass finds out.
+  struct Served {
+    Problem problem;
+    bool settled = true;  // else there is something to wait for
+    std::string certificate_expires_at, certificate_issuer;
+  };
   // What keeps the user from being served; empty when nothing does.
   Problem check(const api::StreamUser& user) const;
+  // A certificate's part is what serve_certificate() keeps.
   broker::Result<Credentials> credentials_of(const api::StreamUser& user);
   broker::Result<Credentials> given_password(const api::StreamUser& user);
   broker::Result<Credentials> own_password(const api::StreamUser& user);
   broker::Result<Credentials> own_access_key(const api::StreamUser& user);
   // The user's Secret as it is, null when there is none; kAlreadyExists when it is another's.
   broker::Result<nlohmann::json> own_secret(const api::StreamUser& user);
-  Entries password_entries(const api::StreamUser& user, const std::string& password) const;
+  Entries password_entries(const api::StreamUser& user, const std::string& password,
+                           const nlohmann::json& live) const;
+  // Makes or renews the user's certificate.
+  broker::Status serve_certificate(const api::StreamUser& user, Served& served);
+  broker::Status serve(const api::StreamUser& user, Served& served);
+  // Of kube's codes: what the user must hear of; empty: the pass is to be tried again.
+  static Problem problem_of(const broker::Status& status);
   broker::Status keep_secret(const api::StreamUser& user, const nlohmann::json& live,
                              const Entries& wanted);
   void add_verifiers(const api::StreamUser& user, const Credentials& credentials,
                      sluice::v1::User& out);
   sluice::v1::User message_of(const api::StreamUser& user, const Credentials& credentials);
   broker::Status write_status(const api::StreamUser& user, const nlohmann::json& object,
-                              const Problem& problem);
+                              const Served& served);
 
   kube::Client& client_;
   broker::env::Clock& clock_;

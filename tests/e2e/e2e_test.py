@@ -413,6 +413,90 @@ def test_volumes_grow():
     wait_for(lambda: "grows" not in kubectl("get", "pods,pvc", "-o", "name"), "it to be gone", 120)
 
 
+def listeners(*wanted):
+    before = pod_uids()
+    patch({"listeners": list(wanted) or None})
+    wait_for(lambda: rolled() and not set(before.values()) & set(pod_uids().values()),
+             "every broker to be restarted for the listeners", 240)
+
+
+def told_brokers(servers):
+    """What a client that comes by these servers is told: addresses by broker, leaders of partitions."""
+    told = json.loads(run("kcat", "-L", "-J", "-m", "30", "-b", servers).stdout)
+    return ({b["id"]: b["name"] for b in told["brokers"]},
+            {t["topic"]: {p["leader"] for p in t["partitions"]} for t in told["topics"]})
+
+
+def test_node_ports_reach_every_broker_from_outside():
+    """kcat runs on the host, outside of the pods' network, and knows node addresses only."""
+    topic = f"outside-{RUN}"
+    sluice("stream", "create", topic, "--partitions", "6", "--replication", "3")
+    listeners({"name": "nodes", "port": 9093, "type": "NodePort"})
+
+    def servers():
+        status = get("streamcluster", CLUSTER)["status"].get("listeners", [])
+        return next((x.get("bootstrapServers", "") for x in status if x["name"] == "nodes"), "")
+    wait_for(lambda: servers().count(":") == 3, "the node ports", 60)
+    wanted = {}
+    for index, pod in broker_pods().items():
+        addresses = get("node", pod["spec"]["nodeName"])["status"]["addresses"]
+        host = next(a["address"] for a in addresses if a["type"] == "InternalIP")
+        port = get("service", f"{CLUSTER}-nodes-{index}")["spec"]["ports"][0]["nodePort"]
+        wanted[index] = f"{host}:{port}"
+    assert sorted(servers().split(",")) == sorted(wanted.values()), (servers(), wanted)
+    wait_for(lambda: told_brokers(servers())[0] == wanted, "brokers to tell them", 60)
+    wait_for(lambda: told_brokers(servers())[1][topic] == set(wanted), "every broker to lead", 120)
+    for partition in range(6):
+        run("kcat", "-P", "-b", servers(), "-t", topic, "-p", str(partition), "-X", "acks=all",
+            stdin=f"to {partition}\n")
+    got = run("kcat", "-C", "-e", "-q", "-b", servers(), "-t", topic, "-f", "%p %s\n").stdout
+    assert sorted(got.splitlines()) == [f"{p} to {p}" for p in range(6)], got
+    inside, _ = told_brokers(pod_ip(0) + ":9092")
+    assert inside[0] == f"{CLUSTER}-0.{CLUSTER}-brokers.default.svc:9092", inside
+
+
+def test_a_load_balancers_address_reaches_brokers_without_a_restart():
+    """Nothing here makes load balancers: the test writes the Services' status as a cloud does."""
+    listeners({"name": "cloud", "port": 9094, "type": "LoadBalancer"})
+    wait_for(lambda: f"service/{CLUSTER}-nodes-0" not in kubectl("get", "services", "-o", "name"),
+             "the Services of the listener before to go", 60)
+    before = pod_uids()
+    for address in ("192.0.2.10", "192.0.2.20"):
+        kubectl("patch", "service", f"{CLUSTER}-cloud-1", "--subresource=status", "--type=merge",
+                "-p", json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}))
+        wait_for(lambda: told_brokers(pod_ip(0) + ":9094")[0][1] == f"{address}:9094",
+                 f"{address} to be told", 60)
+    assert pod_uids() == before
+    listeners()
+
+
+def test_the_operators_ca_rotates_under_load():
+    def authority():
+        return get("secret", "sluice-ca", "-n", "sluice-system")
+
+    def fault(load):
+        system = ["-n", "sluice-system"]
+        args = get("deployment", "sluice-operator", *system)["spec"]["template"]["spec"][
+            "containers"][0]["args"]
+        at = next(i for i, a in enumerate(args) if a.startswith("--ca-phase-seconds="))
+        kubectl("patch", "deployment", "sluice-operator", *system, "--type=json", "-p", json.dumps(
+            [{"op": "replace", "path": f"/spec/template/spec/containers/0/args/{at}",
+              "value": "--ca-phase-seconds=0"}]))
+        kubectl("rollout", "status", "deployment/sluice-operator", *system, "--timeout=120s")
+        wait_for(cluster_ready, "the cluster to be ready again", 180)
+        before, pods = authority()["data"]["ca.crt"], pod_uids()
+        kubectl("annotate", "secret", "sluice-ca", *system, "sluice.dev/rotate-ca=now")
+        # Kubelets bring new files within a minute or two, for each phase.
+        wait_for(lambda: authority()["data"]["ca.crt"] != before and authority()["metadata"][
+            "annotations"]["sluice.dev/ca-phase"] == "Stable", "the rotation to end", 600)
+        assert pod_uids() == pods, "a broker was restarted"
+        assert get("secret", f"{CLUSTER}-tls")["data"]["ca.crt"] == authority()["data"]["ca.crt"]
+        # Every broker shakes hands anew with every other: its connections end with it.
+        kubectl("delete", "pod", f"{CLUSTER}-0")
+        load.wait_more(200)
+    with_load("ca", fault)
+
+
 def test_every_query_of_the_dashboards_returns_data():
     address = json.loads(kubectl("get", "pods", "-l", "app.kubernetes.io/name=prometheus", "-o",
                                  "json"))["items"][0]["status"]["podIP"]

@@ -65,6 +65,7 @@ struct WorldBroker {
   std::vector<sluice::v1::AdminResponse> answers;
   std::string refused;
   std::optional<sluice::v1::Holdings> holdings;  // told with every heartbeat
+  std::optional<sluice::v1::Certificates> certificates;  // likewise
   int new_terms_messages = 0, full_updates = 0;
 };
 
@@ -300,6 +301,10 @@ class World : public Outbox {
     hello->mutable_broker()->set_id(broker.id);
     hello->mutable_broker()->set_directory(broker.directory);
     hello->mutable_broker()->set_zone(broker.zone);
+    auto* listener = hello->mutable_broker()->add_listeners();
+    listener->set_name("external");
+    listener->mutable_endpoint()->set_host("b" + std::to_string(broker.id) + ".inside");
+    listener->mutable_endpoint()->set_port(9094);
     coordinator->on_message(broker.session, message);
     heartbeat(broker);
   }
@@ -310,6 +315,7 @@ class World : public Outbox {
     auto* beat = message.mutable_heartbeat();
     beat->set_stopping(broker.stopping);
     if (broker.holdings) *beat->mutable_holdings() = *broker.holdings;
+    if (broker.certificates) *beat->mutable_certificates() = *broker.certificates;
     for (const auto& [id, other] : brokers) {
       if (id != broker.id && linked(broker.id, id)) beat->add_hears(id);
     }

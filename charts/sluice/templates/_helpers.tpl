@@ -72,7 +72,14 @@ No verb and no resource is a wildcard. Secrets cannot be listed or watched.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, update, patch, delete]
-# The brokers' certificates, in one Secret per StreamCluster, and each StreamUser's credentials. Their
+# Listeners by TLS passthrough: a route for each broker.
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, update, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [tlsroutes]
+  verbs: [get, create, patch, delete]
+# The brokers' certificates, the clients' CA of each StreamCluster, and each StreamUser's credentials. Their
 # names come from those resources, so no list of names can be given here; without list and watch, only
 # a Secret whose name is known can be read. They go with their resource by its owner reference.
 - apiGroups: [""]

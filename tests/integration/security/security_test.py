@@ -426,6 +426,62 @@ def test_a_renewed_certificate_is_taken_without_a_restart(broker):
     wait_for(lambda: serial() != before, "the new certificate", 40)
 
 
+def test_clients_ca_is_replaced_without_a_restart_or_an_ended_connection(broker):
+    """The phases of a rotation on a listener that asks for certificates: both CAs, then the new one."""
+    old = Producer(broker.cert())
+    assert produce(broker.cert(), "by-carol", [b"before"]) == []
+    old_ca = (broker.dir / "ca.crt").read_text()
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", broker.dir / "next.key",
+            "-out", broker.dir / "next.crt", "-subj", "/CN=next-ca", "-days", "2")
+    next_ca = (broker.dir / "next.crt").read_text()
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", broker.dir / "next-carol.key",
+            "-out", broker.dir / "next-carol.csr", "-subj", "/CN=carol")
+    openssl("x509", "-req", "-in", broker.dir / "next-carol.csr", "-CA", broker.dir / "next.crt",
+            "-CAkey", broker.dir / "next.key", "-CAcreateserial", "-days", "2", "-out",
+            broker.dir / "next-carol.crt")
+    trusted = broker.dir / "ca.crt"
+
+    def trust(text):
+        (broker.dir / "ca.new").write_text(text)
+        os.rename(broker.dir / "ca.new", trusted)
+
+    def server_ca(conf):  # clients verify the server by the first CA throughout
+        return {**conf, "ssl.ca.location": str(broker.dir / "server-ca.crt")}
+    (broker.dir / "server-ca.crt").write_text(old_ca)
+    by_next = server_ca(broker.cert("next-carol"))
+
+    def accepted(conf):
+        try:
+            AdminClient(conf).list_topics(timeout=3)
+            return True
+        except KafkaException as error:
+            assert error.args[0].code() == KafkaError._TRANSPORT, error
+            return False
+    assert not accepted(by_next)
+    trust(old_ca + next_ca)
+    wait_for(lambda: accepted(by_next), "the new CA to be trusted", 40)
+    assert accepted(server_ca(broker.cert()))
+    # Connections of before live on through all of it.
+    told = []
+    old.produce("by-carol", b"meanwhile", on_delivery=lambda e, m: told.append(e))
+    assert old.flush(30) == 0 and told == [None], told
+    trust(next_ca)
+    wait_for(lambda: not accepted(server_ca(broker.cert())), "the old CA to be dropped", 40)
+    assert accepted(by_next)
+    old.produce("by-carol", b"after", on_delivery=lambda e, m: told.append(e))
+    assert old.flush(30) == 0 and told == [None, None], told
+    trust(old_ca)
+    wait_for(lambda: accepted(broker.cert()), "the first CA again", 40)
+
+
+def test_how_long_certificates_last_is_a_metric(broker):
+    page = urllib.request.urlopen(f"http://127.0.0.1:{broker.ports['metrics']}/metrics",
+                                  timeout=10).read().decode()
+    name = 'sluice_broker_certificate_seconds_left{certificate="listeners"} '
+    left = [float(line[len(name):]) for line in page.splitlines() if line.startswith(name)]
+    assert len(left) == 1 and 86400 < left[0] <= 2 * 86400, left
+
+
 def test_grpc_has_the_same_users_and_rights(broker):
     everything = broker.sluice("stream", "list", user="admin", password="admin-password")
     assert "orders" in everything.stdout, everything

@@ -2,6 +2,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "broker/security/tls.h"
+#include "operator/certs/certs.h"
+#include "operator/kube/client/routes.h"
+
 namespace sluice_tests {
 
 namespace v1 = ::sluice::v1;
@@ -66,16 +70,20 @@ bool OperatorLife::start() {
                            add(kube::persistent_volume_claims()), add(kube::stateful_sets()),
                            add(kube::services()), add(kube::config_maps()),
                            add(kube::service_accounts()), add(kube::pod_disruption_budgets()),
-                           add(kube::network_policies()), add(metadata::stream_users())};
+                           add(kube::network_policies()), add(metadata::stream_users()),
+                           add(kube::ingresses())};
   for (auto& cache : caches_) cache->start();
   for (auto& cache : caches_) {
     if (!cache->wait_synced(500)) return false;
   }
   reconciler_ = std::make_unique<reconcile::StreamClusterReconciler>(
       *client_, clock_, caches, *clusters_, *certificates_, *events_,
-      reconcile::ClusterSettings{image_, "operator.sluice-system.svc:9443", "info"});
+      reconcile::ClusterSettings{image_, "operator.sluice-system.svc:9443", "info", false, 0});
   users_ = std::make_unique<reconcile::StreamUserReconciler>(
       *client_, clock_, caches.users, caches.clusters, *clusters_, *certificates_);
+  authority_ = std::make_unique<reconcile::AuthorityReconciler>(
+      clock_, caches.clusters, *certificates_, *sessions_, *events_, metrics_,
+      reconcile::AuthoritySettings{{"operator.sluice-system.svc"}, 0});
   std::promise<void> started;
   executor_.post([&] {
     clusters_->start();
@@ -85,7 +93,16 @@ bool OperatorLife::start() {
   return true;
 }
 
-void OperatorLife::connect(const std::map<int32_t, std::string>& brokers) {
+void OperatorLife::reconcile_authority() {
+  // What the pass begins with is what the server gets; what it ends with, the next one gives.
+  auto tls = authority_->server_tls();
+  CHECK(tls.ok());
+  tls_ = *tls;
+  authority_->reconcile(certificates_->authority_key());
+}
+
+void OperatorLife::connect(const std::map<int32_t, std::string>& brokers,
+                           const std::map<int32_t, MountedFiles>& files) {
   std::promise<void> done;
   executor_.post([&] {
     auto it = clusters_->all().find(kCluster);
@@ -114,17 +131,47 @@ void OperatorLife::connect(const std::map<int32_t, std::string>& brokers) {
         hello->set_process("process-" + std::to_string(next_session_));
         hello->mutable_broker()->set_id(id);
         hello->mutable_broker()->set_directory(directory);
+        auto* listener = hello->mutable_broker()->add_listeners();
+        listener->set_name("cloud");
+        listener->mutable_endpoint()->set_host("orders-" + std::to_string(id));
+        listener->mutable_endpoint()->set_port(9094);
       } else if (fresh) {
         session_of_.erase(entry);
         continue;
       } else {
-        message.mutable_heartbeat();
+        auto* told = message.mutable_heartbeat()->mutable_certificates();
+        auto hash = [](const std::string& text) {
+          return text.empty() ? "" : broker::security::sha256_hex(text);
+        };
+        const auto& mounted = files.at(id);
+        told->set_ca(hash(mounted.ca));
+        told->set_cert(hash(mounted.cert));
+        told->set_client_ca(hash(mounted.client_ca));
+        told->set_client_cert(hash(mounted.client_cert));
       }
       coordinator.on_message(entry->second, message);
     }
     done.set_value();
   });
   done.get_future().wait();
+}
+
+std::string OperatorLife::told(int32_t broker, const std::string& listener) {
+  std::promise<std::string> told;
+  executor_.post([&] {
+    std::string text;
+    auto it = clusters_->all().find(kCluster);
+    if (it != clusters_->all().end()) {
+      for (const auto& view : it->second->coordinator.brokers()) {
+        for (const auto& known : view.broker.listeners()) {
+          if (view.broker.id() != broker || known.name() != listener) continue;
+          text = known.endpoint().host() + ":" + std::to_string(known.endpoint().port());
+        }
+      }
+    }
+    told.set_value(text);
+  });
+  return told.get_future().get();
 }
 
 std::optional<v1::Security> OperatorLife::security() {
@@ -225,6 +272,65 @@ void LifecycleWorld::make_pod(int32_t id, const Json& set) {
                       {{"status", {{"conditions", {{{"type", "Ready"}, {"status", "True"}}}}}}});
 }
 
+void LifecycleWorld::keep_certificates() {
+  certificates_ = true;
+  server_.apply("/apis/sluice.dev/v1alpha1/namespaces/apps/streamusers/alice",
+                {{"apiVersion", "sluice.dev/v1alpha1"},
+                 {"kind", "StreamUser"},
+                 {"metadata", {{"namespace", "apps"}, {"name", "alice"}}},
+                 {"spec", {{"cluster", "orders"}, {"authentication", {{"type", "Tls"}}}}}});
+}
+
+Json LifecycleWorld::secret(const kube::ObjectKey& key) const {
+  return get("/api/v1/namespaces/" + key.ns + "/secrets/" + key.name);
+}
+
+void LifecycleWorld::rotate(const kube::ObjectKey& key) {
+  server_.merge_patch("/api/v1/namespaces/" + key.ns + "/secrets/" + key.name,
+                      {{"metadata", {{"annotations", {{reconcile::kRotateAnnotation, "now"}}}}}});
+}
+
+MountedFiles LifecycleWorld::mounted() const {
+  const Json own = secret({"apps", "orders-tls"}), clients = secret({"apps", "orders-client-tls"});
+  return {reconcile::data_of(own, "ca.crt"), reconcile::data_of(own, "tls.crt"),
+          reconcile::data_of(clients, "clients-ca.crt"), reconcile::data_of(clients, "tls.crt")};
+}
+
+// A kubelet brings changed Secrets into its pod in its own time: one broker in each step.
+void LifecycleWorld::refresh_files() {
+  std::erase_if(files_, [&](const auto& entry) { return !running_.count(entry.first); });
+  for (const auto& [id, directory] : running_) {
+    if (!files_.count(id)) files_[id] = mounted();
+  }
+  if (files_.empty()) return;
+  auto next = files_.lower_bound(next_refresh_);
+  if (next == files_.end()) next = files_.begin();
+  next->second = mounted();
+  next_refresh_ = next->first + 1;
+}
+
+// Every handshake that could happen now.
+void LifecycleWorld::shake_hands() {
+  if (!certificates_ || !life_ || !life_->tls()) return;
+  broker::env::PosixClock clock;
+  const int64_t now_s = clock.wall_ms() / 1000;
+  auto check = [&](const std::string& who, const std::string& cert, const std::string& whom,
+                   const std::string& trusted) {
+    if (!certs::verifies(cert, trusted, now_s)) refusals_.insert(whom + " refuses " + who);
+  };
+  const auto& operator_tls = *life_->tls();
+  const std::string alice = reconcile::data_of(secret({"apps", "alice"}), "user.crt");
+  for (const auto& [id, files] : files_) {
+    const std::string name = "broker " + std::to_string(id);
+    check("the coordinator", operator_tls.cert, name, files.ca);
+    check(name, files.cert, "the coordinator", operator_tls.ca);
+    for (const auto& [other, theirs] : files_) {
+      check(name, files.cert, "broker " + std::to_string(other), theirs.ca);
+    }
+    if (!alice.empty()) check("alice", alice, name, files.client_ca);
+  }
+}
+
 // What the StatefulSet's controller and the kubelets do, at once.
 void LifecycleWorld::keep_pods() {
   Json set = stateful_set();
@@ -261,8 +367,12 @@ void LifecycleWorld::step() {
   if (!life_ || dead_) begin_life();
   if (!life_) return;
   keep_pods();
-  life_->connect(running_);
+  refresh_files();
+  life_->connect(running_, files_);
   life_->reconcile();
+  if (certificates_ && !dead_) life_->reconcile_user("alice");
+  if (certificates_ && !dead_) life_->reconcile_authority();
+  shake_hands();
   if (dead_) return;
   kube::StopSignal never;
   never.wait_ms(3);  // the watches bring what was written

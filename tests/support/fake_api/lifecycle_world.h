@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "broker/base/uuid.h"
+#include "operator/reconcile/authority.h"
 #include "operator/reconcile/stream_cluster.h"
 #include "operator/reconcile/stream_user.h"
 #include "tests/support/fake_api/fake_api_server.h"
@@ -19,6 +20,11 @@ using namespace sluice_operator;
 
 inline const kube::ObjectKey kCluster{"apps", "orders"};
 
+// What a broker has mounted: files of its cluster's Secrets.
+struct MountedFiles {
+  std::string ca, cert, client_ca, client_cert;
+};
+
 // One life of the operator's process.
 class OperatorLife {
  public:
@@ -28,10 +34,16 @@ class OperatorLife {
   bool start();
   void reconcile() { reconciler_->reconcile(kCluster); }
   void reconcile_user(const std::string& name) { users_->reconcile({kCluster.ns, name}); }
+  void reconcile_authority();
+  // The coordinator's TLS since the last pass over the CA; nothing before the first.
+  const std::optional<coordinator::ServerTls>& tls() const { return tls_; }
   // What brokers would be told of users; empty while that is not known.
   std::optional<sluice::v1::Security> security();
+  // "host:port" that brokers tell clients of this listener for the broker; empty: nobody knows it.
+  std::string told(int32_t broker, const std::string& listener);
   // The brokers that run, by id, with their directories: they hold sessions with this process.
-  void connect(const std::map<int32_t, std::string>& brokers);
+  void connect(const std::map<int32_t, std::string>& brokers,
+               const std::map<int32_t, MountedFiles>& files);
 
  private:
   kube::Cache& add(const kube::ResourceType& type);
@@ -50,6 +62,8 @@ class OperatorLife {
   std::unique_ptr<kube::EventRecorder> events_;
   std::unique_ptr<reconcile::StreamClusterReconciler> reconciler_;
   std::unique_ptr<reconcile::StreamUserReconciler> users_;
+  std::unique_ptr<reconcile::AuthorityReconciler> authority_;
+  std::optional<coordinator::ServerTls> tls_;
   std::map<int32_t, uint64_t> session_of_;
   uint64_t next_session_ = 1'000'000;
   const std::string image_;
@@ -67,6 +81,20 @@ class LifecycleWorld {
   void fail(std::function<Fault(const ApiCall&)> faults);
   int calls() const { return calls_; }
 
+  // From now on the CA is looked after too, and the StreamUser alice, who has a certificate.
+  void keep_certificates();
+  // Asks for another CA: sluice-ca, or the cluster's own of its clients.
+  void rotate(const kube::ObjectKey& secret);
+  kube::Json secret(const kube::ObjectKey& key) const;
+  // Who would refuse whose certificate, at any moment so far.
+  const std::set<std::string>& refusals() const { return refusals_; }
+  const std::map<int32_t, MountedFiles>& files() const { return files_; }
+
+  void apply(const std::string& path, const kube::Json& object) { server_.apply(path, object); }
+  void patch(const std::string& path, const kube::Json& patch) { server_.merge_patch(path, patch); }
+  std::string told(int32_t broker, const std::string& listener) {
+    return life_ ? life_->told(broker, listener) : "";
+  }
   void create(const kube::Json& spec);
   void edit(const kube::Json& spec);
   void remove();
@@ -87,6 +115,9 @@ class LifecycleWorld {
   void step();
   void keep_pods();
   void make_pod(int32_t id, const kube::Json& set);
+  MountedFiles mounted() const;
+  void refresh_files();
+  void shake_hands();
   void begin_life();
 
   FakeApiServer server_;
@@ -101,6 +132,10 @@ class LifecycleWorld {
   std::map<int32_t, std::string> claim_uids_;
   std::map<int32_t, std::string> running_;
   std::set<int32_t> known_pods_;
+  std::map<int32_t, MountedFiles> files_;
+  bool certificates_ = false;
+  int32_t next_refresh_ = 0;
+  std::set<std::string> refusals_;
 };
 
 }  // namespace sluice_tests

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/security/scram.h"
+#include "broker/security/tls.h"
+#include "operator/certs/certs.h"
 #include "operator/kube/client/base64.h"
 #include "tests/support/fake_api/lifecycle_world.h"
 
@@ -151,6 +153,97 @@ TEST_F(StreamUsers, DeclareTheirQuotas) {
   EXPECT_EQ(quotas.size(), 2u);
   EXPECT_EQ(quotas.at("producer_byte_rate"), 1048576);
   EXPECT_EQ(quotas.at("request_percentage"), 12.5);
+}
+
+TEST_F(StreamUsers, HaveACertificateInsteadOfAPassword) {
+  put("sluice.dev/v1alpha1", "StreamCluster", "orders",
+      {{"spec", {{"brokers", 1},
+                 {"listeners", {{{"name", "secure"}, {"port", 9094}, {"tls", true},
+                                 {"authentication", "Tls"}}}}}}});
+  user("alice", {{"authentication", {{"type", "Tls"}}},
+                 {"acls", {{{"resource", "Topic"}, {"name", "t"}, {"operations", {"Read"}}}}}});
+  begin();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(reason("alice"), "Served");
+  const std::string cert = secret("alice", "user.crt"), key = secret("alice", "user.key");
+  const std::string clients_ca = secret("orders-clients-ca", "ca.crt");
+  const int64_t now_s = broker::env::PosixClock().wall_ms() / 1000;
+  EXPECT_FALSE(certs::needs_issue({cert, key}, clients_ca, certs::for_user("alice"), now_s));
+  EXPECT_FALSE(certs::verifies(cert, secret("orders-tls", "ca.crt"), now_s))
+      << "a user's certificate opens doors between brokers";
+  EXPECT_TRUE(certs::verifies(secret("orders-client-tls", "tls.crt"), secret("alice", "ca.crt"), now_s));
+  EXPECT_EQ(secret("alice", "password"), "");
+  ASSERT_EQ(life_->security()->users_size(), 1);
+  EXPECT_EQ(life_->security()->users(0).scram_size(), 0);
+  EXPECT_EQ(life_->security()->users(0).acls_size(), 1);
+  Json status = get("/apis/sluice.dev/v1alpha1/namespaces/apps/streamusers/alice")["status"];
+  EXPECT_EQ(status["certificateIssuer"], broker::security::sha256_hex(clients_ca));
+
+  restart();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(secret("alice", "user.crt"), cert);
+}
+
+TEST_F(StreamUsers, HaveNoCertificateWithoutAListenerForIt) {
+  user("alice", {{"authentication", {{"type", "Tls"}}}});
+  begin();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(reason("alice"), "NoIssuer");
+  EXPECT_EQ(get("/api/v1/namespaces/apps/secrets/alice")["kind"], "Status");
+}
+
+TEST_F(StreamUsers, AreNotGivenSomebodyElsesSecretForACertificate) {
+  put("v1", "Secret", "alice", {{"data", {{"user.crt", kube::base64_encode("somebody else's")}}}});
+  put("sluice.dev/v1alpha1", "StreamCluster", "orders",
+      {{"spec", {{"brokers", 1}, {"listeners", {{{"name", "secure"}, {"port", 9094}, {"tls", true}}}}}}});
+  user("alice", {{"authentication", {{"type", "Tls"}}}});
+  begin();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(reason("alice"), "SecretTaken");
+  EXPECT_EQ(secret("alice", "user.crt"), "somebody else's");
+}
+
+// A Secret of cert-manager's shape for what clients see, and its renewal.
+TEST_F(StreamUsers, TheListenersShowACertificateFromElsewhere) {
+  const int64_t now_s = broker::env::PosixClock().wall_ms() / 1000;
+  auto ca = certs::make_ca("theirs", now_s);
+  auto give = [&](const certs::KeyPair& pair, const std::string& root) {
+    put("v1", "Secret", "shop-tls", {{"data", {{"tls.crt", kube::base64_encode(pair.cert)},
+                                               {"tls.key", kube::base64_encode(pair.key)},
+                                               {"ca.crt", kube::base64_encode(root)}}}});
+  };
+  put("sluice.dev/v1alpha1", "StreamCluster", "orders",
+      {{"spec", {{"brokers", 1},
+                 {"tls", {{"certificateSecret", "shop-tls"}}},
+                 {"listeners", {{{"name", "secure"}, {"port", 9094}, {"tls", true}}}}}}});
+  user("alice");
+  begin();
+  auto valid = [&] {
+    Json cluster = get("/apis/sluice.dev/v1alpha1/namespaces/apps/streamclusters/orders");
+    for (const auto& condition : cluster["status"]["conditions"]) {
+      if (condition["type"] == "CertificatesValid") return condition["reason"].get<std::string>();
+    }
+    return std::string();
+  };
+  EXPECT_EQ(valid(), "SecretMissing");
+  EXPECT_FALSE(secret("orders-client-tls", "tls.crt").empty()) << "listeners need one to open";
+
+  auto first = certs::issue(*ca, certs::for_hosts({"shop.example.com"}), now_s);
+  give(*first, ca->cert);
+  life_->reconcile();
+  EXPECT_EQ(secret("orders-client-tls", "tls.crt"), first->cert);
+  EXPECT_EQ(valid(), "Valid");
+  life_->reconcile_user("alice");
+  EXPECT_EQ(secret("alice", "ca.crt"), ca->cert);
+
+  auto second = certs::issue(*ca, certs::for_hosts({"shop.example.com"}), now_s);
+  give({second->cert, first->key}, ca->cert);
+  life_->reconcile();
+  EXPECT_EQ(valid(), "SecretInvalid");
+  EXPECT_EQ(secret("orders-client-tls", "tls.crt"), first->cert) << "a bad one reaches no broker";
+  give(*second, ca->cert);
+  life_->reconcile();
+  EXPECT_EQ(secret("orders-client-tls", "tls.crt"), second->cert);
 }
 
 TEST_F(StreamUsers, HaveANameOfTheirOwn) {
