@@ -125,8 +125,8 @@ def check(trace, result, ratio):
 
 
 def test_github_pushes():
-    trace = github_trace()  # jumps every hour, up and down: above the aim of 1.25
-    return check(trace, simulate(trace), 1.35)
+    trace = github_trace()  # jumps every hour, up and down
+    return check(trace, simulate(trace), 1.25)
 
 
 def test_flight_departures():
