@@ -1,14 +1,18 @@
 // `sluice autoscale …`: the operator's planner on a trace, and its decisions as a picture; `sluice
 // why`: what it decided last for a stream, and on what. No broker is asked.
+#include <cctype>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
 
+#include "broker/cli/autoscale_plot.h"
 #include "broker/cli/commands.h"
+#include "broker/cli/http_get.h"
 #include "broker/cli/kubectl.h"
 #include "broker/cli/output.h"
 #include "broker/cli/units.h"
@@ -260,7 +264,35 @@ double number_of(const Json& decision, const char* input) {
   return std::strtod(text.c_str(), nullptr);
 }
 
+Result<autoscale::Timeline> timeline_of_prometheus(const Arguments& arguments) {
+  HttpGet get;
+  get.url = arguments.get("prometheus");
+  get.ca_path = arguments.get("ca");
+  if (auto path = arguments.get("token-file"); !path.empty()) {
+    ASSIGN_OR_RETURN(get.token, read_text(path));
+    while (!get.token.empty() && std::isspace(static_cast<unsigned char>(get.token.back()))) {
+      get.token.pop_back();
+    }
+  }
+  ASSIGN_OR_RETURN(auto span_ms, arguments.duration_ms("last", 3'600'000));
+  auto end_s = static_cast<int64_t>(std::time(nullptr));
+  int64_t begin_s = end_s - std::max<int64_t>(span_ms / 1000, 10);
+  int64_t step_s = std::max<int64_t>(1, (end_s - begin_s) / 2000);
+  get.target = "/api/v1/query_range?query=" +
+               url_encode(plot_query(arguments.word(0), arguments.get("namespace"))) +
+               "&start=" + std::to_string(begin_s) + "&end=" + std::to_string(end_s) +
+               "&step=" + std::to_string(step_s);
+  ASSIGN_OR_RETURN(auto body, http_get(get));
+  return timeline_of_answer(body);
+}
+
 Result<int> plot(const Arguments& arguments) {
+  if (arguments.has("prometheus")) {
+    ASSIGN_OR_RETURN(auto timeline, timeline_of_prometheus(arguments));
+    timeline.title = arguments.word(0);
+    RETURN_IF_ERROR(write_text(arguments.get("out"), autoscale::draw(timeline)));
+    return 0;
+  }
   ASSIGN_OR_RETURN(auto stream, stream_resource(arguments));
   auto decisions = member(stream, "/status/decisions", Json::array());
   autoscale::Timeline timeline;
@@ -276,8 +308,8 @@ Result<int> plot(const Arguments& arguments) {
     }
     timeline.shards.emplace_back(at, static_cast<int>(number_of(*it, "openShards")));
     auto action = member(*it, "/action", "").get<std::string>();
-    if (action == "Split" || action == "Merge") {
-      timeline.marks.push_back({at, described(*it), action == "Split"});
+    if (action == "Split" || action == "Merge" || action == "AddPartitions") {
+      timeline.marks.push_back({at, described(*it), action != "Merge"});
     }
   }
   if (timeline.shards.empty()) {
@@ -299,6 +331,10 @@ std::vector<Option> resource_options() {
 std::vector<Command> autoscale_commands() {
   auto why_options = resource_options(), plot_options = resource_options();
   why_options.push_back({"last", "N", "how many decisions (default 5)"});
+  plot_options.push_back({"prometheus", "URL", "the operator's metrics from there instead of the status"});
+  plot_options.push_back({"last", "TIME", "with --prometheus: how long back (default 1h)"});
+  plot_options.push_back({"token-file", "FILE", "with --prometheus: a bearer token"});
+  plot_options.push_back({"ca", "FILE", "with --prometheus: what its certificate is checked against"});
   plot_options.push_back({"out", "FILE", "where the SVG goes (default: standard output)"});
   return {
       {"autoscale simulate",
@@ -325,9 +361,10 @@ std::vector<Command> autoscale_commands() {
        generate},
       {"autoscale plot",
        {"STREAM"},
-       "Draw the decisions in a Stream's status as SVG",
+       "Draw a stream's scaling as SVG, from its status or from a Prometheus",
        plot_options,
-       {"sluice autoscale plot clicks --out clicks.svg"},
+       {"sluice autoscale plot clicks --out clicks.svg",
+        "sluice autoscale plot clicks --prometheus http://localhost:9090 --last 6h --out clicks.svg"},
        plot},
       {"why",
        {"STREAM"},

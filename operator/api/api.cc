@@ -155,7 +155,14 @@ static void validate_alone(const StreamSpec& spec, std::vector<FieldError>& erro
     errors.push_back({"spec.partitions", "at least 1 in mode Partitioned"});
   }
   if (spec.mode == StreamMode::kPartitioned && spec.autoscaling) {
-    errors.push_back({"spec.autoscaling", "only for mode Elastic"});
+    errors.push_back({"spec.autoscaling", "only for mode Elastic; see partitionScaling"});
+  }
+  if (spec.mode == StreamMode::kElastic && spec.partition_scaling) {
+    errors.push_back({"spec.partitionScaling", "only for mode Partitioned; see autoscaling"});
+  }
+  if (spec.partition_scaling && !spec.partition_scaling->accept_key_movement) {
+    errors.push_back({"spec.partitionScaling.acceptKeyMovement",
+                      "must be true: where partitions are added, keys move between them"});
   }
   if (spec.mode == StreamMode::kElastic && spec.partitions != 0) {
     errors.push_back({"spec.partitions", "only for mode Partitioned"});

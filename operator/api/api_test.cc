@@ -126,6 +126,24 @@ TEST(Stream, DefaultsAndRetention) {
   EXPECT_EQ(spec_to_json(again->spec, "orders"), spec_to_json(stream->spec, "orders"));
 }
 
+TEST(Stream, PartitionsGrowOnlyWhereItIsSaidThatKeysMayMove) {
+  Json spec{{"cluster", "c"}, {"mode", "Partitioned"}, {"partitions", 3}};
+  spec["partitionScaling"] = {{"maxPartitions", 12}, {"acceptKeyMovement", true}, {"mode", "DryRun"}};
+  auto stream = read_stream(stream_json(spec));
+  ASSERT_TRUE(stream.ok()) << stream.status().to_string();
+  EXPECT_EQ(stream->spec.partition_scaling->max_partitions, 12);
+  EXPECT_EQ(stream->spec.partition_scaling->target_utilization_percent, 70);
+  EXPECT_EQ(stream->spec.partition_scaling->cooldown_seconds, 3600);
+  EXPECT_EQ(stream->spec.partition_scaling->mode, ScalingMode::kDryRun);
+  EXPECT_TRUE(validate(*stream, nullptr).empty());
+  auto again = read_stream(stream_json(spec_to_json(stream->spec, "orders")));
+  EXPECT_EQ(spec_to_json(again->spec, "orders"), spec_to_json(stream->spec, "orders"));
+  stream->spec.partition_scaling->accept_key_movement = false;
+  auto errors = validate(*stream, nullptr);
+  ASSERT_EQ(errors.size(), 1u);
+  EXPECT_EQ(errors[0].field, "spec.partitionScaling.acceptKeyMovement");
+}
+
 TEST(Stream, WhatCelCannotSee) {
   auto stream = read_stream(stream_json({{"cluster", "c"}, {"mode", "Partitioned"},
                                          {"partitions", 3}, {"replication", 3}, {"minInsync", 3}}));

@@ -376,6 +376,16 @@ void read_spec(const Fields& spec, StreamSpec& out) {
       item.read("minShards", schedule.min_shards);
     });
   }
+  if (spec.has("partitionScaling")) {
+    Fields fields = spec.child("partitionScaling");
+    auto& scaling = out.partition_scaling.emplace();
+    fields.read("maxPartitions", scaling.max_partitions);
+    fields.read("acceptKeyMovement", scaling.accept_key_movement);
+    fields.read("targetUtilizationPercent", scaling.target_utilization_percent);
+    fields.read("scaleUpStabilizationSeconds", scaling.scale_up_stabilization_seconds);
+    fields.read("cooldownSeconds", scaling.cooldown_seconds);
+    fields.read_word("mode", scaling.mode, kScalingModes);
+  }
   spec.read_word("deletionPolicy", out.deletion_policy, kDeletionPolicies);
 }
 
@@ -713,6 +723,16 @@ Json spec_to_json(const StreamSpec& spec, const std::string& metadata_name) {
       put(item, "days", schedule.days);
       fields["schedules"].push_back(std::move(item));
     }
+  }
+  if (spec.partition_scaling) {
+    const auto& scaling = *spec.partition_scaling;
+    out["partitionScaling"] = {
+        {"maxPartitions", scaling.max_partitions},
+        {"acceptKeyMovement", scaling.accept_key_movement},
+        {"targetUtilizationPercent", scaling.target_utilization_percent},
+        {"scaleUpStabilizationSeconds", scaling.scale_up_stabilization_seconds},
+        {"cooldownSeconds", scaling.cooldown_seconds},
+        {"mode", word(scaling.mode)}};
   }
   return out;
 }

@@ -40,6 +40,15 @@ struct StreamSpec {
     std::vector<Schedule> schedules;
   };
   std::optional<Autoscaling> autoscaling;  // kElastic only; absent: these defaults
+  struct PartitionScaling {
+    int32_t max_partitions = 0;
+    bool accept_key_movement = false;  // must be said: order per key ends where partitions are added
+    int32_t target_utilization_percent = 70;
+    int32_t scale_up_stabilization_seconds = 300;
+    int32_t cooldown_seconds = 3600;
+    ScalingMode mode = ScalingMode::kAuto;
+  };
+  std::optional<PartitionScaling> partition_scaling;  // kPartitioned only; absent: a fixed number
   DeletionPolicy deletion_policy = DeletionPolicy::kRetain;
 };
 

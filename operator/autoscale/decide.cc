@@ -11,8 +11,7 @@ namespace {
 
 constexpr double kAbsurdShare = 100'000;  // no shard takes that many times its limit
 constexpr int64_t kGapMs = 30'000;
-constexpr int64_t kForgiveMs = 2 * 3600'000;
-constexpr int kFlapsMax = 4;
+constexpr int64_t kSettledMs = 60'000;  // of a level, before its noise tells something
 
 Decision none(std::string reason, std::string message) {
   Decision decision;
@@ -55,6 +54,18 @@ double utilisation(const Policy& policy, const ShardLoad& load) {
                   *load.records_per_s / policy.shard_records_per_s);
 }
 
+// Adds a look to what is known of a load, and what its forecast was wrong by to what is known of the
+// noise.
+void observe(Forecast& load, int64_t now_ms, double used, Noise& noise) {
+  if (load.steady_ms() >= kSettledMs) {
+    noise.add(load.mean(Noise::kShortMs), load.mean(Noise::kLongMs), used);
+  }
+  load.add(now_ms, used, noise);
+  if (load.steady_ms() >= 3 * kSettledMs) {
+    noise.add_minute(load.mean(Noise::kLongMs), load.mean(kSettledMs));
+  }
+}
+
 void remember(const Policy& policy, const Snapshot& snapshot, Memory& memory) {
   int64_t now = snapshot.now_ms;
   int64_t elapsed = memory.last_look_ms < 0 ? 0 : now - memory.last_look_ms;
@@ -62,33 +73,36 @@ void remember(const Policy& policy, const Snapshot& snapshot, Memory& memory) {
     memory.unbroken_since_ms = now;
   }
   memory.last_look_ms = now;
-  memory.residuals.fade(elapsed);
+  memory.noise.fade(elapsed);
   auto open = static_cast<double>(snapshot.open_shards.size());
   double cap = std::max(8.0, open * policy.actions_per_shard_hour);  // an hour's
   memory.allowance =
       std::min(cap, memory.allowance + policy.actions_per_shard_hour * open *
                                            static_cast<double>(elapsed) / 3600e3);
-  if (memory.flaps > 0 && now - memory.last_flap_ms > kForgiveMs) {
-    memory.flaps--;
-    memory.last_flap_ms = now;
-  }
-  std::map<int32_t, Memory::Track> tracks;
   double total = 0;
+  for (const auto& load : snapshot.open_shards) total += utilisation(policy, load);
+  observe(memory.total, now, total, memory.noise);
+  std::map<int32_t, Memory::Track> tracks;
   for (const auto& load : snapshot.open_shards) {
     auto known = memory.shards.find(load.shard);
     Memory::Track track =
         known == memory.shards.end() ? Memory::Track{} : std::move(known->second);
     double used = utilisation(policy, load);
-    total += used;
-    if (!track.load.empty()) memory.residuals.add(track.level_before, used);
-    track.load.add(now, used);
+    // A shard that was just made had such a share of the stream's load as it has at its second look:
+    // the first may have seen only a part of its life.
+    if (++track.looks == 2 && memory.total.looks() > 2 && total > 0) {
+      track.load = memory.total.scaled(used / total);
+    } else {
+      observe(track.load, now, used, memory.noise);
+    }
     double share = *load.records_per_s > 0 ? load.throttled_per_s / *load.records_per_s : 0;
     track.refused += (share - track.refused) * std::min(1.0, static_cast<double>(elapsed) / 30e3);
-    track.level_before = track.load.level(memory.residuals.usual());
     tracks.emplace(load.shard, std::move(track));
   }
   memory.shards = std::move(tracks);
-  memory.total.add(now, total);
+  memory.noise.settle(policy.throttle_budget);
+  memory.hold.add(policy, now, elapsed, memory.total,
+                  planned_headroom(policy, memory.noise));
 }
 
 void add_inputs(Decision& decision, const Policy& policy, const Snapshot& snapshot) {
@@ -110,17 +124,6 @@ void add_inputs(Decision& decision, const Policy& policy, const Snapshot& snapsh
   inputs["shardRecordsPerSecond"] = text_of(policy.shard_records_per_s);
 }
 
-void note_action(const Policy& policy, const Snapshot& snapshot, const Decision& decision, bool saves, Memory& memory) {
-  memory.allowance = std::max(0.0, memory.allowance - decision.spends);
-  if (decision.action == Action::kSplit && !saves && memory.last_merge_ms >= 0 &&
-      snapshot.now_ms - memory.last_merge_ms < 2 * policy.scale_down_after_ms) {
-    memory.flaps = std::min(kFlapsMax, memory.flaps + 1);
-    memory.last_flap_ms = snapshot.now_ms;
-    memory.last_merge_ms = -1;  // counted
-  }
-  if (saves) memory.last_merge_ms = snapshot.now_ms;
-}
-
 Decision choose(const Policy& policy, const Snapshot& snapshot, Memory& memory) {
   auto [reason, problem] = what_is_wrong(policy, snapshot, memory);
   if (!reason.empty()) {
@@ -133,8 +136,11 @@ Decision choose(const Policy& policy, const Snapshot& snapshot, Memory& memory) 
   }
   if (snapshot.resharding) return none("Resharding", "a split or merge is under way");
   Round round(policy, snapshot, memory);
-  for (auto step : {&Round::join_pieces, &Round::reach_floor, &Round::scale_up,
-                    &Round::scale_down}) {
+  using Rule = std::optional<Decision> (Round::*)();
+  static const std::vector<Rule> kElastic = {&Round::join_pieces, &Round::reach_floor,
+                                             &Round::scale_up, &Round::scale_down};
+  static const std::vector<Rule> kPartitioned = {&Round::grow};
+  for (Rule step : policy.partitioned ? kPartitioned : kElastic) {
     if (auto decision = (round.*step)()) {
       bool acts = !decision->operations.empty();
       if (acts && policy.mode == Mode::kDryRun) {
@@ -142,8 +148,8 @@ Decision choose(const Policy& policy, const Snapshot& snapshot, Memory& memory) 
         decision->message = "dry run, nothing is done: " + decision->message;
         memory.joins.clear();
       } else if (acts) {
-        bool saves = step == &Round::scale_down || step == &Round::join_pieces;
-        note_action(policy, snapshot, *decision, saves, memory);
+        memory.allowance -= decision->spends;
+        if (decision->reason == "ShardHot") memory.last_split_ms = snapshot.now_ms;
       }
       return *decision;
     }
@@ -158,6 +164,7 @@ std::string_view to_string(Action action) {
     case Action::kNone: return "None";
     case Action::kSplit: return "Split";
     case Action::kMerge: return "Merge";
+    case Action::kGrow: return "AddPartitions";
   }
   return "None";
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "operator/autoscale/forecast.h"
+#include "operator/autoscale/hold.h"
 #include "operator/autoscale/policy.h"
 #include "operator/autoscale/tiling.h"
 
@@ -38,20 +39,21 @@ struct Snapshot {
   std::string problem_reason;
 };
 
-enum class Action { kNone, kSplit, kMerge };
+enum class Action { kNone, kSplit, kMerge, kGrow };
 std::string_view to_string(Action action);
 
 struct Operation {
   Action action = Action::kNone;
   std::vector<int32_t> shards;  // split: the shard; merge: the two neighbours
   std::vector<broker::coordination::HashKey> at;  // split: the first keys of the new children
+  int32_t partitions = 0;                         // grow: how many there are to be
 };
 
 struct Decision {
   Action action = Action::kNone;
   std::vector<Operation> operations;  // to be done at once; empty for kNone
   bool recommended_only = false;      // dry run: what would have been done
-  double spends = 0;  // actions, joins to come included, that only save shards
+  double spends = 0;  // actions, joins to come included, beyond the least that it takes
   std::vector<int32_t> shards() const;
   std::string reason;   // one word, stable
   std::string message;  // a sentence
@@ -64,23 +66,23 @@ struct Decision {
 struct Memory {
   struct Track {
     Forecast load;
-    double level_before = 0;
+    int looks = 0;
     double refused = 0;  // share of the records, over half a minute
     int64_t hot_since_ms = -1;
   };
   std::map<int32_t, Track> shards;
   Forecast total;  // of all shards, in shards
-  Residuals residuals;
+  Noise noise;
+  HoldWindow hold;
   int64_t last_look_ms = -1;
   int64_t unbroken_since_ms = 0;
   // The second half of a retiling: boundaries at which pieces are still to be joined.
   std::set<broker::coordination::HashKey> joins;
   int64_t joins_until_ms = 0;
   double allowance = 4;  // actions that may be spent on saving shards
-  int64_t falling_since_ms = -1;
-  int64_t last_merge_ms = -1;
-  int64_t last_flap_ms = -1;
-  int flaps = 0;  // times that the load came back soon after a merge
+  int64_t last_split_ms = -1;     // for the load
+  int64_t crowded_since_ms = -1;  // partitions: since when one is above the target
+  int64_t last_growth_ms = -1;
 };
 
 Decision decide(const Policy& policy, const Snapshot& snapshot, Memory& memory);

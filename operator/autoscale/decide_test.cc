@@ -273,17 +273,37 @@ TEST(Decide, AHotKeyIsCutOutAndThenNamed) {
   EXPECT_LE(world.shards.size(), 4u);  // splitting does not go on for ever
 }
 
-TEST(Decide, ALoadThatComesBackSoonMakesTheWindowLonger) {
+TEST(Decide, ALoadThatKeepsComingBackMakesTheWindowLonger) {
   World world(2);
   world.policy.actions_per_shard_hour = 1000;
-  world.follow(1.5, 100);
-  for (int i = 0; i < 3; i++) {
-    world.follow(0.3, 200 << i);
-    world.follow(3, 30);
+  for (int i = 0; i < 6; i++) {
+    world.follow(0.3, 200);
+    world.follow(3, 200);
   }
-  EXPECT_GE(world.memory.flaps, 1);
-  auto decision = world.look();
-  EXPECT_GT(std::stoi(decision.inputs.at("scaleDownWindowSeconds")), 60);
+  EXPECT_GE(std::stoi(world.look().inputs.at("scaleDownWindowSeconds")), 240);
+}
+
+TEST(Decide, ALoadThatStaysAwayForLongLeavesTheWindowShort) {
+  World world(2);
+  for (int i = 0; i < 3; i++) {
+    world.follow(0.3, 3600);
+    world.follow(3, 1800);
+  }
+  EXPECT_EQ(world.look().inputs.at("scaleDownWindowSeconds"), "60");
+}
+
+TEST(Decide, NoiseAroundALevelIsNotFollowed) {
+  World world(12);
+  double noise[] = {1.0, 1.12, 0.9, 1.05, 0.84, 1.1, 0.95, 1.15, 0.88, 1.01};
+  int actions = 0;
+  for (int i = 0; i < 3600; i++) {
+    world.spread(9.5 * noise[i / 5 % 10]);
+    auto decision = world.look();
+    world.apply(decision);
+    if (i > 600) actions += static_cast<int>(decision.operations.size());
+  }
+  EXPECT_LE(actions, 12);
+  EXPECT_LE(world.shards.size(), 13u);
 }
 
 TEST(Decide, AnOperatorThatStartsInTheMiddleOfARetilingLeavesItSafe) {
@@ -349,14 +369,55 @@ TEST(Residuals, HeadroomGrowsWithTheNoiseAndNotWithASingleStep) {
   EXPECT_LT(stepped.headroom(0.0005), 1.01);
 }
 
+TEST(Residuals, OverflowIsWhatLiesOverAFactor) {
+  Residuals residuals;
+  for (int i = 0; i < 1000; i++) residuals.add(1, i % 2 ? 1.2 : 0.8);
+  EXPECT_NEAR(residuals.overflow(1.1), 0.05, 0.003);  // half of the looks, by a tenth
+  EXPECT_NEAR(residuals.overflow(1), 0.1, 0.003);
+  EXPECT_EQ(residuals.overflow(1.3), 0);
+}
+
 TEST(Forecast, AStepIsNoTrendAndARampIs) {
   Forecast step, ramp;
+  Noise noise;
   for (int i = 0; i < 10; i++) {
-    step.add(i * 2000, i < 9 ? 1 : 4);
-    ramp.add(i * 2000, 1 + 0.1 * i);
+    step.add(i * 2000, i < 9 ? 1 : 4, noise);
+    ramp.add(i * 2000, std::pow(1.3, i), noise);
   }
-  EXPECT_DOUBLE_EQ(step.expected(10'000, 1.1), 4);
-  EXPECT_NEAR(ramp.expected(10'000, 1.1), 1.9 + 0.5, 1e-9);
+  EXPECT_DOUBLE_EQ(step.expected(10'000, noise), 4);
+  EXPECT_GT(ramp.expected(10'000, noise), std::pow(1.3, 9) * 1.5);
+}
+
+TEST(Forecast, ANewLevelForgetsTheOldOne) {
+  Forecast load;
+  Noise noise;
+  int64_t now = 0;
+  for (int i = 0; i < 300; i++) load.add(now += 2000, 1, noise);
+  load.add(now += 2000, 3, noise);
+  load.add(now += 2000, 3, noise);
+  EXPECT_DOUBLE_EQ(load.level(noise), 3);
+  EXPECT_TRUE(load.just_risen());
+  for (int i = 0; i < 30; i++) load.add(now += 2000, 1, noise);
+  EXPECT_DOUBLE_EQ(load.level(noise), 1);
+  EXPECT_DOUBLE_EQ(load.peak(now, 120'000), 3);
+}
+
+TEST(Forecast, ADipIsNoFall) {
+  Forecast load;
+  Noise noise;
+  int64_t now = 0;
+  for (int i = 0; i < 100; i++) load.add(now += 2000, 2, noise);
+  for (int i = 0; i < 4; i++) load.add(now += 2000, 0.1, noise);
+  EXPECT_GT(load.level(noise), 1.6);
+}
+
+TEST(Forecast, AShareOfAnotherHasItsPast) {
+  Forecast load;
+  Noise noise;
+  for (int i = 0; i < 20; i++) load.add(i * 2000, 4, noise);
+  auto quarter = load.scaled(0.25);
+  EXPECT_DOUBLE_EQ(quarter.level(noise), 1);
+  EXPECT_DOUBLE_EQ(quarter.peak(40'000, 60'000), 1);
 }
 
 }  // namespace

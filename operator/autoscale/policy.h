@@ -37,6 +37,10 @@ struct Policy {
   double warm_bytes_per_s = 0;
   double warm_records_per_s = 0;
   std::vector<Schedule> schedules;
+  // Partitions of a topic: they are only added, since records cannot be brought together again, and
+  // no sooner than this after the last time, since keys move. shards_max bounds them.
+  bool partitioned = false;
+  int64_t cooldown_ms = 3600'000;
   Mode mode = Mode::kAuto;
   // From a change of the load until new shards take it: the age of the figures, and the split.
   int64_t lead_ms = 2200;

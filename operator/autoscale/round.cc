@@ -13,14 +13,17 @@ constexpr int64_t kAheadMs = 10'000;     // a trend is planned for this long bey
 // A shard that is there may become fuller than new ones are planned, which leaves room between
 // making shards and making more: to this much below its limit, and at so many times the budget.
 constexpr double kTolerance = 1.02, kHotBudgets = 20;
+// Shards are not all as full as the fullest may be: one is planned for so many times the budget, and
+// the budget itself is kept by all of them together; merging uses no more than a share of it.
+constexpr double kPlanBudgets = 1.5, kMergeBudget = 1;
 constexpr double kMergedShare = 0.97;  // of what a shard may be planned for, after a merge
-constexpr size_t kNeighbours = 5;      // shards that are retiled together
-constexpr double kActionPrice = 0.08;  // in shards
+constexpr size_t kNeighbours = 8;      // shards that are retiled together
+constexpr double kActionPrice = 0.125;  // in shards
 constexpr double kRefusedShare = 0.01;   // of a shard's records: it is full, whatever the rate says
 constexpr size_t kShardsKnownMax = 1500;  // one object of Kubernetes holds the map
 constexpr int64_t kJoinsMs = 60'000;
+constexpr double kFall = 0.8;     // of the open shards: where no more are needed, the load has fallen
 constexpr double kUnknown = 1e6;  // the load of a shard that was just made: it is left alone
-constexpr double kFalling = 0.85;
 
 }  // namespace
 
@@ -36,31 +39,39 @@ std::string percent(double share) {
   return text;
 }
 
+double planned_headroom(const Policy& policy, const Noise& noise) {
+  return std::max(1 / policy.target,
+                  std::min(kHeadroomMax, noise.headroom(kPlanBudgets * policy.throttle_budget)));
+}
+
 Round::Round(const Policy& policy, const Snapshot& snapshot, Memory& memory)
     : policy_(policy),
       snapshot_(snapshot),
       memory_(memory),
-      headroom_(std::max(1 / policy.target,
-                         std::min(kHeadroomMax, memory.residuals.headroom(policy.throttle_budget)))),
-      tolerance_(std::min(headroom_, std::max(kTolerance, memory.residuals.headroom(
+      headroom_(planned_headroom(policy, memory.noise)),
+      tolerance_(std::min(headroom_, std::max(kTolerance, memory.noise.headroom(
                                                               kHotBudgets * policy.throttle_budget)))) {
-  double usual = memory.residuals.usual();
   std::vector<const ShardLoad*> ordered;
   for (const auto& load : snapshot.open_shards) ordered.push_back(&load);
   std::sort(ordered.begin(), ordered.end(),
             [](auto* a, auto* b) { return a->range.first < b->range.first; });
   for (const ShardLoad* load : ordered) {
     auto& track = memory_.shards.at(load->shard);
-    double expected = track.load.expected(policy_.lead_ms + kAheadMs, usual) * headroom_;
+    // What the looks after a rise say is the load itself, and no mean around which it is noise.
+    bool risen = track.load.just_risen();
+    double headroom = risen ? 1 / policy_.target : headroom_;
+    double tolerance = risen ? 1 : tolerance_;
+    double expected =
+        track.load.expected(policy_.lead_ms + kAheadMs, memory_.noise) * headroom;
     if (track.refused > kRefusedShare) {
-      expected = std::max(expected, (1 + track.refused) * headroom_ / tolerance_);
+      expected = std::max(expected, (1 + track.refused) * headroom / tolerance);
     }
-    if (expected * tolerance_ <= headroom_) track.hot_since_ms = -1;
+    if (expected * tolerance <= headroom) track.hot_since_ms = -1;
     else if (track.hot_since_ms < 0) track.hot_since_ms = snapshot_.now_ms;
     tiles_.push_back({load->shard, load->range, expected, load->heat, load->hot_key});
     used_.push_back(track.load.latest());
     if (!load->hot_key || track.hot_since_ms < 0) continue;
-    double key_load = track.load.mean() * load->hot_key->share;
+    double key_load = track.load.level(memory_.noise) * load->hot_key->share;
     if (key_load * headroom_ < 1) continue;
     blocked_.push_back("the key '" + load->hot_key->name + "' alone takes " + percent(key_load) +
                        " of shard " + std::to_string(load->shard) +
@@ -78,7 +89,11 @@ bool Round::is_hot(size_t tile) const {
   return since >= 0 && snapshot_.now_ms - since >= policy_.scale_up_after_ms;
 }
 
-int64_t Round::window_ms() const { return policy_.scale_down_after_ms << memory_.flaps; }
+double Round::overflow(double level) const {
+  return level > 0 ? level * memory_.noise.overflow(1 / level) : 0;
+}
+
+int64_t Round::window_ms() const { return memory_.hold.window_ms(policy_); }
 
 void Round::explain(Decision& decision) const {
   double used = 0, needed = 0;
@@ -122,8 +137,9 @@ std::optional<Decision> Round::join_pieces() {
   std::set<broker::coordination::HashKey> still;
   for (size_t i = 0; i + 1 < tiles_.size(); i++) {
     auto key = tiles_[i + 1].range.first;
-    // The load may have changed since this was planned.
-    if (memory_.joins.contains(key) && tiles_[i].load + tiles_[i + 1].load <= 1) still.insert(key);
+    // The load may have changed since this was planned: what would be hot is not joined.
+    bool fits = (tiles_[i].load + tiles_[i + 1].load) * tolerance_ <= headroom_;
+    if (memory_.joins.contains(key) && fits) still.insert(key);
   }
   memory_.joins = std::move(still);
   if (memory_.joins.empty()) return std::nullopt;
@@ -148,9 +164,10 @@ Decision Round::act(const std::vector<Window>& windows, std::string reason, std:
     memory_.joins.insert(window.retiling.joins.begin(), window.retiling.joins.end());
   }
   memory_.joins_until_ms = snapshot_.now_ms + kJoinsMs;
-  double spends = 0;
+  double spends = 0;  // beyond the least that another number of shards takes
   for (const auto& window : windows) {
-    if (window.count > 1) spends += static_cast<double>(window.retiling.actions());
+    double least = std::abs(window.parts - static_cast<double>(window.count));
+    spends += std::max(0.0, static_cast<double>(window.retiling.actions()) - least / 2);
   }
   if (decision.operations.empty()) {
     decision = merges(std::move(reason), std::move(message));
@@ -248,7 +265,8 @@ std::optional<Decision> Round::scale_up() {
   std::string hot_ones;
   int hot = 0;
   int room = policy_.shards_max - open();
-  double allowance = memory_.allowance;
+  // What is needed may use up what saving has left, and some of what it will have.
+  double allowance = memory_.allowance + policy_.actions_per_shard_hour * open();
   for (size_t i = 0; i < tiles_.size(); i++) {
     if (taken[i] || !is_hot(i)) continue;
     hot++;
@@ -295,17 +313,12 @@ std::optional<Round::Window> Round::saving(const std::vector<Tile>& peaks, size_
   return window;
 }
 
-// A shard that is younger than the window had a share of the stream's load then as it has now.
 std::vector<Tile> Round::peaks() const {
-  int64_t now = snapshot_.now_ms;
-  double mean = memory_.total.mean();
-  double then = mean > 0 ? memory_.total.peak(now, window_ms()) / mean : 1;
   std::vector<Tile> peaks = tiles_;
   for (auto& tile : peaks) {
-    const auto& load = memory_.shards.at(tile.shard).load;
-    bool known = now - load.since_ms() >= 2 * policy_.lead_ms;
-    double peak = std::max(load.peak(now, window_ms()), load.mean() * then);
-    tile.load = known ? peak * headroom_ / kMergedShare : kUnknown;
+    const auto& track = memory_.shards.at(tile.shard);
+    double peak = track.load.peak(snapshot_.now_ms, window_ms());
+    tile.load = track.looks < 2 ? kUnknown : peak * headroom_ / kMergedShare;
   }
   return peaks;
 }
@@ -314,14 +327,17 @@ std::optional<Decision> Round::scale_down() {
   int64_t now = snapshot_.now_ms;
   int32_t floor = floor_at(policy_, snapshot_.wall_ms);
   if (open() <= floor || now - memory_.unbroken_since_ms < window_ms()) return std::nullopt;
+  bool just_split = memory_.last_split_ms >= 0 &&
+                    now - memory_.last_split_ms < policy_.scale_down_after_ms;
+  if (just_split) return std::nullopt;
   auto peaks = this->peaks();
-  double needed = 0;
-  for (const auto& tile : peaks) needed += tile.load;
-  // While the load falls, waiting saves more with fewer actions.
-  bool falling = memory_.total.mean() < kFalling * memory_.total.peak(now, window_ms());
-  if (!falling) memory_.falling_since_ms = -1;
-  else if (memory_.falling_since_ms < 0) memory_.falling_since_ms = now;
-  if (falling && now - memory_.falling_since_ms < window_ms()) return std::nullopt;
+  const double as_level = kMergedShare / headroom_;
+  double needed = 0, over = 0;
+  for (const auto& tile : peaks) {
+    needed += tile.load;
+    over += overflow(tile.load * as_level);
+  }
+  const double over_max = kMergeBudget * policy_.throttle_budget * needed * as_level;
   std::vector<Window> all, chosen;
   for (size_t first = 0; first < peaks.size(); first++) {
     for (size_t count = 2; count <= kNeighbours && first + count <= peaks.size(); count++) {
@@ -329,8 +345,9 @@ std::optional<Decision> Round::scale_down() {
     }
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score < b.score; });
-  // A great fall is followed at once; small savings only as often as the allowance lets them.
-  bool fall = needed < 0.75 * open() || open() > policy_.shards_max;
+  // A great fall is followed at once, where merging alone follows it: that undoes splits that there
+  // were. What saves less, or cuts as well, is done as often as the allowance lets it.
+  bool fall = needed < kFall * open() || open() > policy_.shards_max;
   double allowance = memory_.allowance;
   int spare = open() - floor;
   std::vector<bool> taken(peaks.size(), false);
@@ -340,9 +357,17 @@ std::optional<Decision> Round::scale_down() {
     bool free = true;
     for (size_t t = window.first; t < window.first + window.count; t++) free &= !taken[t];
     bool merges_only = window.retiling.cuts.empty();
-    bool allowed = (merges_only && fall) || (cost <= allowance && (merges_only ||
-                                             snapshot_.shards_known < kShardsKnownMax));
+    bool allowed = merges_only ? fall || cost <= allowance
+                               : cost <= allowance && snapshot_.shards_known < kShardsKnownMax;
     if (!free || saved > spare || !allowed) continue;
+    double load = 0, less = 0;
+    for (size_t t = window.first; t < window.first + window.count; t++) {
+      load += peaks[t].load * as_level;
+      less += overflow(peaks[t].load * as_level);
+    }
+    double more = window.parts * overflow(load / window.parts);
+    if (more > less && over + more - less > over_max) continue;
+    over += more - less;
     spare -= saved;
     allowance -= cost;
     for (size_t t = window.first; t < window.first + window.count; t++) taken[t] = true;
@@ -374,9 +399,8 @@ Decision Round::rest() const {
     decision.reason = "WithinTarget";
     decision.message = hottest_text() + ", no shard is above the target";
   }
-  int64_t since = memory_.unbroken_since_ms;
-  for (const auto& [shard, track] : memory_.shards) since = std::max(since, track.load.since_ms());
-  decision.next_allowed_ms = std::max(snapshot_.now_ms, since + window_ms());
+  decision.next_allowed_ms =
+      std::max(snapshot_.now_ms, memory_.unbroken_since_ms + window_ms());
   explain(decision);
   return decision;
 }

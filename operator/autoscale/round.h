@@ -17,6 +17,8 @@ class Round {
   std::optional<Decision> scale_up();
   // Neighbours whose highest load of the whole window fewer shards could have taken.
   std::optional<Decision> scale_down();
+  // More partitions, where one has been above the target for long enough.
+  std::optional<Decision> grow();
   // Nothing: says why not.
   Decision rest() const;
 
@@ -29,6 +31,8 @@ class Round {
   };
   int32_t open() const { return static_cast<int32_t>(tiles_.size()); }
   bool is_hot(size_t tile) const;
+  // Of a shard at this level, the load that noise would bring over its limit, in shards.
+  double overflow(double level) const;
   std::optional<Window> best_relief(size_t hot, const std::vector<bool>& taken,
                                     double allowance) const;
   std::optional<Window> relief(size_t first, size_t count, double allowance) const;
@@ -50,6 +54,9 @@ class Round {
   std::vector<double> used_;  // share of its limit that a shard takes now, by tile
   std::vector<std::string> blocked_;  // hot keys that no split can help
 };
+
+// The factor on what is expected for which shards are made, by the target and the noise.
+double planned_headroom(const Policy& policy, const Noise& noise);
 
 std::string text_of(double value);
 std::string percent(double share);

@@ -68,6 +68,20 @@ TEST(StreamObjects, DurabilityGoesBothWays) {
   EXPECT_FALSE(spec_patch(declaration).contains("durability"));
 }
 
+// Kinesis' on-demand streams are elastic within wide bounds: the autoscaler's.
+TEST(StreamObjects, AnOnDemandStreamIsHandedToTheAutoscaler) {
+  broker::coordination::StreamDeclaration declaration;
+  declaration.name = "clicks";
+  declaration.config.set_mode(v1::STREAM_MODE_ELASTIC);
+  declaration.config.set_partitions(4);
+  declaration.config.set_shards_min(4);
+  declaration.config.set_shards_max(200);
+  auto object = stream_object(declaration, "ns", "c", "clicks");
+  EXPECT_EQ(object["spec"]["mode"], "Elastic");
+  EXPECT_EQ(object["spec"]["autoscaling"], (kube::Json{{"minShards", 4}, {"maxShards", 200}}));
+  EXPECT_FALSE(object["spec"].contains("partitions"));
+}
+
 // What follows the cluster's defaults is taken out of the resource, not frozen in it.
 TEST(StreamObjects, ASettingThatIsTakenBackLeavesTheResource) {
   broker::coordination::StreamDeclaration declaration;

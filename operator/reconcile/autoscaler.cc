@@ -19,8 +19,20 @@ constexpr int64_t kTokenMs = 60'000;
 constexpr size_t kDecisionsMax = 64;
 
 bool scales_itself(const api::Stream& stream) {
-  return stream.spec.mode == api::StreamMode::kElastic && stream.spec.autoscaling.has_value() &&
-         !stream.metadata.deleting;
+  bool wanted = stream.spec.mode == api::StreamMode::kElastic
+                    ? stream.spec.autoscaling.has_value()
+                    : stream.spec.partition_scaling.has_value();
+  return wanted && !stream.metadata.deleting;
+}
+
+std::string event_of(autoscale::Action action) {
+  switch (action) {
+    case autoscale::Action::kSplit: return "ShardSplit";
+    case autoscale::Action::kMerge: return "ShardsMerged";
+    case autoscale::Action::kGrow: return "PartitionsAdded";
+    case autoscale::Action::kNone: break;
+  }
+  return "None";
 }
 
 }  // namespace
@@ -159,11 +171,20 @@ void Autoscaler::decide_stream(const kube::ObjectKey& key, Clusters::Cluster& cl
   if (!map || map->deleting()) return;
   auto snapshot = snapshot_of(*map, name, answer, clock_.mono_ms(), clock_.wall_ms());
   if (cluster.acting[name] > 0) snapshot.resharding = true;
-  auto decision = autoscale::decide(policy_of(cluster.resource.spec, stream.spec), snapshot,
-                                    cluster.scaling[name]);
+  auto& memory = cluster.scaling[name];
+  if (memory.last_look_ms < 0) {
+    memory.last_growth_ms = last_growth_of(stream, clock_.mono_ms(), clock_.wall_ms());
+  }
+  auto decision =
+      autoscale::decide(policy_of(cluster.resource.spec, stream.spec), snapshot, memory);
   measure(key, name, decision);
   record(key, cluster, stream, decision);
-  if (!decision.operations.empty() && !decision.recommended_only) act(key, cluster, name, decision);
+  if (decision.operations.empty() || decision.recommended_only) return;
+  if (decision.action == autoscale::Action::kGrow) {
+    set_partitions(key, cluster, stream, decision.operations.front().partitions);
+  } else {
+    act(key, cluster, name, decision);
+  }
 }
 
 void Autoscaler::measure(const kube::ObjectKey& key, const std::string& stream,
@@ -215,6 +236,34 @@ void Autoscaler::act(const kube::ObjectKey& key, Clusters::Cluster& cluster,
   }
 }
 
+// spec.partitions is the field that users and Kafka's clients write; the rest follows from it.
+void Autoscaler::set_partitions(const kube::ObjectKey& key, Clusters::Cluster& cluster,
+                                const api::Stream& stream, int32_t partitions) {
+  const std::string name = stream.spec.name;
+  cluster.acting[name]++;
+  auto failure = std::make_shared<std::string>();
+  io_.submit(
+      [this, resource = kube::ObjectKey{stream.metadata.ns, stream.metadata.name}, partitions,
+       failure] {
+        auto written = client_.merge_patch(metadata::streams(), resource,
+                                           kube::Json{{"spec", {{"partitions", partitions}}}});
+        if (!written.ok()) *failure = written.status().message();
+        return broker::Status();
+      },
+      [this, key, name, failure](broker::Status) {
+        auto it = clusters_.all().find(key);
+        if (it != clusters_.all().end()) {
+          auto& acting = it->second->acting[name];
+          acting = std::max(0, acting - 1);
+          // What was not done is no reason to wait.
+          if (!failure->empty()) it->second->scaling[name].last_growth_ms = -1;
+        }
+        if (failure->empty()) return;
+        broker::log_warn("autoscaler", "the number of partitions could not be written",
+                         {{"cluster", key.to_string()}, {"stream", name}, {"error", *failure}});
+      });
+}
+
 void Autoscaler::record(const kube::ObjectKey& key, Clusters::Cluster& cluster,
                         const api::Stream& stream, const autoscale::Decision& decision) {
   auto& known = cluster.decisions[stream.spec.name];
@@ -245,9 +294,9 @@ void Autoscaler::record(const kube::ObjectKey& key, Clusters::Cluster& cluster,
   auto object = streams_.get(resource.ns, resource.name);
   if (object && acts) {
     events_.record(*object, kube::EventType::kNormal,
-                   decision.action == autoscale::Action::kSplit ? "ShardSplit" : "ShardsMerged",
-                   decision.message);
-  } else if (object && (decision.reason == "HotKey" || decision.reason == "AtMaximum")) {
+                   event_of(decision.action), decision.message);
+  } else if (object && (decision.reason == "HotKey" || decision.reason == "UnevenKeys" ||
+                        decision.reason == "AtMaximum")) {
     events_.record(*object, kube::EventType::kWarning, decision.reason, decision.message);
   }
   if (decided_) decided_(resource);

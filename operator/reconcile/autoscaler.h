@@ -42,6 +42,8 @@ class Autoscaler {
                      const api::Stream& stream, const LoadAnswer& answer);
   void act(const kube::ObjectKey& key, Clusters::Cluster& cluster, const std::string& stream,
            const autoscale::Decision& decision);
+  void set_partitions(const kube::ObjectKey& key, Clusters::Cluster& cluster,
+                      const api::Stream& stream, int32_t partitions);
   void record(const kube::ObjectKey& key, Clusters::Cluster& cluster, const api::Stream& stream,
               const autoscale::Decision& decision);
   void measure(const kube::ObjectKey& key, const std::string& stream,

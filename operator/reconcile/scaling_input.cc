@@ -40,9 +40,34 @@ void add_load(const autoscale::Rates& rates, autoscale::ShardLoad& load) {
   if (rates.hot_key && load.range.contains(rates.hot_key->at)) load.hot_key = rates.hot_key;
 }
 
+autoscale::Policy partition_policy_of(const api::StreamClusterSpec& cluster,
+                                      const api::StreamSpec::PartitionScaling& scaling) {
+  autoscale::Policy policy;
+  policy.partitioned = true;
+  policy.shards_max = scaling.max_partitions;
+  policy.target = scaling.target_utilization_percent / 100.0;
+  policy.scale_up_after_ms = scaling.scale_up_stabilization_seconds * 1000LL;
+  policy.cooldown_ms = scaling.cooldown_seconds * 1000LL;
+  policy.shard_bytes_per_s = static_cast<double>(cluster.limits.shard_write_bytes_per_second);
+  policy.shard_records_per_s = static_cast<double>(cluster.limits.shard_write_records_per_second);
+  policy.mode = mode_of(scaling.mode);
+  policy.lead_ms = cluster.autoscaling.interval_seconds * 1000LL + kReshardMs;
+  return policy;
+}
+
 }  // namespace
 
+int64_t last_growth_of(const api::Stream& stream, int64_t now_ms, int64_t wall_ms) {
+  for (const auto& decision : stream.status.decisions) {
+    if (decision.action != autoscale::to_string(autoscale::Action::kGrow)) continue;
+    int64_t at = api::rfc3339_ms(decision.time);
+    if (at >= 0 && at <= wall_ms) return std::max<int64_t>(0, now_ms - (wall_ms - at));
+  }
+  return -1;
+}
+
 autoscale::Policy policy_of(const api::StreamClusterSpec& cluster, const api::StreamSpec& stream) {
+  if (stream.partition_scaling) return partition_policy_of(cluster, *stream.partition_scaling);
   auto scaling = stream.autoscaling.value_or(api::StreamSpec::Autoscaling{});
   autoscale::Policy policy;
   policy.shards_min = scaling.min_shards;

@@ -314,7 +314,10 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
                       resharding ? "a split or merge is under way" : "the shards are as they are",
                       "", stream.metadata.generation},
                      now);
-  if (stream.spec.mode == api::StreamMode::kElastic && stream.spec.autoscaling) {
+  bool scales = stream.spec.mode == api::StreamMode::kElastic
+                    ? stream.spec.autoscaling.has_value()
+                    : stream.spec.partition_scaling.has_value();
+  if (scales) {
     bool known = view.metrics_problem.empty();
     api::set_condition(status.conditions,
                        {"MetricsAvailable", known ? "True" : "False",

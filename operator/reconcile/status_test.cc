@@ -119,6 +119,27 @@ TEST(ClusterStatus, BytesAreToldWhenTheyHaveChangedByMuch) {
   EXPECT_EQ(cluster_status(next, sight, kNow).broker_states[0].bytes, 12LL << 30);
 }
 
+TEST(StreamStatus, EveryStreamThatScalesSaysWhetherItsLoadIsKnown) {
+  api::Stream topic;
+  StreamView view;
+  view.metrics_reason = "PrometheusUnreachable";
+  view.metrics_problem = "Prometheus cannot be asked (refused)";
+  auto known = [&] {
+    auto status = stream_status(topic, view, kNow);
+    const auto* condition = api::find_condition(status.conditions, "MetricsAvailable");
+    return condition ? condition->status + " " + condition->reason : "";
+  };
+  EXPECT_EQ(known(), "");  // its number of partitions is fixed
+  topic.spec.partition_scaling.emplace();
+  EXPECT_EQ(known(), "False PrometheusUnreachable");
+  topic.spec.partition_scaling.reset();
+  topic.spec.mode = api::StreamMode::kElastic;
+  topic.spec.autoscaling.emplace();
+  EXPECT_EQ(known(), "False PrometheusUnreachable");
+  view.metrics_problem.clear();
+  EXPECT_EQ(known(), "True Fresh");
+}
+
 TEST(StreamStatus, CountsShardsAndNamesProblems) {
   api::Stream stream;
   StreamView view;

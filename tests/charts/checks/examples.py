@@ -39,13 +39,16 @@ def documents(where, text):
 
 def check(server, crds, root, report):
     for where, obj in manifests(root):
-        if not str(obj.get("apiVersion", "")).startswith("sluice.dev/"):
+        if obj.get("kind") == "HorizontalPodAutoscaler":
+            path = f"/apis/{obj['apiVersion']}/namespaces/{NAMESPACE}/horizontalpodautoscalers"
+        elif str(obj.get("apiVersion", "")).startswith("sluice.dev/"):
+            path = f"{GROUP}/namespaces/{NAMESPACE}/{crds[obj['kind']]['spec']['names']['plural']}"
+        else:
             continue
         obj["metadata"].pop("namespace", None)
-        plural = crds[obj["kind"]]["spec"]["names"]["plural"]
         wrong = ""
         try:
-            server.request("POST", f"{GROUP}/namespaces/{NAMESPACE}/{plural}?dryRun=All&fieldValidation=Strict", obj)
+            server.request("POST", f"{path}?dryRun=All&fieldValidation=Strict", obj)
         except ApiError as error:
             wrong = error
         report.check(f"{where}: {obj['kind']} {obj['metadata']['name']} is taken", not wrong, wrong)
