@@ -721,7 +721,7 @@ void Partition::count_usage(size_t bytes_max) {
       usage_.count(batch);
       read += batch.bytes.size();
     }
-    if (usage_.next() == before) return;  // its first batch begins below: nothing can be counted
+    if (usage_.next() == before) return;
   }
 }
 

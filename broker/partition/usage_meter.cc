@@ -31,7 +31,7 @@ void UsageMeter::follow(Offset metered, Offset log_start) {
 }
 
 void UsageMeter::count(const Batch& batch) {
-  if (!counting_ || batch.header.base_offset != next_) return;
+  if (!counting_ || batch.header.base_offset > next_ || batch.header.end_offset() <= next_) return;
   sum_ += metering::count_batch(batch);
   next_ = batch.header.end_offset();
   ends_.push_back({next_, sum_});

@@ -24,7 +24,8 @@ class UsageMeter {
   Offset from() const { return from_; }
   // Where the next batch to count begins.
   Offset next() const { return next_; }
-  // A batch that does not begin at next() is left for later, when the log is read.
+  // A batch that begins behind next() is left for later, when the log is read. One that next() lies
+  // in counts as a whole: its first records were deleted before anybody counted them.
   void count(const Batch& batch);
   // The count of what is committed; remembered until the map has it.
   Mark tell(Offset high_watermark);

@@ -70,5 +70,16 @@ TEST(UsageMeter, PassesOverWhatIsGone) {
   EXPECT_EQ(meter.from(), Offset{0});
 }
 
+// A log that begins within a batch (DeleteRecords) was never counted again.
+TEST(UsageMeter, GoesOnWhereTheLogBeginsWithinABatch) {
+  UsageMeter meter;
+  meter.follow(Offset{0}, Offset{7});
+  meter.count(batch_at(5, 4, 10));
+  EXPECT_EQ(meter.next(), Offset{9});
+  EXPECT_EQ(meter.tell(Offset{9}).counted.records, 4);
+  meter.count(batch_at(5, 4, 10));
+  EXPECT_EQ(meter.tell(Offset{9}).counted.records, 4);
+}
+
 }  // namespace
 }  // namespace broker::partition
