@@ -164,6 +164,9 @@ struct Partition::HostImpl : replication::Host {
 
   Partition& partition;
   storage::ShardLog& log;
+  Term led = kNoTerm;  // the term in which it leads, or has led and role_changed() has not run since
+  bool left_cleanly = false;
+  bool hand_over_refused = false;
 };
 
 Partition::Partition(Surroundings& around, storage::ShardLog& log,
@@ -474,7 +477,14 @@ void Partition::fail_waiters(const Status& status) {
 }
 
 void Partition::role_changed() {
-  if (is_leader()) return;
+  if (is_leader()) {
+    if (host_->led == replica_->term()) return;
+    host_->led = replica_->term();
+    host_->left_cleanly = host_->hand_over_refused = false;
+    return;
+  }
+  if (host_->led != kNoTerm) host_->left_cleanly = leaves_cleanly();
+  host_->led = kNoTerm;
   usage_.stop();
   fail_waiters(Status(Code::kTimeout, "leadership has moved; the record may or may not be stored"));
 }
@@ -663,16 +673,31 @@ void Partition::prepare_transfer(Term term, BrokerId target) {
   replica_->prepare_transfer(term, target, around_.mono_ms());
   if (is_leader() && handing_over()) {
     handed_over_ = replica_->term();
+    host_->hand_over_refused = false;
     hand_over_until_ms_ = around_.mono_ms() + kHandOverMs;
   }
   settle();
 }
 
 bool Partition::handing_over() const {
+  if (host_->hand_over_refused) return false;
   if (is_leader()) return replica_->may_append(0).code() == Code::kNotLeader;
   const bool known = shard().has_leader() && shard().term() > handed_over_.value;
-  return around_.mono_ms() < hand_over_until_ms_ && !known;
+  return handed_over() && around_.mono_ms() < hand_over_until_ms_ && !known;
 }
+
+bool Partition::handed_over() const {
+  if (is_leader() || host_->hand_over_refused) return false;
+  return host_->led == kNoTerm ? host_->left_cleanly : leaves_cleanly();
+}
+
+bool Partition::leaves_cleanly() const {
+  return commit_waiters_.empty() && handed_over_ == host_->led;
+}
+
+void Partition::refuse_hand_over() { host_->hand_over_refused = true; }
+
+bool Partition::hand_over_refused() const { return host_->hand_over_refused; }
 
 bool Partition::tick() {
   bool again = replica_->tick(around_.mono_ms());

@@ -120,6 +120,12 @@ class Partition {
   // It leads and is about to be followed by another, or has just been and nobody knows by whom: who
   // appends may wait a moment.
   bool handing_over() const;
+  // It led until it handed over, all that it had appended was answered by then, and nobody has been
+  // refused since: an append may follow the leadership without passing one that came before it.
+  bool handed_over() const;
+  // Somebody was refused: whoever comes behind is, too, until it leads or hands over anew.
+  void refuse_hand_over();
+  bool hand_over_refused() const;
   std::optional<BrokerId> leader() const { return replica_->leader(); }
   Term term() const { return replica_->term(); }
   Offset log_start() const { return log_.log_start(); }
@@ -183,6 +189,7 @@ class Partition {
   void seal_if_asked();
   bool awaits_seal() const;
   void role_changed();
+  bool leaves_cleanly() const;
   // Runs after every input: completes, wakes and reports what it changed. Callbacks may call back.
   void settle();
   void note_batch(const Batch& batch);
@@ -217,7 +224,7 @@ class Partition {
   std::optional<ShardLimits> limits_;
   std::optional<Offset> seal_end_;  // one past the seal in this log, committed or not
   uint64_t bytes_since_snapshot_ = 0;
-  Term handed_over_;  // the term in which it was asked to hand over last
+  Term handed_over_ = kNoTerm;  // the term in which it was asked to hand over last
   int64_t hand_over_until_ms_ = 0;
   std::optional<replication::LeaderView> view_;
   struct {

@@ -36,8 +36,9 @@ size_t HandOver::held() const {
 bool HandOver::takes(const ShardId& shard) const {
   if (lanes_.contains(shard)) return true;
   const auto* partition = partitions_.find(shard);
-  if (partition && partition->handing_over()) return true;
-  if (!stopping_ || (partition && partition->is_leader())) return false;
+  if (!partition) return false;
+  if (partition->handing_over()) return true;
+  if (!stopping_ || !partition->handed_over()) return false;
   const auto* entry = metadata_.find_shard(shard);
   return entry && entry->has_leader() && entry->leader() != self_.value;
 }
@@ -74,6 +75,7 @@ void HandOver::expire(const ShardId& shard) {
 
 // What came behind one that is refused is refused, too: stored, it would be in front of it.
 void HandOver::refuse_rest(const ShardId& shard) {
+  if (auto* partition = partitions_.find(shard)) partition->refuse_hand_over();
   auto found = lanes_.find(shard);
   if (found == lanes_.end()) return;
   auto& items = found->second.items;
@@ -92,6 +94,12 @@ void HandOver::pump(const ShardId& shard) {
   expire(shard);
   auto found = lanes_.find(shard);
   if (found == lanes_.end()) return;
+  // It lost its leadership otherwise: what came before may have been refused, or be unanswered.
+  const auto* partition = partitions_.find(shard);
+  if (!partition || partition->hand_over_refused() ||
+      (!partition->is_leader() && !partition->handed_over())) {
+    return refuse_rest(shard);
+  }
   Lane& lane = found->second;
   if (!leader_is_known(shard)) return look_again();
   // One goes ahead. Were it refused after others had been taken, it would come behind them.
