@@ -4,7 +4,6 @@
 
 #include "broker/base/log.h"
 #include "broker/metering/meter.h"
-#include "broker/model/compression.h"
 #include "broker/model/records.h"
 
 namespace broker::partition {
@@ -12,7 +11,6 @@ namespace {
 
 constexpr uint64_t kSnapshotBytes = 32 << 20;  // appended between two producer snapshots
 constexpr size_t kScanBytes = 1 << 20;
-constexpr size_t kDecompressedBytesMax = 64 << 20;  // of one batch
 constexpr size_t kUsageScanBytes = 8 << 20;     // of the log, counted again in one turn
 constexpr int64_t kUsageAgainMs = 10'000;       // told again until the map has it
 constexpr int64_t kLongTermLookMs = 60'000;
@@ -276,44 +274,6 @@ void Partition::append_within_limits(Buffer bytes, Acks acks, AppendDone done) {
                    done(std::move(appended));
                  });
   settle();
-}
-
-Status Partition::throttled(int64_t records, int64_t bytes) {
-  load().throttled(records, bytes);
-  return Status(Code::kResourceExhausted, "the shard's limits are reached");
-}
-
-// A change of the limits begins a new count.
-void Partition::follow_limits() {
-  const auto& attributes = stream_->map.attributes();
-  auto it = attributes.find(kLimitsAttribute);
-  std::string word = it == attributes.end() ? "" : it->second;
-  if (word == limits_word_) return;
-  limits_word_ = word;
-  limits_.reset();
-  auto limits = parse_limits(word);
-  if (limits.ok() && limits->has_value()) limits_.emplace(**limits);
-}
-
-std::string_view Partition::setting(const char* name) const {
-  const auto& settings = stream_->map.config().kafka();
-  if (settings.empty()) return {};
-  auto found = settings.find(name);
-  return found == settings.end() ? std::string_view() : std::string_view(found->second);
-}
-
-bool Partition::stamps_append_time() const {
-  return setting("message.timestamp.type") == "LogAppendTime";
-}
-
-// Kafka's compression.type: only where the stream asks for a codec is a batch ever opened here.
-Status Partition::compress_as_asked(Buffer& bytes, BatchHeader& header) const {
-  auto codec = parse_compression(setting("compression.type"));
-  if (!codec || *codec == header.compression() || header.control()) return {};
-  ASSIGN_OR_RETURN(std::string again, recompress(bytes.view(), *codec, kDecompressedBytesMax));
-  bytes = Buffer::from_string(std::move(again));
-  ASSIGN_OR_RETURN(header, parse_batch_header(bytes.view()));
-  return {};
 }
 
 Status Partition::check_append(const BatchHeader& header) const {
