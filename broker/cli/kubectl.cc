@@ -73,14 +73,12 @@ Result<Child> Child::start(std::vector<std::string> words) {
 
 // Reads once from whichever pipe has something; false when neither has a writer any more.
 bool read_some(Child& child, std::string& out, std::string& err) {
+  if (child.out < 0 && child.err < 0) return false;
   pollfd fds[2] = {{child.out, POLLIN, 0}, {child.err, POLLIN, 0}};
   if (poll(fds, 2, -1) < 0) return errno == EINTR;
-  bool open = false;
   for (auto [fd, text, ready] : {std::tuple{&child.out, &out, fds[0].revents},
                                  std::tuple{&child.err, &err, fds[1].revents}}) {
-    if (*fd < 0) continue;
-    open = true;
-    if (!ready) continue;
+    if (!ready) continue;  // a closed one never is
     char buffer[65536];
     ssize_t got = read(*fd, buffer, sizeof buffer);
     if (got > 0) {
@@ -90,7 +88,7 @@ bool read_some(Child& child, std::string& out, std::string& err) {
       *fd = -1;
     }
   }
-  return open;
+  return true;
 }
 
 std::string trimmed(std::string text) {
