@@ -56,13 +56,22 @@ std::set<int32_t> staying(const api::StreamCluster& cluster) {
   return out;
 }
 
-Errors wrong_with(const api::StreamCluster& cluster, const std::vector<api::Stream>& streams) {
+// The copies of a stream that says nothing: those that it was made with, also when fewer brokers would
+// be given fewer by default.
+int32_t copies_of(const api::Stream& stream, const api::StreamClusterSpec& now,
+                  const api::StreamClusterSpec& made_with) {
+  if (stream.spec.replication) return *stream.spec.replication;
+  return now.replication.factor.value_or(api::default_replication(made_with));
+}
+
+Errors wrong_with(const api::StreamCluster& cluster, const api::StreamClusterSpec& made_with,
+                  const std::vector<api::Stream>& streams) {
   Errors errors = api::validate(cluster);
   const auto brokers = static_cast<int32_t>(staying(cluster).size());
   const bool drains = brokers < cluster.spec.brokers;
   for (const auto& stream : streams) {
     if (stream.spec.cluster != cluster.metadata.name || stream.metadata.deleting) continue;
-    const int32_t copies = api::effective_replication(stream.spec, cluster.spec);
+    const int32_t copies = copies_of(stream, cluster.spec, made_with);
     if (copies <= brokers) continue;
     errors.push_back({drains ? "spec.drain" : "spec.brokers",
                       "stream '" + stream.spec.name + "' keeps " + std::to_string(copies) +
@@ -141,7 +150,8 @@ Verdict decide(const api::StreamCluster& cluster, const api::StreamCluster* befo
   Verdict verdict;
   if (cluster.metadata.deleting) return verdict;
   verdict.refusals =
-      news(wrong_with(cluster, streams), before ? wrong_with(*before, streams) : Errors());
+      news(wrong_with(cluster, before ? before->spec : cluster.spec, streams),
+           before ? wrong_with(*before, before->spec, streams) : Errors());
   if (before && verdict.allowed()) {
     if (std::string room = room_warning(cluster, *before); !room.empty()) {
       verdict.warnings.push_back(room);

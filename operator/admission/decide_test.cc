@@ -97,6 +97,16 @@ TEST(AdmitCluster, AScaleInOrDrainThatTakesCopiesIsRefused) {
   EXPECT_TRUE(decide(after, &before, {elsewhere}).allowed());
 }
 
+TEST(AdmitCluster, AStreamThatSaysNothingKeepsTheCopiesThatItWasMadeWith) {
+  const auto before = cluster(3);
+  auto after = before;
+  after.spec.brokers = 2;
+  EXPECT_EQ(refused(decide(after, &before, {stream("s")})),
+            "spec.brokers: stream 's' keeps 3 copies of each shard, and 2 brokers would stay");
+  after.spec.replication.factor = 2;  // it follows the cluster's wish
+  EXPECT_TRUE(decide(after, &before, {stream("s")}).allowed());
+}
+
 TEST(AdmitCluster, ARefusedDrainCanBeTakenBackAndOtherFieldsEdited) {
   auto before = cluster(3);
   before.spec.drain = {2};  // written while the webhook was away
