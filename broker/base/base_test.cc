@@ -1,9 +1,12 @@
 // Coding, checksums, ids and status: each against published or hand-computed values.
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "broker/base/bytes.h"
 #include "broker/base/crc32c.h"
 #include "broker/base/ids.h"
+#include "broker/base/log_context.h"
 #include "broker/base/metrics.h"
 #include "broker/base/status.h"
 
@@ -86,6 +89,30 @@ TEST(Metrics, ExposesPrometheusText) {
   Metrics metrics;
   metrics.counter("sluice_test_total", "Things.", {{"kind", "a"}}).Increment(2);
   EXPECT_NE(metrics.expose().find("sluice_test_total{kind=\"a\"} 2"), std::string::npos);
+}
+
+TEST(Log, AContextIsInEveryLineOfItsThreadAndEndsWithIt) {
+  testing::internal::CaptureStderr();
+  LogContext::add({"lost", 1});  // without a context there is nothing to add to
+  {
+    LogContext outer({{"object", "default/q"}});
+    LogContext::add({"generation", 7});
+    log_info("test", "outer");
+    {
+      LogContext inner({{"step", "apply"}});
+      log_info("test", "inner", {{"own", "x"}});
+    }
+    std::thread([] { log_info("test", "elsewhere"); }).join();
+    log_info("test", "again");
+  }
+  log_info("test", "after");
+  const std::string lines = testing::internal::GetCapturedStderr();
+  EXPECT_NE(lines.find("test: outer object=default/q generation=7\n"), std::string::npos) << lines;
+  EXPECT_NE(lines.find("test: inner object=default/q generation=7 step=apply own=x\n"),
+            std::string::npos);
+  EXPECT_NE(lines.find("test: elsewhere\n"), std::string::npos);
+  EXPECT_NE(lines.find("test: again object=default/q generation=7\n"), std::string::npos);
+  EXPECT_NE(lines.find("test: after\n"), std::string::npos);
 }
 
 }  // namespace

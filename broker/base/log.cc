@@ -1,14 +1,19 @@
 #include "broker/base/log.h"
 
+#include "broker/base/log_context.h"
+
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
+#include <vector>
 
 namespace broker {
 namespace {
 
 std::atomic<bool> json_format{false};
+thread_local std::vector<LogField> context;
+thread_local size_t contexts = 0;
 
 spdlog::logger& logger() {
   static auto instance = [] {
@@ -67,8 +72,10 @@ std::string_view level_name(LogLevel level) {
   return "info";
 }
 
+using AllFields = std::vector<LogField>;
+
 std::string json_line(LogLevel level, std::string_view component, std::string_view message,
-                      LogFields fields) {
+                      const AllFields& fields) {
   std::string line = fmt::format(R"({{"time":"{}","level":"{}","component":")", timestamp(),
                                  level_name(level));
   line += component;
@@ -88,7 +95,7 @@ std::string json_line(LogLevel level, std::string_view component, std::string_vi
 }
 
 std::string text_line(LogLevel level, std::string_view component, std::string_view message,
-                      LogFields fields) {
+                      const AllFields& fields) {
   std::string line = fmt::format("{} {:<5} {}: {}", timestamp(), level_name(level), component,
                                  message);
   for (const auto& field : fields) {
@@ -103,6 +110,20 @@ std::string text_line(LogLevel level, std::string_view component, std::string_vi
 }
 
 }  // namespace
+
+LogContext::LogContext(LogFields fields) : before_(context.size()) {
+  context.insert(context.end(), fields.begin(), fields.end());
+  ++contexts;
+}
+
+LogContext::~LogContext() {
+  context.resize(before_, LogField("", ""));
+  --contexts;
+}
+
+void LogContext::add(LogField field) {
+  if (contexts > 0) context.push_back(std::move(field));
+}
 
 bool set_log_level(std::string_view level) {
   if (level == "off") {
@@ -128,9 +149,11 @@ bool log_enabled(LogLevel level) { return logger().should_log(to_spdlog(level));
 void log_line(LogLevel level, std::string_view component, std::string_view message,
               LogFields fields) {
   if (!log_enabled(level)) return;
+  AllFields all = context;
+  all.insert(all.end(), fields.begin(), fields.end());
   logger().log(to_spdlog(level), "{}",
-               json_format ? json_line(level, component, message, fields)
-                           : text_line(level, component, message, fields));
+               json_format ? json_line(level, component, message, all)
+                           : text_line(level, component, message, all));
 }
 
 }  // namespace broker

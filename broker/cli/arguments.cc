@@ -86,8 +86,10 @@ struct Parsing {
   // An option at args[at]; `at` moves behind it.
   Status option() {
     std::string name = args[at++];
-    if (name == "-h") name = "--help";
-    if (name == "-o") name = "--output";
+    static const std::map<std::string, std::string> shorts = {
+        {"-h", "--help"},      {"-o", "--output"},         {"-n", "--namespace"},
+        {"-f", "--file"},      {"-A", "--all-namespaces"}};
+    if (auto it = shorts.find(name); it != shorts.end()) name = it->second;
     if (name.rfind("--", 0) != 0) return usage_error("unknown option '" + name + "'", out.topic);
     name.erase(0, 2);
     std::string value;
@@ -117,7 +119,12 @@ struct Parsing {
 
   // The command's words, with global options before and between them.
   Status find_command() {
-    while (at < args.size() && !out.command) {
+    // "rebalance" is a command, and the beginning of "rebalance approve".
+    auto goes_on = [&] {
+      return args[at].empty() || args[at][0] == '-' ? false
+                                                    : is_beginning(out.topic + " " + args[at]);
+    };
+    while (at < args.size() && (!out.command || goes_on())) {
       if (args[at].size() > 1 && args[at][0] == '-') {
         RETURN_IF_ERROR(option());
         continue;

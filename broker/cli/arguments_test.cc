@@ -18,6 +18,8 @@ std::vector<Command> commands() {
        {"sluice produce flights"}, run},
       {"stream create", {"NAME"}, "Make a stream", {{"partitions", "N", "how many"}}, {}, run},
       {"stream list", {}, "List streams", {}, {"sluice stream list"}, run},
+      {"rebalance", {}, "Show it", {{"namespace", "NS", "where"}}, {}, run},
+      {"rebalance approve", {"ID"}, "Let it go", {}, {}, run},
   };
 }
 
@@ -45,6 +47,20 @@ TEST(Arguments, ServerIsBrokerAndTheLastValueWins) {
   EXPECT_EQ(got->arguments.get("key"), "2");
   EXPECT_THAT(got->arguments.all("key"), ElementsAre("1", "2"));
   EXPECT_TRUE(got->arguments.has("quiet"));
+}
+
+TEST(Arguments, ACommandMayBeTheBeginningOfAnother) {
+  auto got = parse({"rebalance", "-n", "apps"});
+  ASSERT_TRUE(got.ok()) << got.status().to_string();
+  EXPECT_EQ(got->command->path, "rebalance");
+  EXPECT_EQ(got->arguments.get("namespace"), "apps");
+  got = parse({"rebalance", "approve", "1f2e"});
+  ASSERT_TRUE(got.ok()) << got.status().to_string();
+  EXPECT_EQ(got->command->path, "rebalance approve");
+  EXPECT_EQ(got->arguments.word(0), "1f2e");
+  EXPECT_THAT(parse({"rebalance", "later"}).status().message(), HasSubstr("too many words"));
+  EXPECT_THAT(parse({"stream", "list", "-n", "x"}).status().message(),
+              HasSubstr("unknown option --namespace"));
 }
 
 TEST(Arguments, WordsAfterTwoDashesAreNotOptions) {

@@ -195,10 +195,10 @@ Result<int> generate(const Arguments& arguments) {
 
 Result<Json> stream_resource(const Arguments& arguments) {
   const std::string& name = arguments.word(0);
-  std::string ns = arguments.get("namespace");
   ASSIGN_OR_RETURN(auto text, arguments.has("file")
                                   ? read_text(arguments.get("file"))
-                                  : kubectl_get("streams.sluice.dev", ns));
+                                  : Kubectl(arguments).text(
+                                        {"get", "streams.sluice.dev", "-o", "json"}));
   auto json = Json::parse(text, nullptr, false);
   if (!json.is_object()) return Status(Code::kInvalidArgument, "a Stream as JSON is needed");
   Json list = json.contains("items") && json["items"].is_array() ? json["items"] : Json{json};
@@ -207,8 +207,9 @@ Result<Json> stream_resource(const Arguments& arguments) {
     auto at = [&](const char* pointer) { return item.value(Json::json_pointer(pointer), ""); };
     if (at("/metadata/name") == name || at("/spec/name") == name) return item;
   }
-  return Status(Code::kNotFound, "there is no Stream '" + name + "'" +
-                                     (ns.empty() ? "" : " in namespace " + ns));
+  const std::string where =
+      arguments.has("namespace") ? " in namespace " + arguments.get("namespace") : "";
+  return Status(Code::kNotFound, "there is no Stream '" + name + "'" + where);
 }
 
 Json member(const Json& object, const char* pointer, Json otherwise) {
@@ -322,8 +323,10 @@ Result<int> plot(const Arguments& arguments) {
 }
 
 std::vector<Option> resource_options() {
-  return {{"namespace", "NS", "the Stream's namespace (default: that of kubectl's context)"},
-          {"file", "FILE", "the Stream, or a list, as JSON instead of asking kubectl; - for standard input"}};
+  auto options = Kubectl::options();
+  options.push_back({"file", "FILE",
+                     "the Stream, or a list, as JSON instead of asking kubectl; - for standard input"});
+  return options;
 }
 
 }  // namespace

@@ -90,7 +90,9 @@ std::shared_ptr<grpc::CallCredentials> password_credentials(const std::string& u
 }  // namespace
 
 Client::Client(const Arguments& arguments)
-    : address_(arguments.get("broker", default_address())) {
+    : Client(arguments, arguments.get("broker", default_address())) {}
+
+Client::Client(const Arguments& arguments, std::string address) : address_(std::move(address)) {
   grpc::ChannelArguments options;
   options.SetMaxReceiveMessageSize(kMessageBytesMax);
   options.SetMaxSendMessageSize(kMessageBytesMax);

@@ -18,6 +18,8 @@ class Client {
  public:
   // --broker, else $SLUICE_BROKER, else localhost:9090; dials at the first call.
   explicit Client(const Arguments& arguments);
+  // That broker, whatever --broker says.
+  Client(const Arguments& arguments, std::string address);
   v1::Sluice::Stub& stub() { return *stub_; }
   // What went wrong, and what to do about it where that is known.
   Status explain(const grpc::Status& status) const;

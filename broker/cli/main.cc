@@ -14,8 +14,8 @@ using namespace broker::cli;
 std::vector<Command> all_commands() {
   std::vector<Command> all;
   for (auto make : {produce_commands, consume_commands, stream_commands, cluster_commands,
-                    bill_commands,
-                    group_commands, bench_commands, autoscale_commands}) {
+                    bill_commands, group_commands, bench_commands, autoscale_commands, day_two_commands,
+                    move_commands, diff_commands, report_commands}) {
     auto some = make();
     std::move(some.begin(), some.end(), std::back_inserter(all));
   }

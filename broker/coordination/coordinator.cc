@@ -66,6 +66,15 @@ std::string Coordinator::removal_risk(const std::set<int32_t>& brokers) const {
 void Coordinator::set_moves_paused(bool paused) {
   core_->set_moves_paused(paused);
 }
+void Coordinator::set_balancing(const Balancing& balancing) {
+  core_->set_balancing(balancing);
+}
+const std::optional<std::vector<PlannedMove>>& Coordinator::proposed_moves() const {
+  return core_->proposed_moves();
+}
+std::optional<int> Coordinator::approved_moves_left() const {
+  return core_->approved_moves_left();
+}
 int64_t Coordinator::bytes_to_move() const {
   return core_->bytes_to_move();
 }

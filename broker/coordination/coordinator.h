@@ -97,6 +97,23 @@ struct BrokerView {
   sluice::v1::Certificates certificates;  // that its process has loaded, as last told
 };
 
+// A move of one replica, as people see it.
+struct PlannedMove {
+  std::string stream;
+  int32_t shard = 0;
+  int32_t from = -1;
+  int32_t to = -1;
+  int64_t bytes = 0;   // to be copied, as far as brokers have told
+  std::string reason;  // zones or balance
+};
+
+// Whether the cluster evens itself out, or waits until somebody approves the moves that would. Moves
+// that drain a broker, replace a lost copy, or were asked for are made in either case.
+struct Balancing {
+  bool propose = false;
+  std::vector<PlannedMove> approved;
+};
+
 struct MoveView {
   std::string stream;
   int32_t shard = 0;
@@ -144,6 +161,11 @@ class Coordinator : public MetadataStore::Listener {
   std::string removal_risk(const std::set<int32_t>& brokers) const;
   // No move of a replica begins while it is set, those for a drain included; what is under way ends.
   void set_moves_paused(bool paused);
+  void set_balancing(const Balancing& balancing);
+  // With Balancing::propose: the moves that would even the cluster out. Nothing before it has looked.
+  const std::optional<std::vector<PlannedMove>>& proposed_moves() const;
+  // Approved moves that are not made yet and still can be; nothing before it has looked.
+  std::optional<int> approved_moves_left() const;
   // Drops a broker that holds nothing; kConflict while it does or is connected.
   Status forget_broker(int32_t broker);
   // The same request that a broker's client makes; `done` runs when it is finished.

@@ -8,6 +8,7 @@
 //   admin.cc      requests                               drain.cc      what the operator asks
 //   metering.cc   what streams and brokers used
 //   safety.cc     what stopping or removing a broker costs
+//   proposal.cc   balancing that waits for approval
 // Every input changes state, marks streams dirty and ends in settle(), which looks at what each
 // dirty map says and does the next step: nothing is remembered that a restart could not find again.
 #include <deque>
@@ -19,6 +20,9 @@
 #include "broker/metering/ledger.h"
 
 namespace broker::coordination {
+
+// One proposal is looked at by a person: what is left comes in the next.
+inline constexpr int kProposedMovesMax = 100;
 
 struct Session {
   SessionId id = 0;
@@ -181,6 +185,9 @@ class Core {
   std::string stop_risk(const std::set<int32_t>& brokers);
   std::string removal_risk(const std::set<int32_t>& brokers) const;
   void set_moves_paused(bool paused);
+  void set_balancing(const Balancing& balancing);
+  const std::optional<std::vector<PlannedMove>>& proposed_moves() const { return proposed_; }
+  std::optional<int> approved_moves_left() const { return approved_left_; }
   int64_t bytes_to_move() const { return bytes_in_flight() + planned_bytes_; }
   // Settled by the caller.
   void admin(const sluice::v1::AdminRequest& request, Coordinator::AdminDone done);
@@ -293,6 +300,11 @@ class Core {
   std::vector<BrokerInfo> broker_infos() const;
   int moves_in_flight() const;
   bool calm();
+
+  // proposal.cc
+  void hold_back(MovePlan& plan, bool looked);
+  void add_approved(MovePlan& plan);
+  bool is_being_made(const Stream& stream, const Shard& shard, const PlannedMove& move) const;
 
   // safety.cc
   bool may_come_back(const Shard& shard) const;
@@ -410,6 +422,9 @@ class Core {
   int planned_moves_ = 0;
   int64_t planned_bytes_ = 0;
   bool moves_paused_ = false;
+  Balancing balancing_;
+  std::optional<std::vector<PlannedMove>> proposed_;
+  std::optional<int> approved_left_;
   bool evens_bytes_ = false;  // disks are being evened out: until they are even, not just better
   bool something_changed_ = false;
   std::function<void()> changed_;

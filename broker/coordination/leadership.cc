@@ -160,6 +160,8 @@ void Core::balance_leaders() {
           !live.report->committed() || shard.state() != sluice::v1::SHARD_STATE_OPEN) {
         continue;
       }
+      // Where an administrator wanted it to be led.
+      if (shard.wanted_brokers_size() > 0 && shard.wanted_brokers(0) == shard.leader()) continue;
       std::vector<Replica> better;
       for (const auto& replica : shard.replicas()) {
         if (lists(live.report->in_sync(), replica.broker()) &&

@@ -167,10 +167,14 @@ bool Core::calm() {
 void Core::plan() {
   const int before = moves_in_flight();
   const int room = options_.moves_max - before;
-  const bool balance = options_.rebalance && !moves_paused_ && room > 0 && calm();
+  const bool propose = balancing_.propose;
+  const bool balance =
+      options_.rebalance && calm() && (propose || (!moves_paused_ && room > 0));
   const ShardSizes sizes = shard_sizes();
-  MovePlan plan = plan_moves(maps(), broker_infos(), balance ? room : 0, sizes, evens_bytes_);
-  if (balance && before == 0) evens_bytes_ = plan.evens_bytes;
+  const int balance_moves_max = !balance ? 0 : propose ? kProposedMovesMax : room;
+  MovePlan plan = plan_moves(maps(), broker_infos(), balance_moves_max, sizes, evens_bytes_);
+  if (balance && before == 0 && !propose) evens_bytes_ = plan.evens_bytes;
+  if (propose) hold_back(plan, balance);
   drain_blocked_ = std::move(plan.blocked);
   std::erase_if(plan.moves, [&](const Move& move) { return !can_move(move); });
   planned_moves_ = static_cast<int>(plan.moves.size());

@@ -358,6 +358,27 @@ MovePlan plan_moves(const std::vector<const ShardMap*>& maps,
   return planner.finish();
 }
 
+Applies still_applies(const ShardMap& map, const Shard& shard, int32_t from, int32_t to,
+                      const std::vector<BrokerInfo>& brokers, Move& move) {
+  const auto* target = find_broker(brokers, to);
+  const Replica* leaving = find_replica(shard.replicas(), from);
+  if (map.deleting() || !target || target->draining || !leaving || !shard.wanted_brokers().empty() ||
+      find_replica(shard.replicas(), to)) {
+    return Applies::kNever;
+  }
+  if (is_joint(shard) || !shard.learners().empty() ||
+      shard.state() == sluice::v1::SHARD_STATE_SEALING) {
+    return Applies::kLater;
+  }
+  if (!usable(*target)) return target->expected_back ? Applies::kLater : Applies::kNever;
+  std::vector<Replica> members(shard.replicas().begin(), shard.replicas().end());
+  auto after = without(members, *leaving);
+  after.push_back(replica_on(*target));
+  if (distinct_zones(after, brokers) < distinct_zones(members, brokers)) return Applies::kNever;
+  move = {map.stream_id(), shard.index(), replica_on(*target), *leaving, MoveReason::kBalance};
+  return Applies::kNow;
+}
+
 std::optional<Replica> pick_leaving(const ShardMap& map, const Shard& shard, const Replica& learner,
                                     const std::vector<const ShardMap*>& maps,
                                     const std::vector<BrokerInfo>& brokers) {

@@ -64,6 +64,14 @@ MovePlan plan_moves(const std::vector<const ShardMap*>& maps,
                     const std::vector<BrokerInfo>& brokers, int balance_moves_max,
                     const ShardSizes& sizes = {}, bool evens_bytes = false);
 
+// A move that was decided on some time ago, in the terms of now.
+enum class Applies { kNow, kLater, kNever };
+// kLater: another change of the shard is under way, or the broker that is to get it is away.
+// kNever: the replica is not there any more, or the shard would be spread over fewer zones, or
+// somebody has wished for its ensemble meanwhile. `move` is set for kNow.
+Applies still_applies(const ShardMap& map, const Shard& shard, int32_t from, int32_t to,
+                      const std::vector<BrokerInfo>& brokers, Move& move);
+
 // Who leaves when `learner` joins this shard, decided from the map alone (so that a restarted
 // coordinator decides the same): its lost incarnation, a draining broker's, else none while the
 // ensemble is too small, else the member whose broker holds most. Absent: nobody.

@@ -38,6 +38,7 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
   spec.storage = {"20Gi", "fast", DeletionPolicy::kDelete, 60};
   spec.drain = {1, 3};
   spec.rebalancing.paused = true;
+  spec.rebalancing.mode = RebalancingMode::kPropose;
   spec.replication = {3, 2};
   spec.autoscaling.prometheus_url = "http://prometheus:9090";
   spec.autoscaling.interval_seconds = 2;

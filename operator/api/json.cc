@@ -174,6 +174,8 @@ constexpr std::initializer_list<std::pair<const char*, ListenerType>> kListenerT
     {"LoadBalancer", ListenerType::kLoadBalancer},
     {"Ingress", ListenerType::kIngress},
     {"TLSRoute", ListenerType::kTlsRoute}};
+constexpr std::initializer_list<std::pair<const char*, RebalancingMode>> kRebalancingModes = {
+    {"Automatic", RebalancingMode::kAutomatic}, {"Propose", RebalancingMode::kPropose}};
 constexpr std::initializer_list<std::pair<const char*, DeletionPolicy>> kDeletionPolicies = {
     {"Retain", DeletionPolicy::kRetain}, {"Delete", DeletionPolicy::kDelete}};
 
@@ -217,6 +219,7 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
   storage.read("deletionDelaySeconds", out.storage.deletion_delay_seconds);
   spec.read("drain", out.drain);
   spec.child("rebalancing").read("paused", out.rebalancing.paused);
+  spec.child("rebalancing").read_word("mode", out.rebalancing.mode, kRebalancingModes);
   spec.child("zones").read("topologyKey", out.zone_key);
   spec.child("replication").read("factor", out.replication.factor);
   spec.child("replication").read("minInsync", out.replication.min_insync);
@@ -286,6 +289,29 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
   brokers.read_word("mode", scaling.mode, kScalingModes);
 }
 
+void read_proposal(const Fields& fields, RebalanceProposal& out) {
+  fields.read("id", out.id);
+  fields.read("createdAt", out.created_at);
+  fields.read("state", out.state);
+  fields.each_object("moves", [&](const Fields& item) {
+    auto& move = out.moves.emplace_back();
+    item.read("stream", move.stream);
+    item.read("shard", move.shard);
+    item.read("from", move.from);
+    item.read("to", move.to);
+    item.read("bytes", move.bytes);
+    item.read("reason", move.reason);
+  });
+  fields.each_object("brokers", [&](const Fields& item) {
+    auto& load = out.brokers.emplace_back();
+    item.read("id", load.broker);
+    item.read("replicasBefore", load.replicas_before);
+    item.read("replicasAfter", load.replicas_after);
+    item.read("bytesBefore", load.bytes_before);
+    item.read("bytesAfter", load.bytes_after);
+  });
+}
+
 void read_status(const Fields& status, StreamClusterStatus& out) {
   status.read("observedGeneration", out.observed_generation);
   read_conditions(status, out.conditions);
@@ -327,6 +353,9 @@ void read_status(const Fields& status, StreamClusterStatus& out) {
   rebalance.read("secondsLeft", out.rebalance.seconds_left);
   rebalance.read("startedAt", out.rebalance.started_at);
   rebalance.read("finishedAt", out.rebalance.finished_at);
+  if (status.has("rebalanceProposal")) {
+    read_proposal(status.child("rebalanceProposal"), out.rebalance_proposal.emplace());
+  }
   if (status.has("lastDecision")) out.last_decision = read_decision(status.child("lastDecision"));
   if (status.has("metering")) out.metering = read_metering(status.child("metering"));
 }
@@ -563,6 +592,30 @@ Json to_json(const RebalanceStatus& rebalance) {
   return out;
 }
 
+Json to_json(const RebalanceProposal& proposal) {
+  Json out = {{"id", proposal.id},
+              {"createdAt", proposal.created_at},
+              {"state", proposal.state},
+              {"moves", Json::array()},
+              {"brokers", Json::array()}};
+  for (const auto& move : proposal.moves) {
+    out["moves"].push_back({{"stream", move.stream},
+                            {"shard", move.shard},
+                            {"from", move.from},
+                            {"to", move.to},
+                            {"bytes", move.bytes},
+                            {"reason", move.reason}});
+  }
+  for (const auto& load : proposal.brokers) {
+    out["brokers"].push_back({{"id", load.broker},
+                              {"replicasBefore", load.replicas_before},
+                              {"replicasAfter", load.replicas_after},
+                              {"bytesBefore", load.bytes_before},
+                              {"bytesAfter", load.bytes_after}});
+  }
+  return out;
+}
+
 const char* word(ScalingMode mode) {
   for (const auto& [text, value] : kScalingModes) {
     if (value == mode) return text;
@@ -587,6 +640,10 @@ Json to_json(const StreamClusterSpec::BrokerScaling& scaling) {
   put_positive("pricePerHour", scaling.price_per_hour);
   put_positive("budgetPerHour", scaling.budget_per_hour);
   return out;
+}
+
+const char* word(RebalancingMode mode) {
+  return mode == RebalancingMode::kPropose ? "Propose" : "Automatic";
 }
 
 const char* word(DeletionPolicy policy) {
@@ -629,7 +686,8 @@ Json spec_to_json(const StreamClusterSpec& spec) {
                {{"size", spec.storage.size},
                 {"deletionPolicy", word(spec.storage.deletion_policy)},
                 {"deletionDelaySeconds", spec.storage.deletion_delay_seconds}}},
-              {"rebalancing", {{"paused", spec.rebalancing.paused}}},
+              {"rebalancing",
+               {{"paused", spec.rebalancing.paused}, {"mode", word(spec.rebalancing.mode)}}},
               {"zones", {{"topologyKey", spec.zone_key}}},
               {"replication", Json::object()},
               {"limits",
@@ -754,6 +812,7 @@ Json status_to_json(const StreamClusterStatus& status) {
     out["listeners"].push_back(std::move(shown));
   }
   if (!status.rebalance.state.empty()) out["rebalance"] = to_json(status.rebalance);
+  if (status.rebalance_proposal) out["rebalanceProposal"] = to_json(*status.rebalance_proposal);
   if (status.last_decision) out["lastDecision"] = to_json(*status.last_decision);
   if (status.metering) out["metering"] = to_json(*status.metering);
   return out;

@@ -8,6 +8,8 @@
 namespace sluice_operator::api {
 
 enum class DeletionPolicy { kRetain, kDelete };
+// kPropose: what evens the cluster out waits for kApproveRebalanceAnnotation.
+enum class RebalancingMode { kAutomatic, kPropose };
 enum class ScalingMode { kAuto, kDryRun, kFrozen };
 enum class ListenerAuthentication { kNone, kScram, kTls };
 enum class ListenerType { kInternal, kNodePort, kLoadBalancer, kIngress, kTlsRoute };
@@ -36,6 +38,7 @@ struct StreamClusterSpec {
   std::vector<int32_t> drain;  // ids of brokers that keep nothing
   struct Rebalancing {
     bool paused = false;
+    RebalancingMode mode = RebalancingMode::kAutomatic;
   } rebalancing;
   struct Replication {
     std::optional<int32_t> factor;
@@ -153,6 +156,33 @@ struct MeteringStatus {
   bool operator==(const MeteringStatus&) const = default;
 };
 
+// The moves that would even the cluster out, and what each broker has before and after them.
+struct RebalanceProposal {
+  std::string id;  // what an approval names
+  std::string created_at;
+  std::string state;  // Proposed | Approved | Done
+  struct Move {
+    std::string stream;
+    int32_t shard = 0;
+    int32_t from = 0;
+    int32_t to = 0;
+    int64_t bytes = 0;
+    std::string reason;
+    bool operator==(const Move&) const = default;
+  };
+  std::vector<Move> moves;
+  struct Load {
+    int32_t broker = 0;
+    int32_t replicas_before = 0;
+    int32_t replicas_after = 0;
+    int64_t bytes_before = 0;
+    int64_t bytes_after = 0;
+    bool operator==(const Load&) const = default;
+  };
+  std::vector<Load> brokers;
+  bool operator==(const RebalanceProposal&) const = default;
+};
+
 struct Decision {
   std::string time;
   std::string action;  // Split | Merge | None, and for clusters also AddBroker, MoveLeader, ...
@@ -174,6 +204,7 @@ struct StreamClusterStatus {
   std::vector<BrokerState> broker_states;
   std::vector<ListenerStatus> listeners;
   RebalanceStatus rebalance;
+  std::optional<RebalanceProposal> rebalance_proposal;
   std::optional<Decision> last_decision;
   std::optional<MeteringStatus> metering;
   bool operator==(const StreamClusterStatus&) const = default;

@@ -133,6 +133,7 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
       slot = std::make_unique<Cluster>(*this, resource);
       server_.add_cluster(session_name(key), identity_of(key), slot->coordinator);
       slot->coordinator.set_change_callback([this, key] { changed(key); });
+      slot->coordinator.set_balancing(wishes.balancing);  // before it could begin a move
       slot->coordinator.start();
       for (const auto& stream : wishes.streams) {
         slot->streams[stream->metadata.name] = stream;
@@ -144,6 +145,7 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
     coordinator.set_defaults(defaults_of(resource.spec));
     coordinator.set_expected_brokers(wishes.brokers);
     coordinator.set_moves_paused(wishes.moves_paused);
+    coordinator.set_balancing(wishes.balancing);
     slot->users_wanted = {wishes.users.begin(), wishes.users.end()};
     tell_security(*slot);
     ClusterView view;
@@ -162,6 +164,8 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
     view.moves_in_flight = static_cast<int>(coordinator.moves().size());
     view.moves_planned = coordinator.planned_moves();
     view.bytes_to_move = coordinator.bytes_to_move();
+    view.proposed_moves = coordinator.proposed_moves();
+    view.approved_moves_left = coordinator.approved_moves_left();
     view.may_evict = may_evict(*slot, view.brokers);
     view.directories_in_use = directories_in_use(coordinator);
     return view;

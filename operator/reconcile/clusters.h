@@ -36,6 +36,9 @@ struct ClusterView {
   int moves_in_flight = 0;
   int moves_planned = 0;
   int64_t bytes_to_move = 0;
+  // With RebalancingMode::kPropose; nothing before the coordinator has looked.
+  std::optional<std::vector<broker::coordination::PlannedMove>> proposed_moves;
+  std::optional<int> approved_moves_left;
   // Every broker, alone, can be stopped without a shard losing its majority, and could for a while.
   bool may_evict = true;
   std::vector<std::string> directories_in_use;  // of replicas and learners
@@ -48,6 +51,7 @@ struct ClusterWishes {
   std::vector<broker::coordination::ExpectedBroker> brokers;
   std::vector<int32_t> draining;
   bool moves_paused = false;
+  broker::coordination::Balancing balancing;
   std::vector<std::shared_ptr<const api::Stream>> streams;
   std::vector<std::string> users;  // StreamUser resources of the cluster
 };

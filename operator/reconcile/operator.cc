@@ -21,6 +21,7 @@
 #include "operator/reconcile/stream_user.h"
 #include "operator/runtime/controller.h"
 #include "operator/runtime/http_pages.h"
+#include "operator/webhook/webhook.h"
 
 namespace sluice_operator::reconcile {
 
@@ -44,6 +45,10 @@ constexpr const char* kUsage =
     "                                new CAs and certificates meanwhile\n"
     "  --coordinator-port=9443       where this process listens for brokers\n"
     "  --http-port=8080              /metrics, /livez and /readyz\n"
+    "  --webhook-configuration=NAME  the ValidatingWebhookConfiguration whose questions this process\n"
+    "                                answers and which it gives its CA; none by default\n"
+    "  --webhook-host=HOST           what the API server calls this process: its Service\n"
+    "  --webhook-port=9444           where it listens for the API server\n"
     "  --kubeconfig=FILE --context=NAME   outside a pod\n"
     "  --log-level=info --log-format=text\n";
 
@@ -55,6 +60,8 @@ Result<Settings> parse(const std::vector<std::string>& arguments) {
                     {"kubeconfig", ""},           {"context", ""},
                     {"broker-image", ""},         {"coordinator-address", ""},
                     {"operator-namespace", ""},   {"pod-name", ""},
+                    {"webhook-configuration", ""}, {"webhook-host", ""},
+                    {"webhook-port", "9444"},
                     {"upgrade-brokers", "false"}, {"ca-phase-seconds", "3600"}};
   for (const auto& argument : arguments) {
     if (argument == "--help") return Settings{{"help", "true"}};
@@ -78,6 +85,9 @@ Result<Settings> parse(const std::vector<std::string>& arguments) {
       phase.find_first_not_of("0123456789") != std::string::npos) {
     return Status(Code::kInvalidArgument,
                   "--ca-phase-seconds '" + phase + "': expected a number from 0 on");
+  }
+  if (!settings["webhook-configuration"].empty() && settings["webhook-host"].empty()) {
+    return Status(Code::kInvalidArgument, "--webhook-configuration needs --webhook-host");
   }
   return settings;
 }
@@ -177,6 +187,7 @@ struct Active {
     cluster_controller_->start();
     stream_controller_->start();
     user_controller_->start();
+    executor_.post([this] { watch_for_stuck(); });
     broker::log_info("operator", "active", {{"coordinator", listen}});
     return {};
   }
@@ -184,6 +195,18 @@ struct Active {
   std::vector<std::string> coordinator_hosts() const {
     const std::string& address = settings_.at("coordinator-address");
     return {address.substr(0, address.rfind(':')), "localhost"};
+  }
+
+  // On the executor. The gauges of the start times are there for alerts; this is for whoever reads the
+  // log then, and wants to know which object it is.
+  void watch_for_stuck() {
+    constexpr int64_t kLookMs = 30'000, kStuckMs = 60'000;
+    if (stopping_) return;
+    for (auto* controller :
+         {cluster_controller_.get(), stream_controller_.get(), user_controller_.get()}) {
+      controller->tell_stuck(kStuckMs);
+    }
+    executor_.schedule_after(kLookMs, [this] { watch_for_stuck(); });
   }
 
   void build_controllers() {
@@ -213,10 +236,10 @@ struct Active {
     stream_reconciler_ = std::make_unique<StreamReconciler>(
         client_, clock_, cache("streams"), cache("streamclusters"), *clusters_);
     cluster_controller_ = std::make_unique<runtime::Controller>(
-        runtime::ControllerOptions{"streamcluster", 2, {}}, *cluster_reconciler_, clock_, random_,
+        runtime::ControllerOptions{"streamcluster", 2, {}, "StreamCluster"}, *cluster_reconciler_, clock_, random_,
         metrics_);
     stream_controller_ = std::make_unique<runtime::Controller>(
-        runtime::ControllerOptions{"stream", 2, {}}, *stream_reconciler_, clock_, random_,
+        runtime::ControllerOptions{"stream", 2, {}, "Stream"}, *stream_reconciler_, clock_, random_,
         metrics_);
     cluster_controller_->watch(cache("streamclusters"), runtime::map_to_self(),
                                runtime::asks_for_something_new);
@@ -239,7 +262,7 @@ struct Active {
     user_reconciler_ = std::make_unique<StreamUserReconciler>(
         client_, clock_, cache("streamusers"), cache("streamclusters"), *clusters_, certificates_);
     user_controller_ = std::make_unique<runtime::Controller>(
-        runtime::ControllerOptions{"streamuser", 1, {}}, *user_reconciler_, clock_, random_,
+        runtime::ControllerOptions{"streamuser", 1, {}, "StreamUser"}, *user_reconciler_, clock_, random_,
         metrics_);
     user_controller_->watch(cache("streamusers"), runtime::map_to_self(),
                             runtime::asks_for_something_new);
@@ -340,6 +363,37 @@ struct Process {
     election = std::make_unique<kube::LeaderElection>(*lease_client, clock, random, metrics, lease,
                                                       callbacks);
     election_thread = kube::Thread("election", [this] { election->run(stop); });
+    if (!settings["webhook-configuration"].empty()) {
+      webhook_thread = kube::Thread("webhook-open", [this] { open_webhook(); });
+    }
+  }
+
+  // A standby answers, too. Without the webhook the operator still works: objects that it would have
+  // refused get a condition.
+  void open_webhook() {
+    constexpr int64_t kAgainMs = 5000;
+    webhook::WebhookOptions options;
+    options.listen = "0.0.0.0:" + settings["webhook-port"];
+    options.configuration = settings["webhook-configuration"];
+    options.keys = [this, names = std::vector<std::string>{settings["webhook-host"], "localhost"},
+                    certificates = std::make_shared<Certificates>(
+                        *client, clock, settings["operator-namespace"]),
+                    leaf = std::make_shared<certs::KeyPair>()]() -> Result<webhook::ServerKeys> {
+      RETURN_IF_ERROR(certificates->load());
+      if (certs::needs_issue(leaf->cert, certificates->ca().cert, names, clock.wall_ms() / 1000)) {
+        ASSIGN_OR_RETURN(*leaf, certificates->issue(names));
+      }
+      return webhook::ServerKeys{certificates->ca().cert, leaf->cert, leaf->key};
+    };
+    do {
+      auto opened = webhook::Webhook::open(options, *client, clock, metrics);
+      if (opened.ok()) {
+        broker::log_info("webhook", "answers the API server", {{"listen", options.listen}});
+        admission_webhook = std::move(*opened);
+        return;
+      }
+      broker::log_warn("webhook", "not yet", {{"error", opened.status().to_string()}});
+    } while (!stop.wait_ms(kAgainMs));
   }
 
   void start_leading() {
@@ -369,6 +423,9 @@ struct Process {
           active_thread.join();
           active->stop();
         }
+        client->stop();
+        webhook_thread.join();
+        admission_webhook.reset();
         election_thread.join();  // gives the lease back
         executor.stop();
       });
@@ -388,7 +445,8 @@ struct Process {
   int exit_status = 0;
   std::unique_ptr<Active> active;
   std::unique_ptr<kube::LeaderElection> election;
-  kube::Thread election_thread, active_thread, ending_thread;
+  kube::Thread election_thread, active_thread, ending_thread, webhook_thread;
+  std::unique_ptr<webhook::Webhook> admission_webhook;
   std::unique_ptr<runtime::HttpPages> pages;
 };
 

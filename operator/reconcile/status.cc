@@ -5,6 +5,7 @@
 
 #include "operator/plan/stream_cluster.h"
 #include "operator/reconcile/metering_status.h"
+#include "operator/reconcile/proposal.h"
 
 namespace sluice_operator::reconcile {
 
@@ -251,6 +252,7 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
   status.brokers = sight.replicas;
   status.selector = plan::broker_selector(cluster.metadata.name);
   status.image = sight.image;
+  status.rebalance_proposal = next_proposal(cluster, sight.view, now);
   if (sight.view.broker_decision) status.last_decision = sight.view.broker_decision;
   status.broker_states.clear();
   status.ready_brokers = status.updated_brokers = 0;

@@ -37,6 +37,7 @@ Outcome StreamReconciler::reconcile(const runtime::Key& key) {
   auto read = api::read_stream(*object);
   if (!read.ok()) return Outcome::terminal(read.status());
   auto stream = std::make_shared<const api::Stream>(std::move(*read));
+  runtime::note_generation(stream->metadata.generation);
   kube::ObjectKey cluster{key.ns, stream->spec.cluster};
   bool has_cluster = clusters_.get(cluster.ns, cluster.name) != nullptr;
   if (stream->metadata.deleting && !has_cluster) {

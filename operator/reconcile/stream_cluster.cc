@@ -11,6 +11,7 @@
 #include "operator/kube/client/routes.h"
 #include "operator/plan/listeners.h"
 #include "operator/plan/stream_cluster.h"
+#include "operator/reconcile/proposal.h"
 #include "operator/reconcile/rotation_progress.h"
 
 namespace sluice_operator::reconcile {
@@ -71,6 +72,7 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
   auto read = api::read_stream_cluster(*object);
   if (!read.ok()) return Outcome::terminal(read.status());
   const api::StreamCluster& cluster = *read;
+  runtime::note_generation(cluster.metadata.generation);
   if (cluster.metadata.deleting) return let_go(cluster);
   // A Delete policy needs us at the end: the volumes are not the StatefulSet's to remove.
   bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete;
@@ -115,6 +117,7 @@ void StreamClusterReconciler::observe(Round& round) {
   ClusterWishes wishes{{},
                        sight.draining,
                        sight.paused || cluster.spec.rebalancing.paused,
+                       balancing_of(cluster),
                        streams_of(cluster),
                        {}};
   round.users = users_of(cluster);
@@ -426,6 +429,13 @@ Status StreamClusterReconciler::write_status(const api::StreamCluster& cluster,
                                              const Json& object) {
   if (status == cluster.status) return {};
   tell_changes(cluster, status, object);
+  const auto& before = cluster.status.rebalance_proposal;
+  const auto& after = status.rebalance_proposal;
+  if (after && after->state == "Proposed" && (!before || before->id != after->id)) {
+    events_.record(object, kube::EventType::kNormal, "RebalanceProposed",
+                   std::to_string(after->moves.size()) + " replicas would move; the annotation " +
+                       api::kApproveRebalanceAnnotation + ": " + after->id + " approves that");
+  }
   Json patch{{"status", apply::merge_difference(object.value("status", Json::object()),
                                                 api::status_to_json(status))}};
   return client_

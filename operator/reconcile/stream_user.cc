@@ -376,6 +376,7 @@ Outcome StreamUserReconciler::reconcile(const runtime::Key& key) {
   auto read = api::read_stream_user(*object);
   if (!read.ok()) return Outcome::terminal(read.status());
   const api::StreamUser& user = *read;
+  runtime::note_generation(user.metadata.generation);
   const kube::ObjectKey cluster{key.ns, user.spec.cluster};
   Served served;
   served.problem = check(user);

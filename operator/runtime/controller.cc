@@ -17,7 +17,7 @@ const std::vector<double> kDurationBuckets = {0.001, 0.005, 0.01, 0.05, 0.1, 0.2
 
 struct Controller::Instruments {
   prometheus::Counter &success, &requeue, &conflict, &error, &terminal;
-  prometheus::Histogram& duration;
+  prometheus::Histogram &duration, &wait;
   prometheus::Gauge &depth, &oldest_start;
 
   static prometheus::Counter& result(broker::Metrics& m, const std::string& name, const char* what) {
@@ -32,6 +32,9 @@ struct Controller::Instruments {
         duration(m.histogram("sluice_operator_reconcile_duration_seconds",
                              "How long a reconcile takes.", {{"controller", name}},
                              kDurationBuckets)),
+        wait(m.histogram("sluice_operator_queue_wait_seconds",
+                         "From a change that concerns an object to the begin of its reconcile.",
+                         {{"controller", name}}, kDurationBuckets)),
         depth(m.gauge("sluice_operator_queue_depth", "Keys that wait for a worker.",
                       {{"controller", name}})),
         oldest_start(m.gauge("sluice_operator_reconcile_in_progress_start_seconds",
@@ -59,6 +62,7 @@ void Controller::watch(kube::Cache& cache, Mapper mapper, Predicate predicate) {
 void Controller::enqueue(const Key& key) {
   std::lock_guard lock(mutex_);
   queue_.add(key);
+  changed_at_ms_.try_emplace(key, clock_.mono_ms());
   update_gauges();
   changed_.notify_one();
 }
@@ -95,6 +99,18 @@ int64_t Controller::longest_running_ms() const {
   return running_since_ms_.empty() ? 0 : clock_.mono_ms() - oldest_ms;
 }
 
+void Controller::tell_stuck(int64_t longer_than_ms) const {
+  std::lock_guard lock(mutex_);
+  for (const auto& [key, since_ms] : running_since_ms_) {
+    const int64_t running_ms = clock_.mono_ms() - since_ms;
+    if (running_ms <= longer_than_ms) continue;
+    broker::log_warn(options_.name, "a reconcile does not end",
+                     {{"kind", options_.kind},
+                      {"object", key.to_string()},
+                      {"running_seconds", running_ms / 1000}});
+  }
+}
+
 void Controller::update_gauges() {
   instruments_->depth.Set(static_cast<double>(queue_.depth()));
   int64_t oldest_ms = INT64_MAX;
@@ -116,11 +132,19 @@ void Controller::work() {
       continue;
     }
     running_since_ms_[*key] = now_ms;
+    if (auto changed = changed_at_ms_.extract(*key)) {
+      instruments_->wait.Observe(static_cast<double>(now_ms - changed.mapped()) / 1e3);
+    }
     update_gauges();
     lock.unlock();
+    // Every line from here on says which object it is about; reconcilers add its generation.
+    broker::LogContext context({{"kind", options_.kind}, {"object", key->to_string()}});
     const int64_t started_us = clock_.mono_us();
     Outcome outcome = guarded_reconcile(*key);
-    instruments_->duration.Observe(static_cast<double>(clock_.mono_us() - started_us) / 1e6);
+    const int64_t took_us = clock_.mono_us() - started_us;
+    instruments_->duration.Observe(static_cast<double>(took_us) / 1e6);
+    broker::log_debug(options_.name, "reconciled",
+                      {{"ms", took_us / 1000}, {"status", outcome.status.to_string()}});
     lock.lock();
     running_since_ms_.erase(*key);
     settle(*key, outcome);
@@ -157,7 +181,7 @@ void Controller::settle(const Key& key, const Outcome& outcome) {
       queue_.forget_failures(key);
       instruments_->terminal.Increment();
       broker::log_warn(options_.name, "cannot reconcile until the object changes",
-                       {{"key", key.to_string()}, {"error", outcome.status.to_string()}});
+                       {{"error", outcome.status.to_string()}});
       return;
     case Outcome::Kind::kRetry:
       queue_.add_after_failure(key, now_ms, random_);
@@ -167,7 +191,7 @@ void Controller::settle(const Key& key, const Outcome& outcome) {
       }
       instruments_->error.Increment();
       broker::log_warn(options_.name, "reconcile failed, trying again",
-                       {{"key", key.to_string()}, {"error", outcome.status.to_string()}});
+                       {{"error", outcome.status.to_string()}});
       return;
   }
 }

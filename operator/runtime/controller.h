@@ -22,6 +22,7 @@ struct ControllerOptions {
   std::string name;  // the metrics' label: "streamcluster"
   int workers = 2;
   BackoffOptions backoff;
+  std::string kind = "";  // of its objects, for log lines: "StreamCluster"
 };
 
 class Controller {
@@ -43,6 +44,9 @@ class Controller {
 
   // For how long the slowest running reconcile has been running; 0 when none does.
   int64_t longest_running_ms() const;
+  // Names in the log every reconcile that has run for longer than that, and for how long. To be called
+  // now and then: what hangs cannot say so itself.
+  void tell_stuck(int64_t longer_than_ms) const;
 
  private:
   struct Instruments;
@@ -61,6 +65,7 @@ class Controller {
   std::condition_variable changed_;
   WorkQueue queue_;
   std::map<Key, int64_t> running_since_ms_;
+  std::map<Key, int64_t> changed_at_ms_;  // of keys that a change has queued and nobody has taken
   bool stopping_ = false;
   std::vector<kube::Thread> threads_;
 };

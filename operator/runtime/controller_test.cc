@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <future>
 #include <stdexcept>
 
 #include "broker/env/posix/posix.h"
@@ -52,7 +53,7 @@ class ControllerTest : public testing::Test {
   broker::env::SystemRandom random;
   broker::Metrics metrics;
   Scripted reconciler;
-  Controller controller{{"test", 3, {1, 10}}, reconciler, clock, random, metrics};
+  Controller controller{{"test", 3, {1, 10}, "Test"}, reconciler, clock, random, metrics};
 };
 
 TEST_F(ControllerTest, EveryOutcomeLeadsWhereItSays) {
@@ -133,6 +134,47 @@ std::string http_get(int port, const std::string& path) {
   for (ssize_t got; (got = read(fd, chunk, sizeof chunk)) > 0;) answer.append(chunk, got);
   close(fd);
   return answer;
+}
+
+TEST_F(ControllerTest, LinesOfAReconcileSayWhichObjectAndGeneration) {
+  testing::internal::CaptureStderr();
+  reconciler.script = [](int) -> Outcome {
+    note_generation(7);
+    return Outcome::terminal(Status(Code::kInvalidArgument, "no such image"));
+  };
+  controller.start();
+  controller.enqueue({"ns", "a"});
+  ASSERT_TRUE(reconciler.wait_for_calls(1));
+  controller.stop();
+  const std::string lines = testing::internal::GetCapturedStderr();
+  EXPECT_NE(lines.find("kind=Test object=ns/a generation=7 error=\"INVALID_ARGUMENT: no such image\""),
+            std::string::npos)
+      << lines;
+  EXPECT_TRUE(reports("sluice_operator_queue_wait_seconds_count{controller=\"test\"} 1"));
+}
+
+TEST_F(ControllerTest, AReconcileThatHangsIsNamed) {
+  std::promise<void> release;
+  auto released = release.get_future().share();
+  std::promise<void> began;
+  reconciler.script = [&](int) -> Outcome {
+    began.set_value();
+    released.wait();
+    return Outcome::done();
+  };
+  controller.start();
+  controller.enqueue({"ns", "slow"});
+  began.get_future().wait();
+  testing::internal::CaptureStderr();
+  controller.tell_stuck(60'000);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  testing::internal::CaptureStderr();
+  controller.tell_stuck(-1);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("kind=Test object=ns/slow"),
+            std::string::npos);
+  EXPECT_FALSE(reports("sluice_operator_reconcile_in_progress_start_seconds{controller=\"test\"} 0"));
+  release.set_value();
+  controller.stop();
 }
 
 TEST(HttpPages, AnswerMetricsAndHealth) {

@@ -4,6 +4,7 @@
 // object may be gone.
 #include <cstdint>
 
+#include "broker/base/log_context.h"
 #include "broker/base/status.h"
 #include "operator/kube/client/resource.h"
 
@@ -26,6 +27,11 @@ struct Outcome {
   // Failed, and trying again is no use before the object changes (its condition says why).
   static Outcome terminal(broker::Status why) { return {Kind::kTerminal, 0, std::move(why)}; }
 };
+
+// To be called by a reconciler when it has read its object: log lines then say which generation.
+inline void note_generation(int64_t generation) {
+  broker::LogContext::add({"generation", generation});
+}
 
 class Reconciler {
  public:

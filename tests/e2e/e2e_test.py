@@ -3,6 +3,7 @@
 The load goes through the gRPC door of one broker after another; what was acknowledged is read back
 and compared. One line a test; the last line is "N passed, N failed".
 """
+import base64
 import collections
 import json
 import os
@@ -371,11 +372,15 @@ def test_any_broker_drains_pauses_and_comes_back():
     def state(broker):
         states = get("streamcluster", CLUSTER)["status"]["brokerStates"]
         return next(s for s in states if s["id"] == broker)
-    patch({"drain": [1]})
-    wait_for(lambda: "3 copies of each shard, and 2 brokers would stay" in message(
-        CLUSTER, "Degraded"), "the refusal", 30)
+    try:
+        patch({"drain": [1]})
+    except AssertionError as error:  # by the admission webhook
+        assert "3 copies of each shard, and 2 brokers would stay" in str(error), error
+    else:  # it could not be asked: the operator refuses
+        wait_for(lambda: "3 copies of each shard, and 2 brokers would stay" in message(
+            CLUSTER, "Degraded"), "the refusal", 30)
     assert state(1)["state"] == "Running"
-    patch({"brokers": 4, "rebalancing": {"paused": True}})
+    patch({"brokers": 4, "drain": [1], "rebalancing": {"paused": True}})
     wait_for(lambda: "moves are paused" in get("streamcluster", CLUSTER)["status"]["rebalance"]
              .get("message", ""), "the drain to wait", 120)
     assert state(1)["shards"] > 0
@@ -385,6 +390,119 @@ def test_any_broker_drains_pauses_and_comes_back():
     wait_for(lambda: state(1)["shards"] > 0, "shards to come back", 120)
     kubectl("scale", "streamcluster", CLUSTER, "--replicas=3")
     wait_for(lambda: cluster_ready(3), "three brokers again", 300)
+
+
+def plugin(*args, **kwargs):
+    """`kubectl sluice …`, as a user calls it."""
+    env_path = f"{HOME}/bin:{HOME}/kubernetes/bin:{os.environ['PATH']}"
+    return run("env", f"PATH={env_path}", "kubectl", "sluice", *args, **kwargs)
+
+
+def test_status_of_the_cluster_is_one_screen():
+    wait_for(lambda: plugin("status", check=False).returncode == 0, "a healthy cluster")
+    text = plugin("status").stdout
+    assert f"default/{CLUSTER}" in text and "flights" in text and "leaders" in text, text
+    health = json.loads(plugin("status", "-A", "-o", "json").stdout)
+    assert health["healthy"] and len(health["clusters"][0]["brokers"]) == 3, health
+    kubectl("delete", "pod", f"{CLUSTER}-2", "--wait=false")
+    wait_for(lambda: plugin("status", check=False).returncode == 1, "the missing broker to be seen")
+    wait_for(lambda: plugin("status", check=False).returncode == 0, "it to be healthy again")
+
+
+def test_an_edit_is_shown_before_it_is_made():
+    cluster = get("streamcluster", CLUSTER)
+    edited = {"apiVersion": cluster["apiVersion"], "kind": cluster["kind"],
+              "metadata": {"name": CLUSTER, "namespace": "default"},
+              "spec": {**cluster["spec"], "image": "docker.io/library/sluice:other"}}
+    diff = json.loads(plugin("cluster", "diff", "-f", "-", "-o", "json", stdin=json.dumps(edited)).stdout)
+    assert diff["restarts"] == [0, 1, 2] and diff["restartReasons"][0]["path"] == "image", diff
+    edited["spec"] = {**cluster["spec"], "brokers": 2}
+    refused = plugin("cluster", "diff", "-f", "-", stdin=json.dumps(edited), check=False)
+    assert refused.returncode == 1 and "refused" in refused.stdout, refused
+    assert get("streamcluster", CLUSTER)["spec"] == cluster["spec"]
+
+
+def test_a_shard_is_moved_through_the_plugin():
+    sluice("stream", "create", f"placed{RUN}", "--partitions", "1")
+    shard = json.loads(sluice("stream", "describe", f"placed{RUN}", "-o", "json").stdout)["shards"][0]
+    leader = next(id for id in shard["replicas"] if id != shard["leader"])
+    moved = json.loads(plugin("move", f"placed{RUN}", "0", "--leader", str(leader), "-o", "json").stdout)
+    assert moved["leader"] == leader, moved
+    plugin("move", f"placed{RUN}", "0", "--automatic")
+
+
+def test_a_refused_drain_says_why():
+    refused = plugin("drain", "1", check=False)
+    assert refused.returncode == 1 and "2 brokers would stay" in refused.stdout + refused.stderr, refused
+    plugin("undrain", "1")
+    assert not get("streamcluster", CLUSTER)["spec"].get("drain")
+
+
+def test_a_rebalance_waits_for_its_approval():
+    plugin("rebalance", "mode", "propose")
+    try:
+        kubectl("scale", "streamcluster", CLUSTER, "--replicas=4")
+        wait_for(lambda: cluster_ready(4), "the fourth broker", 180)
+
+        def proposal():
+            return json.loads(plugin("rebalance", "-o", "json").stdout)["proposal"]
+
+        wait_for(lambda: (proposal() or {}).get("state") == "Proposed", "a proposal")
+        shown = proposal()
+        assert all(move["to"] == 3 for move in shown["moves"]), shown
+        states = {s["id"]: s for s in get("streamcluster", CLUSTER)["status"]["brokerStates"]}
+        assert states[3]["shards"] == 0, states
+        stale = plugin("rebalance", "approve", "00000000", check=False)
+        assert stale.returncode == 1 and shown["id"] in stale.stderr, stale
+        plugin("rebalance", "approve", shown["id"], timeout=600)
+        states = {s["id"]: s for s in get("streamcluster", CLUSTER)["status"]["brokerStates"]}
+        assert states[3]["shards"] >= len(shown["moves"]), (states, shown)
+    finally:
+        plugin("rebalance", "mode", "automatic")
+        kubectl("scale", "streamcluster", CLUSTER, "--replicas=3")
+        wait_for(lambda: cluster_ready(3), "three brokers", 300)
+
+
+def test_a_report_holds_no_secret():
+    kubectl("apply", "-f", "-", stdin=json.dumps({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": "StreamUser", "metadata": {"name": "reported"},
+        "spec": {"cluster": CLUSTER}}))
+    wait_for(lambda: condition("streamuser", "reported", "Ready"), "the user")
+    archive = HOME / f"report{RUN}.tar.gz"
+    try:
+        told = json.loads(plugin("report", "-A", "--out", archive, "-o", "json").stdout)
+        assert told["missing"] == 0, run("tar", "-xzOf", archive, "--wildcards", "*/commands.txt").stdout
+        names = run("tar", "-tzf", archive).stdout
+        for part in ("health.txt", f"logs/{CLUSTER}-0.log", f"metrics/{CLUSTER}-0.txt", "operator/logs/",
+                     "operator/metrics/", "shardmaps.sluice.dev.json", "secrets.txt"):
+            assert part in names, (part, names)
+        content = run("tar", "-xzOf", archive).stdout
+        secrets = json.loads(kubectl("get", "secrets", "-A", "-o", "json"))["items"]
+        values = [(s["metadata"]["name"], key, value) for s in secrets for key, value in s.get("data", {}).items()
+                  if key not in ("ca.crt", "tls.crt", "username", "bootstrap.host", "namespace") and len(value) >= 8]
+        assert any(name == "reported" and key == "password" for name, key, _ in values), values
+        for name, key, value in values:
+            plain = base64.b64decode(value).decode(errors="replace")
+            assert value not in content and plain not in content, f"Secret {name}, {key} is in the report"
+    finally:
+        archive.unlink(missing_ok=True)
+        kubectl("delete", "streamuser", "reported", "--wait=false")
+
+
+def test_admission_refuses_what_the_definitions_cannot_see():
+    def applied(kind, name, spec):
+        return run(HOME / "kubernetes/bin/kubectl", "create", "-f", "-", check=False, stdin=json.dumps({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}))
+
+    # The first question may come before the operator's CA is in the configuration.
+    wait_for(lambda: "denied the request" in applied("Stream", f"taken{RUN}", {
+        "cluster": CLUSTER, "name": "flights", "mode": "Partitioned", "partitions": 1}).stderr,
+        "the webhook to refuse a taken name")
+    said = applied("Stream", f"wide{RUN}", {"cluster": CLUSTER, "mode": "Partitioned", "partitions": 1,
+                                            "replication": 9}).stderr
+    assert "the cluster has 3" in said, said
+    scaled = run(HOME / "kubernetes/bin/kubectl", "scale", "streamcluster", CLUSTER, "--replicas=2", check=False)
+    assert "brokers" in scaled.stderr and scaled.returncode != 0, scaled
 
 
 def test_volumes_grow():

@@ -50,16 +50,18 @@ OPERATOR = {
     "plan": ["api"],
     "status": ["api"],
     "autoscale": ["api"],
+    "admission": ["api"],
     "observe": ["kube", "api"],
     "apply": ["kube", "api"],
     "coordinator": ["runtime"],
     "metadata": ["kube", "api"],
+    "webhook": ["admission", "kube", "api", "metadata"],
     "reconcile": ["observe", "plan", "apply", "status", "runtime", "api", "kube", "certs",
-                  "coordinator", "autoscale", "metadata"],
+                  "coordinator", "autoscale", "metadata", "webhook"],
     "app": ["*"],
 }
-# The command line runs the operator's planner, which is pure, on traces.
-PURE = {"cli": ["autoscale"]}
+# The command line runs what is pure of the operator: its planners, on traces and on edits.
+PURE = {"cli": ["autoscale", "api", "plan", "admission"]}
 # What the operator may use of the broker: the shared ground, and the coordinator's state machine.
 SHARED = ["base", "proto", "env", "env/posix", "model", "coordination", "security", "quotas", "metering"]
 

@@ -208,6 +208,32 @@ void Handlers::reshard(v1::AdminRequest request, Done<v1::ReshardResponse> done)
   });
 }
 
+void Handlers::place_shard(const v1::PlaceShardRequest& request,
+                           Done<v1::PlaceShardResponse> done) {
+  if (Status status = check_name(request.stream()); !status.ok()) return done(status);
+  if (request.elect() && request.brokers().empty()) {
+    return done(Status(Code::kInvalidArgument, "elect: give brokers, the leader to be first"));
+  }
+  v1::AdminRequest admin;
+  auto* reassign = admin.mutable_reassign_shard();
+  reassign->set_stream(request.stream());
+  reassign->set_index(request.shard());
+  *reassign->mutable_brokers() = request.brokers();
+  context_.admin(std::move(admin), kAdminTimeoutMs, [this, request, done](
+                                                        Result<v1::AdminResponse> placed) {
+    if (!placed.ok()) return done(placed.status());
+    if (!request.elect()) return done(v1::PlaceShardResponse());
+    v1::AdminRequest elect;
+    elect.mutable_elect_preferred()->set_stream(request.stream());
+    elect.mutable_elect_preferred()->set_index(request.shard());
+    context_.admin(std::move(elect), kAdminTimeoutMs, [done](Result<v1::AdminResponse> elected) {
+      // It leads already.
+      if (!elected.ok() && elected.code() != Code::kAlreadyExists) return done(elected.status());
+      done(v1::PlaceShardResponse());
+    });
+  });
+}
+
 void Handlers::describe_cluster(const v1::DescribeClusterRequest&,
                                 Done<v1::DescribeClusterResponse> done) {
   v1::DescribeClusterResponse response;

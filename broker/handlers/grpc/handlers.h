@@ -35,6 +35,7 @@ class Handlers {
                        Done<v1::DescribeStreamResponse> done);
   void split_shard(const v1::SplitShardRequest& request, Done<v1::ReshardResponse> done);
   void merge_shards(const v1::MergeShardsRequest& request, Done<v1::ReshardResponse> done);
+  void place_shard(const v1::PlaceShardRequest& request, Done<v1::PlaceShardResponse> done);
   void describe_cluster(const v1::DescribeClusterRequest& request,
                         Done<v1::DescribeClusterResponse> done);
   void describe_bill(const v1::DescribeBillRequest& request, Done<v1::Bill> done);

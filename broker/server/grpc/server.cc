@@ -244,6 +244,7 @@ class Service : public v1::Sluice::CallbackService {
   SLUICE_UNARY(DescribeStream, describe_stream, DescribeStreamRequest, DescribeStreamResponse)
   SLUICE_UNARY(SplitShard, split_shard, SplitShardRequest, ReshardResponse)
   SLUICE_UNARY(MergeShards, merge_shards, MergeShardsRequest, ReshardResponse)
+  SLUICE_UNARY(PlaceShard, place_shard, PlaceShardRequest, PlaceShardResponse)
   SLUICE_UNARY(DescribeCluster, describe_cluster, DescribeClusterRequest, DescribeClusterResponse)
   SLUICE_UNARY(DescribeBill, describe_bill, DescribeBillRequest, Bill)
 #undef SLUICE_UNARY

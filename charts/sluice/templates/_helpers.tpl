@@ -8,6 +8,11 @@
 {{- printf "%s-%s" (include "sluice.fullname" .) .Release.Namespace -}}
 {{- end -}}
 
+{{/* Of an alert: (list $ "SluiceBrokerDown"). */}}
+{{- define "sluice.runbook" -}}
+{{- printf "%s#%s" (index . 0).Values.prometheusRule.runbook (lower (index . 1)) | quote -}}
+{{- end -}}
+
 {{- define "sluice.serviceAccountName" -}}
 {{- default (include "sluice.fullname" .) .Values.serviceAccount.name -}}
 {{- end -}}

@@ -34,6 +34,15 @@ def free_port():
         return s.getsockname()[1]
 
 
+def wait_until(condition, what, tell, seconds=120):
+    """Asks again and again; `tell` says what was seen instead when it never holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited {seconds} s for {what}:\n{tell()}")
+        time.sleep(0.2)
+
+
 def die_with_parent():
     """Runs in the child: the kernel ends it when the test dies, even by SIGKILL."""
     pr_set_pdeathsig = 1

@@ -24,7 +24,7 @@ VARIANTS = {
         "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "dashboards": {"enabled": True},
         "logLevel": "debug", "logFormat": "text",
     },
-    "bare": {"replicas": 1, "crds": {"install": False}, "rbac": {"create": False},
+    "bare": {"replicas": 1, "webhook": {"enabled": False}, "crds": {"install": False}, "rbac": {"create": False},
              "serviceAccount": {"create": False, "name": "given"}, "podDisruptionBudget": {"enabled": False}},
 }
 
@@ -51,6 +51,9 @@ REFUSED = [
     ({"tolerations": [{"effect": "Maybe"}]}, "effect"),
     ({"podDisruptionBudget": {"enabled": "yes"}}, "podDisruptionBudget"),
     ({"crds": {"keep": True}}, "keep"),
+    ({"webhook": {"failurePolicy": "Maybe"}}, "failurePolicy"),
+    ({"webhook": {"timeoutSeconds": 60}}, "timeoutSeconds"),
+    ({"prometheusRule": {"runbook": "a#b"}}, "runbook"),
     ({"serviceMonitor": {"interval": "often"}}, "interval"),
     ({"fullnameOverride": "-x"}, "fullnameOverride"),
 ]
@@ -167,3 +170,24 @@ def check_rules(chart, promtool, alert_tests, work_dir, report):
     bare = [r["alert"] for g in rule["spec"]["groups"] for r in g["rules"]
             if not r.get("annotations", {}).get("description") or not r.get("labels", {}).get("severity")]
     report.check("every alert has a severity and says what to do", not bare, bare)
+    check_runbooks(chart, [r for g in rule["spec"]["groups"] for r in g["rules"]], report)
+
+
+def check_runbooks(chart, alerts, report):
+    """Each alert points to its paragraph, which says what it means, where to look and what to do."""
+    with open(f"{chart.path}/RUNBOOKS.md", encoding="utf-8") as f:
+        paragraphs = dict(part.split("\n", 1) for part in f.read().split("\n## ")[1:])
+    wrong = [a["alert"] for a in alerts
+             if a["annotations"].get("runbook_url") != f"RUNBOOKS.md#{a['alert'].lower()}"]
+    report.check("every alert's runbook_url points to its paragraph", not wrong, wrong)
+    names = [a["alert"] for a in alerts]
+    report.check("RUNBOOKS.md has a paragraph for every alert, and no other",
+                 sorted(paragraphs) == sorted(names), sorted(set(paragraphs) ^ set(names)))
+    thin = [name for name, text in paragraphs.items()
+            if not all(f"**{part}**" in text for part in ("Means", "Look", "Do"))]
+    report.check("every paragraph says what it means, where to look and what to do", not thin, thin)
+    elsewhere = chart.objects({"prometheusRule": {"enabled": True, "runbook": "https://wiki.example.com/sluice"}})
+    rule = next(o for o in elsewhere if o["kind"] == "PrometheusRule")
+    url = rule["spec"]["groups"][0]["rules"][0]["annotations"]["runbook_url"]
+    report.check("the runbooks may be kept elsewhere",
+                 url == "https://wiki.example.com/sluice#sluiceoperatornotactive", url)

@@ -99,7 +99,9 @@ def check_uninstall(server, chart, report):
     done = helm(server, chart, "uninstall", "sluice")
     left = [path for path in (f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/sluice-operator",
                               f"/api/v1/namespaces/{NAMESPACE}/services/sluice-operator",
-                              f"/apis/rbac.authorization.k8s.io/v1/clusterroles/sluice-operator-{NAMESPACE}")
+                              f"/apis/rbac.authorization.k8s.io/v1/clusterroles/sluice-operator-{NAMESPACE}",
+                              "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/"
+                              f"sluice-operator-{NAMESPACE}")
             if exists(server, path)]
     report.check("helm uninstall removes what it installed", done.returncode == 0 and not left,
                  f"{done.stderr}\n{left}")

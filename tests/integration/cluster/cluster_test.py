@@ -430,6 +430,32 @@ def test_elastic_stream_splits_and_merges_under_load(cluster):
     assert count == total, f"{count} of {total}"
 
 
+def test_a_shard_is_moved_and_led_where_it_is_wanted(cluster):
+    create(cluster, "moved", 1, 2)
+
+    def shard():
+        return json.loads(cluster.sluice("stream", "describe", "moved", "-o", "json").stdout)["shards"][0]
+
+    load = Load(cluster, "moved")
+    load.start()
+    before = shard()["replicas"]
+    empty = next(id for id in range(BROKERS) if id not in before)
+    refused = cluster.sluice("move", "moved", "0", "--from", str(empty), "--to", str(before[0]), check=False)
+    assert refused.returncode != 0 and f"--from {empty}" in refused.stderr, refused
+    refused = cluster.sluice("move", "moved", "0", "--leader", str(empty), check=False)
+    assert refused.returncode != 0 and "holds no copy" in refused.stderr, refused
+    moved = json.loads(cluster.sluice("move", "moved", "0", "--from", str(before[0]), "--to", str(empty),
+                                      "--leader", str(empty), "-o", "json").stdout)
+    assert sorted(moved["brokers"]) == sorted([empty, before[1]]) and moved["leader"] == empty, moved
+    back = json.loads(cluster.sluice("move", "moved", "0", "--leader", str(before[1]), "-o", "json").stdout)
+    assert back["leader"] == before[1], back
+    # What an administrator wants is left alone until it is taken back.
+    assert json.loads(cluster.sluice("move", "moved", "0", "--automatic", "-o", "json").stdout)["wanted"] == []
+    load.stopping.set()
+    load.join(60)
+    check_history(cluster, load)
+
+
 def test_bad_frames_do_not_end_a_broker(cluster):
     host, port = cluster.kafka.split(",")[0].split(":")
     frames = [struct.pack(">i", 0x7fffffff), struct.pack(">i", -5), struct.pack(">ihhi", 8, 999, 0, 1),
