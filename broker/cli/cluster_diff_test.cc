@@ -129,7 +129,7 @@ TEST(ClusterDiff, VolumesGrowAroundThePods) {
 
 TEST(ClusterDiff, AListenerChangesServicesAndPods) {
   auto input = settled();
-  input.edited.spec.listeners.push_back({"secure", 9093, true, true});
+  input.edited.spec.listeners.push_back({"secure", 9093, true, api::ListenerAuthentication::kScram});
   auto diff = diff_clusters(input);
   EXPECT_EQ(diff.rolled.size(), 3u);
   EXPECT_EQ(kinds(diff), (std::vector<std::string>{"ConfigMap", "Service", "Service", "NetworkPolicy",

@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "operator/api/json.h"
+
 namespace sluice_operator::metadata {
 namespace {
 
