@@ -1,5 +1,7 @@
 // `sluice cluster diff`: the API server says what an edit would be stored as (its defaults, its rules,
 // the admission webhook: a dry run), the operator's planner what it would do.
+#include <sstream>
+
 #include "broker/cli/cluster_diff.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/kubectl.h"
@@ -57,10 +59,14 @@ Result<ClusterDiff> diff_one(const Kubectl& kubectl, const Json& edited) {
   return diff_clusters(input);
 }
 
-// What the API server answers to an edit that it would not take.
-std::string refusal_of(std::string complaints) {
-  while (!complaints.empty() && complaints.back() == '\n') complaints.pop_back();
-  return complaints;
+// What the API server answers to an edit that it would not take, without kubectl's own remarks.
+std::string refusal_of(const std::string& complaints) {
+  std::string out, line;
+  for (std::istringstream lines(complaints); std::getline(lines, line);) {
+    if (line.starts_with("Warning: resource ")) continue;
+    out += (out.empty() ? "" : "\n") + line;
+  }
+  return out;
 }
 
 Result<int> diff(const Arguments& arguments) {
