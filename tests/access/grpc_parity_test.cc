@@ -42,6 +42,8 @@ const std::map<std::string, Row>& rows() {
       {"DescribeStream", {ask<v1::DescribeStreamRequest>(name)}},
       {"SplitShard", {ask<v1::SplitShardRequest>(stream)}},
       {"MergeShards", {ask<v1::MergeShardsRequest>(stream)}},
+      {"PlaceShard", {ask<v1::PlaceShardRequest>(stream)}},
+      {"DescribeBill", {ask<v1::DescribeBillRequest>(stream)}},
       {"Publish", {ask<v1::PublishRequest>(stream)}},
       {"Subscribe", {ask<v1::SubscribeRequest>(stream)}},
       {"ListStreams", {ask<v1::ListStreamsRequest>(nothing), true}},

@@ -60,10 +60,10 @@ const std::map<ApiKey, Row>& rows() {
       {ApiKey::kDescribeClientQuotas, {1, Expect::kDenied}},
       {ApiKey::kAlterClientQuotas, {1, Expect::kDenied}},
       {ApiKey::kDescribeQuorum, {2, Expect::kDenied}},
-      {ApiKey::kUpdateFeatures, {2, Expect::kNobody}},
+      {ApiKey::kUpdateFeatures, {2, Expect::kDenied}},
       {ApiKey::kDescribeCluster, {1, Expect::kOpen}},
       {ApiKey::kDescribeProducers, {0, Expect::kDenied}},
-      {ApiKey::kUnregisterBroker, {0, Expect::kNobody}},
+      {ApiKey::kUnregisterBroker, {0, Expect::kDenied}},
       {ApiKey::kDescribeTransactions, {0, Expect::kDenied}},
       {ApiKey::kListTransactions, {0, Expect::kFiltered}},
       {ApiKey::kConsumerGroupHeartbeat, {1, Expect::kDenied}},
@@ -77,6 +77,8 @@ const std::map<ApiKey, Row>& rows() {
 // Members by their names; a message that has none of them is left as it is.
 template <class T>
 void fill(T& value);
+template <class T>
+void fill(std::vector<T>& list);
 template <class T>
 void fill(std::optional<T>& value) {
   fill(value.emplace());
@@ -115,6 +117,10 @@ void fill(T& value) {
     SL_FILL(entity_type)
     SL_FILL(ops)
     SL_FILL(protocols)
+    SL_FILL(protocol_type)
+    SL_FILL(protocol_name)
+    SL_FILL(feature_updates)
+    SL_FILL(feature)
 #undef SL_FILL
     if constexpr (requires { value.resource_type; }) value.resource_type = 2;  // a topic
     if constexpr (requires { value.acks; }) value.acks = -1;
@@ -124,6 +130,8 @@ void fill(T& value) {
 
 template <class T>
 void collect(const T& value, std::set<int16_t>& codes);
+template <class T>
+void collect(const std::vector<T>& list, std::set<int16_t>& codes);
 template <class T>
 void collect(const std::optional<T>& value, std::set<int16_t>& codes) {
   if (value) collect(*value, codes);

@@ -2,6 +2,7 @@
 // Kubernetes' etcd agrees on it. Tools get the closest true picture: the broker that is named
 // controller stands for the coordinator, the others observe, and an offset is the number of updates
 // that this broker has taken. There are no features to raise or lower.
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topics.h"
 
@@ -56,8 +57,12 @@ void handle(Context& context, const ExchangePtr& exchange, wire::DescribeQuorumR
   respond(*exchange, response);
 }
 
-void handle(Context&, const ExchangePtr& exchange, wire::UpdateFeaturesRequest request) {
+void handle(Context& context, const ExchangePtr& exchange, wire::UpdateFeaturesRequest request) {
   wire::UpdateFeaturesResponse response;
+  if (!allowed_on_cluster(context.services, *exchange, Operation::kAlter)) {
+    response.error_code = exchange->fail(Error::kClusterAuthorizationFailed);
+    return respond(*exchange, response);
+  }
   const std::string why = "features come with the version of the brokers; none can be changed";
   for (const auto& update : request.feature_updates) {
     response.results.push_back(
@@ -72,7 +77,9 @@ void handle(Context&, const ExchangePtr& exchange, wire::UpdateFeaturesRequest r
 
 void handle(Context& context, const ExchangePtr& exchange, wire::UnregisterBrokerRequest request) {
   wire::UnregisterBrokerResponse response;
-  if (!context.services.metadata.find_broker(BrokerId{request.broker_id})) {
+  if (!allowed_on_cluster(context.services, *exchange, Operation::kAlter)) {
+    response.error_code = exchange->fail(Error::kClusterAuthorizationFailed);
+  } else if (!context.services.metadata.find_broker(BrokerId{request.broker_id})) {
     response.error_code = exchange->fail(Error::kBrokerIdNotRegistered);
     response.error_message = "broker " + std::to_string(request.broker_id) + " is not registered";
   } else {

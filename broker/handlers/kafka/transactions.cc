@@ -1,5 +1,6 @@
 // What administrators ask of producers and transactions. The producers of a partition are those
 // that it remembers; there are no transactions, so none are listed and none is found.
+#include "broker/handlers/kafka/authorize.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topics.h"
 #include "broker/partition/partition.h"
@@ -40,12 +41,16 @@ void handle(Context&, const ExchangePtr& exchange, wire::ListTransactionsRequest
   respond(*exchange, wire::ListTransactionsResponse{});
 }
 
-void handle(Context&, const ExchangePtr& exchange, wire::DescribeTransactionsRequest request) {
+void handle(Context& context, const ExchangePtr& exchange,
+            wire::DescribeTransactionsRequest request) {
   wire::DescribeTransactionsResponse response;
   for (std::string& id : request.transactional_ids) {
     auto& state = response.transaction_states.emplace_back();
     state.transactional_id = std::move(id);
-    state.error_code = exchange->fail(Error::kTransactionalIdNotFound);
+    const bool may = allowed(context.services, *exchange, Operation::kDescribe,
+                             Resource::kTransactionalId, state.transactional_id);
+    state.error_code = exchange->fail(may ? Error::kTransactionalIdNotFound
+                                          : Error::kTransactionalIdAuthorizationFailed);
   }
   respond(*exchange, response);
 }

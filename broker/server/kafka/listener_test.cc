@@ -203,7 +203,8 @@ TEST_F(ListenerTest, AClientOverItsQuotaIsMuted) {
   EXPECT_FALSE(client.has_bytes());
   clock_.held_ms = clock_.held_ms + told.throttle_time_ms;
   response<wire::ApiVersionsResponse>(client.receive(), 2, 3);
-  EXPECT_NE(metrics_.expose().find("sluice_kafka_connection_mutes_total 1"), std::string::npos);
+  EXPECT_NE(metrics_.expose().find("sluice_kafka_connection_mutes_total{listener=\"default\"} 1"),
+            std::string::npos);
 }
 
 // The first request waits for the coordinator; the second's answer must wait for it.
