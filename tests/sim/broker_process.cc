@@ -59,6 +59,7 @@ void BrokerProcess::replace_disk(bool keep_identity) {
 
 void BrokerProcess::make_stop_look_clean() {
   const std::string path = std::string(kDir) + "/checkpoint";
+  if (!disk_->exists(path)) return;
   auto checkpoint = storage::decode_checkpoint(disk_->content(path));
   if (!checkpoint.ok()) return;
   checkpoint->clean = true;
