@@ -79,7 +79,7 @@ class Cluster:
     def start(self, name):
         self.loopback("start", str(self.dir), name)
 
-    def metrics(self):
+    def coordinator_page(self):
         with urllib.request.urlopen(f"http://{self.coordinator_metrics[0]}/metrics") as page:
             return page.read().decode()
 
@@ -210,7 +210,7 @@ def test_every_broker_killed_at_once(cluster):
 
 
 def test_splits_and_merges_go_on_counting(cluster):
-    make_stream(cluster, "split", 1)
+    cluster.sluice("stream", "create", "split", "--mode", "elastic", "--max-shards", "4")
     sizes = put(cluster.kinesis_at(0), "split", SIZES)
     cluster.sluice("shard", "split", "split", "0", "--into", "2")
     sizes += put(cluster.kinesis_at(1), "split", SIZES)
@@ -307,7 +307,7 @@ def test_money_and_metrics_agree_with_the_bill(cluster):
     assert decimal.Decimal(cost["total"]) == sum(
         decimal.Decimal(amount) for name, amount in cost.items() if name != "total"), cost
     line = f'sluice_metering_put_units_total{{cluster="loopback",stream="money"}} '
-    wait_for(lambda: line + str(usage["putPayloadUnits"]) in cluster.metrics(), line)
+    wait_for(lambda: line + str(usage["putPayloadUnits"]) in cluster.coordinator_page(), line)
     table = cluster.sluice("cluster", "bill")
     assert "EUR" in table and "at prices of 2026-01-31" in table, table
     other = cluster.dir / "other.yaml"
