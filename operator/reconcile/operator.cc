@@ -380,10 +380,12 @@ struct Process {
                         *client, clock, settings["operator-namespace"]),
                     leaf = std::make_shared<certs::KeyPair>()]() -> Result<webhook::ServerKeys> {
       RETURN_IF_ERROR(certificates->load());
-      if (certs::needs_issue(leaf->cert, certificates->ca().cert, names, clock.wall_ms() / 1000)) {
+      const certs::Authority authority = certificates->authority().authority;
+      if (certs::needs_issue(*leaf, authority.ca.cert, certs::for_hosts(names),
+                             clock.wall_ms() / 1000)) {
         ASSIGN_OR_RETURN(*leaf, certificates->issue(names));
       }
-      return webhook::ServerKeys{certificates->ca().cert, leaf->cert, leaf->key};
+      return webhook::ServerKeys{authority.bundle(), leaf->cert, leaf->key};
     };
     do {
       auto opened = webhook::Webhook::open(options, *client, clock, metrics);
