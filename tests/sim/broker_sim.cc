@@ -80,7 +80,7 @@ bool run_file(const char* path, RunOptions options, Totals& totals) {
 
 int usage() {
   std::fprintf(stderr,
-               "usage: broker_sim [--seed N] [--steps N] [--verbose] [--log LEVEL] [--seeds FILE] "
+               "usage: broker_sim [--seed N] [--steps N] [--memory] [--verbose] [--log LEVEL] [--seeds FILE] "
                "[--fresh N] [--from N] [--count N] [--budget-seconds N]\n");
   return 2;
 }
@@ -99,6 +99,10 @@ int main(int argc, char** argv) {
     std::string flag = argv[i];
     if (flag == "--verbose") {
       options.verbose = true;
+      continue;
+    }
+    if (flag == "--memory") {
+      options.memory = true;
       continue;
     }
     if (i + 1 >= argc) return usage();

@@ -64,19 +64,27 @@ bool Cluster::run_until(const std::function<bool()>& condition, int64_t ms) {
 
 void Cluster::look() {
   oracle.set_now_us(world.now_us());
-  for (auto& b : brokers_) {
-    if (!b->running()) continue;
-    b->partitions().for_each([&](partition::Partition& partition) {
-      oracle.observe(b->id(), b->incarnation(), b->store().directory_id(), partition);
-    });
-  }
+  auto each = [&](auto&& see) {
+    for (auto& b : brokers_) {
+      if (!b->running()) continue;
+      b->partitions().for_each([&](partition::Partition& partition) { see(*b, partition); });
+    }
+  };
+  // Leaders before followers: a leader without a tail says where the log goes on.
+  each([&](BrokerProcess& b, partition::Partition& partition) {
+    oracle.observe_leader(b.id(), b.incarnation(), partition);
+  });
+  each([&](BrokerProcess& b, partition::Partition& partition) {
+    oracle.observe(b.id(), b.incarnation(), b.store().directory_id(), partition);
+  });
   for (const auto& [id, map] : stored.maps) {
     if (map.map.config().durability() != cluster::v1::DURABILITY_MEMORY) continue;
     for (const auto& shard : map.map.shards()) {
       const ShardId name{*Uuid::parse(map.map.stream_id()), shard.index()};
-      oracle.may_lose_tail(name, !coordination::has_majority(shard, [&](const auto& member) {
+      const bool all_is_kept = coordination::has_majority(shard, [&](const auto& member) {
         return !oracle.without_tail(*Uuid::parse(member.directory()), name);
-      }));
+      });
+      oracle.may_lose_tail(name, !all_is_kept, Term{shard.term()});
     }
   }
 }

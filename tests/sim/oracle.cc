@@ -156,7 +156,6 @@ void Oracle::observe(int broker, uint64_t process, const Uuid& directory,
   if (high > partition.log_end() && partition.log_end() > partition.log_start()) {
     fail(who + " exposes more than it has: " + at(shard, high));
   }
-  check_leader(broker, process, partition, history);
   Offset& seen = seen_[{broker, process, shard}];
   seen = std::max(seen, partition.log_start());
   while (seen < high && !broken()) {
@@ -170,10 +169,11 @@ void Oracle::observe(int broker, uint64_t process, const Uuid& directory,
   }
 }
 
-void Oracle::check_leader(int broker, uint64_t process, partition::Partition& partition,
-                          History& history) {
-  if (!partition.is_leader()) return;
+void Oracle::observe_leader(int broker, uint64_t process, partition::Partition& partition) {
   const ShardId& shard = partition.id();
+  if (deleted_streams_.contains(shard.stream)) return;
+  if (!partition.quarantined().ok() || !partition.is_leader()) return;
+  History& history = histories_[shard];
   const Term term = partition.term();
   auto [leader, fresh] = history.leaders.emplace(term, Leader{broker, process});
   bool sole = partition.shard().replicas_size() == 1 && leader->second.broker == broker;
@@ -186,6 +186,10 @@ void Oracle::check_leader(int broker, uint64_t process, partition::Partition& pa
     auto before = partition.term_end(Term{term.value - 1});
     Offset begins = before.term == kNoTerm ? partition.log_start() : before.end;
     if (history.may_lose_tail && begins < history.end) lose_tail(shard, history, begins, term);
+    // What was acknowledged and lost before anybody had looked.
+    if (history.may_lose_tail) {
+      history.acknowledged.erase(history.acknowledged.lower_bound(begins), history.acknowledged.end());
+    }
   }
   if (!history.losses.empty() && term < history.losses.back().term) return;
   if (!partition.may_read_latest().ok()) return;

@@ -34,6 +34,9 @@ class Oracle {
   }
 
   // ---- what is seen ----
+  // A broker that leads the shard: one per term, and its high watermark does not go back. Looked at
+  // before the other replicas, since a leader without a tail says where the log goes on.
+  void observe_leader(int broker, uint64_t process, partition::Partition& partition);
   // A replica, at any moment. `process`: names this run of the broker.
   void observe(int broker, uint64_t process, const Uuid& directory,
                partition::Partition& partition);
@@ -51,7 +54,13 @@ class Oracle {
   }
   // Whether the next leader of a memory stream's shard may lack a committed end: while there is no
   // majority of members that surely have all. What it has must be a prefix of what was committed.
-  void may_lose_tail(const ShardId& shard, bool may) { histories_[shard].may_lose_tail = may; }
+  // It is not over before the leader that the map names (`term`) has been looked at: its log says what
+  // is left.
+  void may_lose_tail(const ShardId& shard, bool may, Term term) {
+    History& history = histories_[shard];
+    const bool seen = !history.latest.empty() && history.latest.rbegin()->first >= term;
+    history.may_lose_tail = may || (history.may_lose_tail && !seen);
+  }
   void set_now_us(int64_t now_us) { now_us_ = now_us; }
   void stream_deleted(const Uuid& stream) { deleted_streams_.insert(stream); }
   bool deleted(const Uuid& stream) const { return deleted_streams_.contains(stream); }
@@ -102,7 +111,6 @@ class Oracle {
   const Entry* entry_at(const History& history, Offset base) const;
   void check_acknowledged(const ShardId& shard, const History& history, Offset base,
                           const std::vector<uint64_t>& ids);
-  void check_leader(int broker, uint64_t process, partition::Partition& partition, History& history);
 
   Trace& trace_;
   std::string violation_;

@@ -20,6 +20,7 @@ std::string first_violation(Mutation mutation) {
     options.seed = seed;
     options.steps = 40;
     options.mutation = mutation;
+    options.memory = mutation == Mutation::kLostTailVotes;
     auto result = run_simulation(options);
     if (!result.ok()) return "seed " + std::to_string(seed) + ": " + result.violation;
   }

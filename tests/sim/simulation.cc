@@ -79,7 +79,7 @@ class Run {
     Status made = cluster_.create_stream_now("part", STREAM_MODE_PARTITIONED, 3, 3);
     if (made.ok()) made = cluster_.create_stream_now("elastic", STREAM_MODE_ELASTIC, 2, 3);
     if (!made.ok()) cluster_.oracle.fail("at the beginning: " + made.to_string());
-    if (draw_.one_in(2)) add_memory_streams();
+    if (draw_.one_in(2) && options_.memory) add_memory_streams();
     clients_.add_producer("part", true);
     clients_.add_producer("part", true);
     clients_.add_producer("part", false);

@@ -22,6 +22,7 @@ struct RunOptions {
   uint64_t seed = 1;
   Mutation mutation = Mutation::kNone;
   int steps = 60;  // faults
+  bool memory = false;  // with streams of durability memory, in half of the seeds
   bool verbose = false;
 };
 
