@@ -39,9 +39,9 @@ void seal(Json& object) {
   object["metadata"]["annotations"][kHashAnnotation] = std::move(hash);
 }
 
-// Flat settings, as sluice-broker --config reads them, at its start. What the user can change of
-// them is in PodSettings too, so that brokers are restarted for it; what changes at run time comes
-// over the coordinator's session.
+// Flat settings, as sluice-broker --config reads them, at its start. What the user can change and
+// brokers are restarted for is in PodSettings and goes into the pods' arguments: a kubelet may give a
+// new pod the ConfigMap of a moment ago. What changes at run time comes over the coordinator's session.
 std::string broker_config(const PlanInput& input) {
   const std::string tls = "/etc/sluice/tls/";
   const std::pair<const char*, std::string> settings[] = {
@@ -56,12 +56,6 @@ std::string broker_config(const PlanInput& input) {
       {"log-level", input.log_level},
   };
   std::string text;
-  if (!input.settings.listeners.empty()) {
-    text += "kafka-listeners: " + Json(input.settings.listeners).dump() + "\n";
-  }
-  for (const auto& [name, value] : input.settings.broker) {
-    text += name + ": " + Json(value).dump() + "\n";
-  }
   // Quoted as JSON, which is YAML: names like "on" or "1e3" stay text.
   for (const auto& [name, value] : settings) {
     text += std::string(name) + ": " + Json(value).dump() + "\n";

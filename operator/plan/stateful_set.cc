@@ -63,6 +63,14 @@ Json container(const PlanInput& input) {
         {{"name", "config"}, {"mountPath", "/etc/sluice/broker.yaml"}, {"subPath", "broker.yaml"},
          {"readOnly", true}},
         {{"name", "tls"}, {"mountPath", "/etc/sluice/tls"}, {"readOnly", true}}}}};
+  // Arguments, not settings of broker.yaml: a pod that begins right after a change may still be given
+  // the ConfigMap of before, and nobody would restart it again.
+  if (!settings.listeners.empty()) {
+    out["args"].push_back("--kafka-listeners=" + settings.listeners);
+  }
+  for (const auto& [name, value] : settings.broker) {
+    out["args"].push_back("--" + name + "=" + value);
+  }
   if (!settings.kinesis_secret.empty()) {
     // A directory, not a subPath: the kubelet renews it when the Secret changes.
     out["args"].push_back("--kinesis-credentials=/etc/sluice/kinesis/credentials.yaml");
