@@ -132,8 +132,7 @@ TEST(ClusterDiff, AListenerChangesServicesAndPods) {
   input.edited.spec.listeners.push_back({"secure", 9093, true, api::ListenerAuthentication::kScram});
   auto diff = diff_clusters(input);
   EXPECT_EQ(diff.rolled.size(), 3u);
-  EXPECT_EQ(kinds(diff), (std::vector<std::string>{"ConfigMap", "Service", "Service", "NetworkPolicy",
-                                                   "StatefulSet"}));
+  EXPECT_EQ(kinds(diff), (std::vector<std::string>{"Service", "Service", "NetworkPolicy", "StatefulSet"}));
 }
 
 }  // namespace
