@@ -1,6 +1,7 @@
 #include "broker/cli/publisher.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace broker::cli {
 
@@ -49,7 +50,10 @@ void Publisher::run() {
     if (status.ok() && closed_ && items_.empty()) break;
     int64_t quiet_ms = items_.empty() ? 0 : mono_ms() - answered_at_ms_;
     if ((!status.ok() && !is_passing(status)) || quiet_ms > options_.retry_for_ms) {
-      error_ = client_.explain(status);
+      error_ = status.error_code() == grpc::StatusCode::CANCELLED
+                   ? Status(Code::kTimeout, "no answer for " + std::to_string(quiet_ms / 1000) +
+                                                " s; what is unanswered may or may not be stored")
+                   : client_.explain(status);
       break;
     }
     for (size_t i = 0; i < written_; ++i) sent_again_ += items_[i].request.records_size();
@@ -75,12 +79,25 @@ grpc::Status Publisher::run_stream() {
   grpc::ClientContext context;
   auto stream = client_.stub().Publish(&context);
   std::thread reader([&] { read_answers(*stream); });
+  std::thread watch([&] { cancel_when_silent(context); });
   while (const auto* request = next_to_write()) {
     if (!stream->Write(*request)) break;
   }
   stream->WritesDone();
   reader.join();
+  watch.join();
   return stream->Finish();
+}
+
+// A stream that stands open may never answer: the records wait for replicas whose disks are full.
+void Publisher::cancel_when_silent(grpc::ClientContext& context) {
+  constexpr int64_t kLookMs = 1000;
+  std::unique_lock lock(mutex_);
+  while (!broken_) {
+    const int64_t quiet_ms = items_.empty() ? 0 : mono_ms() - answered_at_ms_;
+    if (quiet_ms > options_.retry_for_ms) return context.TryCancel();
+    changed_.wait_for(lock, std::chrono::milliseconds(kLookMs));
+  }
 }
 
 const v1::PublishRequest* Publisher::next_to_write() {

@@ -43,6 +43,7 @@ class Publisher {
   void run();
   grpc::Status run_stream();
   void read_answers(Stream& stream);
+  void cancel_when_silent(grpc::ClientContext& context);
   // The next item to write; null when there is nothing more or the stream has broken.
   const v1::PublishRequest* next_to_write();
 

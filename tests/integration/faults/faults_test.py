@@ -427,10 +427,8 @@ def test_clock_jumps(cluster, _):
     delete_topic(cluster, "clocks")
 
 
-# Without test_full_disks: `sluice produce` waits for appends that were taken before the followers' disks were full, and
-# gives up long after --retry-for; seen once in three runs.
 SHORT = ("test_power_loss_of_all", "test_kill_each_process", "test_pause_each_process",
-         "test_leader_cut_off_from_its_followers", "test_damage_to_each_kind_of_file")
+         "test_leader_cut_off_from_its_followers", "test_full_disks", "test_damage_to_each_kind_of_file")
 
 
 def main():
