@@ -28,7 +28,9 @@ class Sluice(clusters.Sluice):
 
 class Kafka(clusters.Kafka):
     settings = [f"num.partitions={PARTITIONS}", "default.replication.factor=3",
-                "transaction.state.log.replication.factor=3", "transaction.state.log.min.isr=2"]
+                "transaction.state.log.replication.factor=3", "transaction.state.log.min.isr=2",
+                "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                "allow.everyone.if.no.acl.found=true", "super.users=User:ANONYMOUS"]
 
 
 def local(name):
