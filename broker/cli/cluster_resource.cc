@@ -63,14 +63,24 @@ Status ClusterResource::reload() {
 }
 
 Status ClusterResource::patch(nlohmann::json patch) {
-  patch["metadata"]["resourceVersion"] = cluster_.metadata.resource_version;
-  ASSIGN_OR_RETURN(auto output,
-                   kubectl_.run({"patch", kKind, cluster_.metadata.name, "--namespace",
-                                 cluster_.metadata.ns, "--type=merge", "-p", patch.dump()}));
-  if (output.exit_status == 0) return reload();
-  const bool conflict = output.complaints.find("Conflict") != std::string::npos ||
-                        output.complaints.find("the object has been modified") != std::string::npos;
-  return Status(conflict ? Code::kConflict : Code::kUnavailable, "kubectl: " + output.complaints);
+  constexpr int kTries = 20;
+  for (int tries = 1;; ++tries) {
+    patch["metadata"]["resourceVersion"] = cluster_.metadata.resource_version;
+    ASSIGN_OR_RETURN(auto output,
+                     kubectl_.run({"patch", kKind, cluster_.metadata.name, "--namespace",
+                                   cluster_.metadata.ns, "--type=merge", "-p", patch.dump()}));
+    if (output.exit_status == 0) return reload();
+    const bool conflict =
+        output.complaints.find("Conflict") != std::string::npos ||
+        output.complaints.find("the object has been modified") != std::string::npos;
+    if (!conflict) return Status(Code::kUnavailable, "kubectl: " + output.complaints);
+    // The operator writes the status all the time: what was decided on the spec still holds.
+    const int64_t generation = cluster_.metadata.generation;
+    RETURN_IF_ERROR(reload());
+    if (cluster_.metadata.generation != generation || tries == kTries) {
+      return Status(Code::kConflict, "kubectl: " + output.complaints);
+    }
+  }
 }
 
 Status ClusterResource::wait(
