@@ -286,6 +286,7 @@ class Core {
   void answer_stopping(Session& session);
   void balance_leaders();
   std::map<int32_t, int> leader_counts_to_come() const;
+  static std::map<int32_t, int> stream_leaders_to_come(const Stream& stream);
   int transfers_in_flight() const;
 
   // membership.cc

@@ -138,6 +138,17 @@ std::map<int32_t, int> Core::leader_counts_to_come() const {
   return counts;
 }
 
+std::map<int32_t, int> Core::stream_leaders_to_come(const Stream& stream) {
+  std::map<int32_t, int> counts;
+  for (const auto& shard : stream.map.shards()) {
+    if (shard.state() != sluice::v1::SHARD_STATE_OPEN || !shard.has_leader()) continue;
+    const auto live = stream.live.find(shard.index());
+    const bool moves = live != stream.live.end() && live->second.transfer;
+    ++counts[moves ? live->second.transfer->target : shard.leader()];
+  }
+  return counts;
+}
+
 int Core::transfers_in_flight() const {
   int count = 0;
   for (const auto& [id, stream] : streams_) {
@@ -146,13 +157,24 @@ int Core::transfers_in_flight() const {
   return count;
 }
 
-// Leaders drift together when brokers stop and come back. A few at a time move from whoever leads
-// most to whoever leads at least two fewer and is in sync.
+// Leaders drift together when brokers stop and come back. A few at a time move to a replica in sync
+// where that lowers the sum over brokers of (leaders)^2 + kStreamWeight * (leaders of the stream)^2:
+// in the end no two brokers differ by more than one, neither in all they lead nor in what they lead
+// of one stream (its load is what moves together), where replicas allow it. The sum falls with
+// every move, so no two moves undo each other.
 void Core::balance_leaders() {
+  constexpr int kStreamWeight = 4;
   int room = options_.leader_moves_max - transfers_in_flight();
   auto counts = leader_counts_to_come();
   for (auto& [id, stream] : streams_) {
+    if (room <= 0) return;
     if (!stream.stored() || stream.map.deleting()) continue;
+    // While an election is open, who leads what is not known.
+    if (std::any_of(stream.live.begin(), stream.live.end(),
+                    [](const auto& entry) { return entry.second.busy; })) {
+      continue;
+    }
+    auto of_stream = stream_leaders_to_come(stream);
     for (const auto& shard : stream.map.shards()) {
       if (room <= 0) return;
       Live& live = stream.live[shard.index()];
@@ -162,17 +184,20 @@ void Core::balance_leaders() {
       }
       // Where an administrator wanted it to be led.
       if (shard.wanted_brokers_size() > 0 && shard.wanted_brokers(0) == shard.leader()) continue;
-      std::vector<Replica> better;
+      const int32_t from = shard.leader();
+      const Replica* best = nullptr;
+      int best_change = 0;
       for (const auto& replica : shard.replicas()) {
-        if (lists(live.report->in_sync(), replica.broker()) &&
-            counts[shard.leader()] - counts[replica.broker()] >= 2) {
-          better.push_back(replica);
-        }
+        const int32_t to = replica.broker();
+        if (to == from || !lists(live.report->in_sync(), to)) continue;
+        const int change = counts[to] - counts[from] + 1 +
+                           kStreamWeight * (of_stream[to] - of_stream[from] + 1);
+        if (change < best_change) best = &replica, best_change = change;
       }
-      if (better.empty() || !start_transfer(stream, shard, live, better, "balance")) continue;
+      if (!best || !start_transfer(stream, shard, live, {*best}, "balance")) continue;
       --room;
-      --counts[shard.leader()];
-      ++counts[live.transfer->target];
+      --counts[from], ++counts[live.transfer->target];
+      --of_stream[from], ++of_stream[live.transfer->target];
     }
   }
 }

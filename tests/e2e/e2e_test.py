@@ -197,11 +197,13 @@ def with_load(stream, fault):
     sluice("stream", "create", stream, "--partitions", "6", "--replication", "3")
     load = Load(stream)
     load.start()
-    load.wait_more(200)
-    fault(load)
-    wait_for(cluster_ready, "the cluster to be ready again", 180)
-    load.wait_more(200)
-    load.stop()
+    try:
+        load.wait_more(200)
+        fault(load)
+        wait_for(cluster_ready, "the cluster to be ready again", 180)
+        load.wait_more(200)
+    finally:
+        load.stop()
     check_history(load)
 
 
@@ -270,8 +272,11 @@ def test_active_operator_killed_under_load():
 
 def test_statefulset_deleted_under_load():
     def fault(load):
-        kubectl("delete", "statefulset", CLUSTER, "--cascade=orphan")
-        wait_for(lambda: get("statefulset", CLUSTER), "the StatefulSet to come back", 60)
+        old, pods = get("statefulset", CLUSTER)["metadata"]["uid"], pod_uids()
+        kubectl("delete", "statefulset", CLUSTER, "--cascade=orphan", "--wait=false")
+        wait_for(lambda: get("statefulset", CLUSTER)["metadata"]["uid"] != old,
+                 "another StatefulSet", 180)
+        assert pod_uids() == pods, "a broker was restarted"
         load.wait_more(100)
     with_load("statefulset", fault)
 
@@ -279,19 +284,22 @@ def test_statefulset_deleted_under_load():
 def test_scale_out_and_in_under_load():
     stream = f"scaling-{RUN}"
     sluice("stream", "create", stream, "--partitions", "8", "--replication", "3")
-    load = Load(stream)
-    load.start()
-    load.wait_more(200)
-    kubectl("scale", "streamcluster", CLUSTER, "--replicas=4")
-    wait_for(lambda: cluster_ready(4), "four brokers", 180)
     def fourth_holds_shards():
         states = get("streamcluster", CLUSTER)["status"]["brokerStates"]
         return any(s["id"] == 3 and s.get("shards", 0) > 0 for s in states)
-    wait_for(fourth_holds_shards, "shards to move on to the new broker", 180)
-    kubectl("scale", "streamcluster", CLUSTER, "--replicas=3")
-    wait_for(lambda: cluster_ready(3), "three brokers again", 300)
-    load.wait_more(100)
-    load.stop()
+
+    load = Load(stream)
+    load.start()
+    try:
+        load.wait_more(200)
+        kubectl("scale", "streamcluster", CLUSTER, "--replicas=4")
+        wait_for(lambda: cluster_ready(4), "four brokers", 180)
+        wait_for(fourth_holds_shards, "shards to move on to the new broker", 180)
+        kubectl("scale", "streamcluster", CLUSTER, "--replicas=3")
+        wait_for(lambda: cluster_ready(3), "three brokers again", 300)
+        load.wait_more(100)
+    finally:
+        load.stop()
     check_history(load)
 
 
@@ -563,7 +571,8 @@ def test_node_ports_reach_every_broker_from_outside():
         wanted[index] = f"{host}:{port}"
     assert sorted(servers().split(",")) == sorted(wanted.values()), (servers(), wanted)
     wait_for(lambda: told_brokers(servers())[0] == wanted, "brokers to tell them", 60)
-    wait_for(lambda: told_brokers(servers())[1][topic] == set(wanted), "every broker to lead", 120)
+    wait_for(lambda: told_brokers(servers())[1][topic] == set(wanted), "every broker to lead",
+             120)  # balance spreads the leaders of each stream
     for partition in range(6):
         run("kcat", "-P", "-b", servers(), "-t", topic, "-p", str(partition), "-X", "acks=all",
             stdin=f"to {partition}\n")
@@ -668,6 +677,24 @@ SUITE = {"test_settings_roll_through_zone_by_zone_under_load",
          "test_any_broker_drains_pauses_and_comes_back"}
 
 
+def keep_what_is_known(test):
+    """Objects, events and logs as a failed test left them, for whoever reads its message."""
+    where = ROOT / f"build/tests/e2e-{test.__name__}"
+    where.mkdir(parents=True, exist_ok=True)
+    for name, command in {
+            "objects.yaml": ("get", "sluice,shardmaps,statefulsets,pods,pvc,services", "-o", "yaml"),
+            "events.txt": ("get", "events", "-A", "--sort-by=.metadata.creationTimestamp"),
+            "operator.log": ("logs", "-n", "sluice-system", "deployment/sluice-operator", "--all-pods"),
+            **{f"broker{i}.log": ("logs", f"{CLUSTER}-{i}") for i in range(3)}}.items():
+        (where / name).write_text(run(HOME / "kubernetes/bin/kubectl", *command, check=False).stdout)
+    manager = HOME / "kubernetes/sluice/log/kube-controller-manager.log"
+    if manager.exists():
+        (where / manager.name).write_text(manager.read_text())
+        lines = [line for line in manager.read_text().splitlines() if line[:1] in "EW"]
+        print("\n".join(["the controller manager's last warnings:"] + lines[-8:]))
+    print(f"what was seen is in {where}", flush=True)
+
+
 def main():
     tests = [f for name, f in globals().items() if name.startswith("test_")]
     wanted = sys.argv[1:]
@@ -683,6 +710,8 @@ def main():
         except Exception:  # reported, and the next test runs
             failed += 1
             print(f"FAIL {test.__name__}\n{traceback.format_exc()}", flush=True)
+            if KUBECONFIG.exists():
+                keep_what_is_known(test)
             if test is test_up:
                 break
     if failed and not wanted:
