@@ -172,7 +172,14 @@ void Core::plan() {
       options_.rebalance && calm() && (propose || (!moves_paused_ && room > 0));
   const ShardSizes sizes = shard_sizes();
   const int balance_moves_max = !balance ? 0 : propose ? kProposedMovesMax : room;
-  MovePlan plan = plan_moves(maps(), broker_infos(), balance_moves_max, sizes, evens_bytes_);
+  std::vector<Move> under_way;
+  for (const auto& [id, stream] : streams_) {
+    for (const auto& [index, live] : stream.live) {
+      if (live.move) under_way.push_back(*live.move);
+    }
+  }
+  MovePlan plan =
+      plan_moves(maps(), broker_infos(), balance_moves_max, sizes, evens_bytes_, under_way);
   if (balance && before == 0 && !propose) evens_bytes_ = plan.evens_bytes;
   if (propose) hold_back(plan, balance);
   drain_blocked_ = std::move(plan.blocked);

@@ -163,20 +163,29 @@ Result<std::vector<std::vector<Replica>>> place_shards(const std::vector<const S
 
 namespace {
 
-// The plan under construction: counts follow the moves already planned.
+// The plan under construction: counts follow the moves already planned, and those under way.
 class Planner {
  public:
-  Planner(const std::vector<const ShardMap*>& maps, const std::vector<BrokerInfo>& brokers)
-      : maps_(maps),
-        brokers_(brokers),
-        replicas_(count_replicas(maps)),
-        leaders_(count_leaders(maps)) {
+  Planner(const std::vector<const ShardMap*>& maps, const std::vector<BrokerInfo>& brokers,
+          const std::vector<Move>& under_way)
+      : brokers_(brokers), leaders_(count_leaders(maps)) {
+    std::map<std::pair<std::string_view, int32_t>, const Move*> moves;
+    for (const auto& move : under_way) moves[{move.stream_id, move.shard}] = &move;
     for (const auto* map : maps) {
       if (map->deleting()) continue;
       for (const auto& shard : map->shards()) {
-        if (!in_change(shard)) free_.push_back({map, &shard, false});
+        auto move = moves.find({map->stream_id(), shard.index()});
+        if (move == moves.end() && !in_change(shard)) {
+          free_.push_back({map, &shard, false});
+        } else {
+          auto members = members_to_come(maps, *map, shard,
+                                         move == moves.end() ? nullptr : move->second);
+          fixed_.push_back({map, &shard, std::move(members)});
+        }
       }
     }
+    for (const auto& item : free_) count(target_of(*item.shard));
+    for (const auto& item : fixed_) count(item.members);
   }
 
   void replace_lost() {
@@ -278,12 +287,7 @@ class Planner {
     for (const auto& item : free_) {
       balance.add(*item.map, *item.shard, !item.taken, replicas_after(item));
     }
-    for (const auto* map : maps_) {
-      if (map->deleting()) continue;
-      for (const auto& shard : map->shards()) {
-        if (in_change(shard)) balance.add(*map, shard, false, target_of(shard));
-      }
-    }
+    for (const auto& item : fixed_) balance.add(*item.map, *item.shard, false, item.members);
     balance.even_out(moves_max, evens_bytes);
     for (auto& move : balance.first_moves()) plan_.moves.push_back(std::move(move));
     plan_.evens_bytes = balance.evens_bytes();
@@ -298,6 +302,37 @@ class Planner {
     bool taken;
     std::optional<Replica> add = {}, remove = {};  // by the move that took it
   };
+
+  // In change: with the ensemble that it will have.
+  struct Fixed {
+    const ShardMap* map;
+    const Shard* shard;
+    std::vector<Replica> members;
+  };
+
+  void count(const std::vector<Replica>& members) {
+    for (const auto& replica : members) ++replicas_[replica.broker()];
+  }
+  std::vector<Replica> members_to_come(const std::vector<const ShardMap*>& maps,
+                                       const ShardMap& map, const Shard& shard,
+                                       const Move* move) const {
+    auto members = target_of(shard);
+    if (is_joint(shard)) return members;
+    if (move) {
+      if (move->remove) members = without(members, *move->remove);
+      if (move->add) {
+        members = without(members, *move->add);
+        members.push_back(*move->add);
+      }
+    } else if (!shard.learners().empty()) {
+      const Replica& learner = shard.learners(0);
+      if (auto leaving = pick_leaving(map, shard, learner, maps, brokers_)) {
+        members = without(members, *leaving);
+      }
+      members.push_back(learner);
+    }
+    return members;
+  }
 
   static bool in_change(const Shard& shard) {
     return is_joint(shard) || !shard.learners().empty() ||
@@ -335,11 +370,11 @@ class Planner {
             replicas_[replica.broker()]};
   }
 
-  const std::vector<const ShardMap*>& maps_;
   const std::vector<BrokerInfo>& brokers_;
   std::map<int32_t, int> replicas_;
   std::map<int32_t, int> leaders_;
   std::vector<Item> free_;
+  std::vector<Fixed> fixed_;
   MovePlan plan_;
 };
 
@@ -347,8 +382,9 @@ class Planner {
 
 MovePlan plan_moves(const std::vector<const ShardMap*>& maps,
                     const std::vector<BrokerInfo>& brokers, int balance_moves_max,
-                    const ShardSizes& sizes, bool evens_bytes) {
-  Planner planner(maps, brokers);
+                    const ShardSizes& sizes, bool evens_bytes,
+                    const std::vector<Move>& under_way) {
+  Planner planner(maps, brokers, under_way);
   planner.replace_lost();
   planner.leave_draining();
   planner.follow_wishes();

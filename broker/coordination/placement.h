@@ -57,12 +57,15 @@ struct MovePlan {
   std::map<int32_t, std::string> blocked;
 };
 // The fewest moves towards: no replica on lost directories or draining brokers, the ensembles that
-// administrators asked for (which nothing below moves), the replication of each stream, and, with at most `balance_moves_max` moves for them, zones spread and
-// counts and bytes even (balance.h). Shards in change are left alone. `evens_bytes`: goes on evening
-// disks out until they are even, rather than beginning only when one is much fuller.
+// administrators asked for (which nothing below moves), the replication of each stream, and, with at
+// most `balance_moves_max` moves for them, zones spread and counts and bytes even (balance.h).
+// Shards in change are left alone and count with the ensemble that they will have; `under_way`: moves
+// that have begun, whether the maps show it yet or not. `evens_bytes`: goes on evening disks out
+// until they are even, rather than beginning only when one is much fuller.
 MovePlan plan_moves(const std::vector<const ShardMap*>& maps,
                     const std::vector<BrokerInfo>& brokers, int balance_moves_max,
-                    const ShardSizes& sizes = {}, bool evens_bytes = false);
+                    const ShardSizes& sizes = {}, bool evens_bytes = false,
+                    const std::vector<Move>& under_way = {});
 
 // A move that was decided on some time ago, in the terms of now.
 enum class Applies { kNow, kLater, kNever };

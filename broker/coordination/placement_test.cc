@@ -90,6 +90,27 @@ TEST(Plan, FillsANewBrokerAndStops) {
   for (const auto& [id, count] : count_replicas({&other})) EXPECT_EQ(count, 9) << id;
 }
 
+// Found by broker_sim --seed 5174: moves under way were not counted, so that all replicas of a broker
+// went to the new one of its zone, and all of them back again, for ever.
+TEST(Plan, CountsWhatIsUnderWay) {
+  auto brokers = three_zones(3);
+  ShardMap map = stream(brokers, 12, 3);
+  brokers.push_back(broker(3, "z0"));
+  auto begun = plan_moves({&map}, brokers, 4).moves;
+  ASSERT_EQ(begun.size(), 4u);
+  auto rest = [&](const std::vector<Move>& under_way) {
+    return plan_moves({&map}, brokers, 100, {}, false, under_way).moves;
+  };
+  // Before the map shows them, as learners, and after a restart that has forgotten who leaves.
+  EXPECT_EQ(rest(begun).size(), 2u);
+  for (const auto& move : begun) ASSERT_TRUE(add_learner(map, move.shard, *move.add).ok());
+  EXPECT_EQ(rest(begun).size(), 2u);
+  EXPECT_EQ(rest({}).size(), 2u);
+  for (const auto& move : rest(begun)) {
+    for (const auto& earlier : begun) EXPECT_NE(move.shard, earlier.shard);
+  }
+}
+
 TEST(Plan, BoundsBalancingOnly) {
   auto brokers = three_zones(3);
   ShardMap map = stream(brokers, 12, 3);

@@ -162,16 +162,18 @@ void Network::close(uint64_t conn, int side, bool tell) {
   auto replies = std::move(c->replies[side]);
   c->replies[side].clear();
   const int id = c->ends[side], other = c->ends[1 - side];
+  const bool met = c->hello[side];
   if (!c->open[1 - side]) connections_.erase(conn);
   Process* me = process(id);
   if (!me) return;
   Peer& peer = me->peers[other];
-  bool dialled = peer.dialled == conn || (side == 0 && peer.dialling);
-  if (peer.dialled == conn) peer.dialled = 0;
-  if (dialled) redial(id, other);
-  bool mine = dialled || peer.accepted == conn;
+  if (peer.dialled == conn || (side == 0 && !met)) {
+    peer.dialled = 0;
+    redial(id, other);
+  }
   if (peer.accepted == conn) peer.accepted = 0;
-  if (mine && peer.up) {
+  if (met && peer.up) {
+    // A connection that another one has replaced took what was under way with it, too.
     me->endpoint.peer(peer.member, false);
     if (peer.best()) {
       me->endpoint.peer(peer.member, true);
