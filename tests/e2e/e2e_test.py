@@ -654,6 +654,8 @@ def test_a_settled_cluster_is_not_written_to():
         time.sleep(45)  # longer than the operator's steady interval
         after = versions()
         changed = [k for k in after if after[k] != before.get(k)]
+        if changed:
+            print(f"written within 45 s: {changed}", flush=True)
         assert not changed, f"written: {changed}"
         return True
     wait_for(calm, "nothing to be written for 45 s", 200)

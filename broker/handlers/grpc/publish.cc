@@ -360,7 +360,7 @@ void PublishFlow::expire(Lane& lane, const Status& why) {
   std::vector<Pending> left;
   for (const Pending& pending : lane.in_flight) {
     if (!lane.uncertain && now_ms < pending.request->deadline_ms) left.push_back(pending);
-    else fail_record(pending, why);
+    else fail_record(pending, outcome(lane, why));
   }
   lane.in_flight = std::move(left);
   return_to_waiting(lane);
@@ -372,9 +372,18 @@ void PublishFlow::return_to_waiting(Lane& lane) {
   lane.in_flight.clear();
 }
 
+// The shard may have the batch that is given up under this producer and sequence: what comes next
+// would be taken for a retry of it.
 void PublishFlow::fail_in_flight(Lane& lane, const Status& why) {
-  for (const Pending& pending : lane.in_flight) fail_record(pending, why);
+  for (const Pending& pending : lane.in_flight) fail_record(pending, outcome(lane, why));
   lane.in_flight.clear();
+  lane.producer_id = -1;
+}
+
+Status PublishFlow::outcome(const Lane& lane, const Status& why) {
+  if (!lane.uncertain) return why;
+  return Status(Code::kTimeout, "the record may be stored: an answer was lost, and then came " +
+                                    std::string(to_string(why.code())) + ": " + why.message());
 }
 
 void PublishFlow::fail_record(const Pending& pending, const Status& why) {

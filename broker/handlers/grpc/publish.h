@@ -77,6 +77,8 @@ class PublishFlow : public std::enable_shared_from_this<PublishFlow> {
   void expire(Lane& lane, const Status& why);
   void return_to_waiting(Lane& lane);
   void fail_in_flight(Lane& lane, const Status& why);
+  // What a record that is given up is told: that it was refused, or that it may be stored.
+  static Status outcome(const Lane& lane, const Status& why);
   void fail_record(const Pending& pending, const Status& why);
   void answer();
   void finish(const Status& status);
