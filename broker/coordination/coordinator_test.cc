@@ -300,6 +300,24 @@ TEST(Coordinator, LeavesALeaderAloneThatItsFollowersHear) {
   EXPECT_TRUE(w.all_led());
 }
 
+// broker_sim --seed 20652: two brokers' disks were full when the stream was made.
+TEST(Coordinator, AsksAgainWhoCouldNotVote) {
+  World w(3);
+  w.run(100);
+  for (int id : {1, 2}) w.brokers[id].vote_error = "NO_SPACE: the disk is full";
+  sluice::v1::AdminRequest request;
+  request.mutable_create_stream()->set_name("s");
+  request.mutable_create_stream()->mutable_config()->set_partitions(3);
+  request.mutable_create_stream()->mutable_config()->set_replication(3);
+  request.mutable_create_stream()->mutable_config()->set_mode(sluice::v1::STREAM_MODE_PARTITIONED);
+  w.coordinator->admin(request, [](const auto&) {});
+  w.run(3000);
+  ASSERT_TRUE(w.map("s"));
+  EXPECT_FALSE(w.all_led());
+  for (int id : {1, 2}) w.brokers[id].vote_error.clear();
+  EXPECT_TRUE(w.run_until([&] { return w.all_led(); }, 5000));
+}
+
 TEST(Coordinator, DoesNothingWithoutAMajority) {
   World w(3);
   w.run(100);

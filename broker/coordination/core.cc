@@ -55,14 +55,7 @@ void Core::loaded_contents(StoreContents contents) {
   started_ms_ = now();
   calm_since_ms_ = now();
   for (auto& stored : contents.maps) {
-    Stream& stream = streams_[stored.map.stream_id()];
-    stream.name = stored.map.stream();
-    stream.map = std::move(stored.map);
-    stream.version = std::move(stored.version);
-    for (const auto& shard : stream.map.shards()) {
-      for (const auto& replica : voters_of(shard))
-        peers_[replica.broker()].info.set_id(replica.broker());
-    }
+    Stream& stream = take_in(std::move(stored));
     if (!contents.declarations && !stream.map.deleting()) {
       declared_[stream.map.stream()] = {stream.map.stream(), stream.map.config()};
     }
@@ -117,6 +110,20 @@ void Core::tick() {
   follow_levels();
   write_ledger();
   settle();
+}
+
+// A map that is in the store.
+Stream& Core::take_in(StoredMap stored) {
+  Stream& stream = streams_[stored.map.stream_id()];
+  stream.name = stored.map.stream();
+  stream.map = std::move(stored.map);
+  stream.version = std::move(stored.version);
+  for (const auto& shard : stream.map.shards()) {
+    for (const auto& replica : voters_of(shard)) {
+      peers_[replica.broker()].info.set_id(replica.broker());
+    }
+  }
+  return stream;
 }
 
 void Core::mark_all_dirty() {

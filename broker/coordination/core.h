@@ -208,6 +208,7 @@ class Core {
   // core.cc
   void load();
   void loaded_contents(StoreContents contents);
+  Stream& take_in(StoredMap stored);
   void evaluate(Stream& stream);
   void evaluate_led(Stream& stream, const Shard& shard, Live& live, Wanted& wanted);
   void mark_all_dirty();

@@ -169,8 +169,10 @@ void Core::ask_voters(Stream& stream, const Shard& shard, Election& election) {
     Session* session = live_session(replica);
     if (!session) continue;
     auto vote = election.votes.find(replica.broker());
+    // One that could not answer is asked again: its disk may have been full.
     if (vote != election.votes.end() && vote->second.process == session->process &&
-        vote->second.result.directory() == replica.directory()) {
+        vote->second.result.directory() == replica.directory() &&
+        vote->second.result.error().empty()) {
       continue;
     }
     auto asked = election.asked.find(replica.broker());
@@ -337,7 +339,10 @@ void Core::on_votes(Session& session, const sluice::v1::NewTermResults& message)
         it->second.election->term != result.term()) {
       continue;  // of an older election
     }
-    if (!result.error().empty()) {
+    const auto last = it->second.election->votes.find(session.broker);
+    const bool told = last != it->second.election->votes.end() &&
+                      last->second.result.error() == result.error();
+    if (!result.error().empty() && !told) {
       log_warn("coordinator", "a replica cannot vote",
                {{"stream", stream->map.stream()},
                 {"shard", result.shard().index()},

@@ -65,7 +65,8 @@ class MetadataStore {
   // Null ends the reports.
   virtual void set_listener(Listener* listener) = 0;
   virtual void load(Done<StoreContents> done) = 0;
-  // Nothing when there is no such map.
+  // Nothing when there is no such map. Where names are unique (Kubernetes) it may be the map of another
+  // stream that has the name.
   virtual void read_map(const std::string& stream_id, const std::string& stream,
                         Done<std::optional<StoredMap>> done) = 0;
   // Creates (expected_version empty) or replaces a map and gives its new version. kConflict: the

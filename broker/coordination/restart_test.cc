@@ -130,5 +130,29 @@ TEST(Restart, AWeakStoreAllTheWay) {
   story(w);
 }
 
+// broker_sim --seed 20652: nobody led that stream, and its name could not be used.
+TEST(Restart, FindsAStreamWhoseCreationWasCarriedOutLate) {
+  World before(3), w(3);
+  before.run(100);
+  before.create("s", 3);
+  ASSERT_TRUE(before.map("s"));
+  w.run(100);
+  auto late = *before.map("s");
+  for (auto& shard : *late.mutable_shards()) {
+    shard.set_term(-1);
+    shard.clear_leader();
+    for (auto& replica : *shard.mutable_replicas()) {
+      replica.set_directory(w.brokers[replica.broker()].directory);
+    }
+  }
+  late.set_generation(1);
+  w.store.maps[late.stream_id()] = {late, "v0"};
+  auto answer = w.create("s", 3);
+  EXPECT_TRUE(answer.code() == "OK" || answer.code() == "ALREADY_EXISTS") << answer.code();
+  EXPECT_EQ(w.store.maps.size(), 1u);
+  EXPECT_EQ(w.map("s")->stream_id(), late.stream_id());
+  EXPECT_TRUE(w.run_until([&] { return w.all_led(); }));
+}
+
 }  // namespace
 }  // namespace broker::coordination

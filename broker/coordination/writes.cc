@@ -132,7 +132,16 @@ void Core::read_back(const std::string& id, Result<std::optional<StoredMap>> sto
     accepted(*stream, std::move((*stored)->version));
     return settle();
   } else if ((*stored)->map.stream_id() != id) {
-    map_vanished(*stream);  // another stream has taken the name
+    // Another stream has the name: a creation by the process before, which was carried out after this
+    // one had looked.
+    map_vanished(*stream);
+    if (!find_stream_by_id((*stored)->map.stream_id())) {
+      Stream& other = take_in(std::move(**stored));
+      other.dirty = true;
+      push_map(other);
+      log_info("coordinator", "stream found",
+               {{"stream", other.name}, {"id", other.map.stream_id()}});
+    }
     return settle();
   } else {
     stream->map = std::move((*stored)->map);

@@ -192,6 +192,18 @@ void Cluster::heal() {
   }
 }
 
+void Cluster::create_unknown_streams() {
+  if (!coordinator_serves()) return;
+  std::set<std::string> known;
+  for (const auto* map : coordinator.coordinator()->maps()) known.insert(map->stream_id());
+  for (const auto& [id, map] : stored.maps) {
+    if (known.contains(id)) continue;
+    const auto& config = map.map.config();
+    create_stream(map.map.stream(), config.mode(), config.partitions(), config.replication(),
+                  config.durability() == cluster::v1::DURABILITY_MEMORY, [](Status) {});
+  }
+}
+
 bool Cluster::all_running() {
   for (auto& b : brokers_) {
     if (!b->running() || b->paused()) return false;
@@ -293,9 +305,7 @@ bool Cluster::at_rest(std::string* why) {
     return false;
   };
   if (!all_running()) return say("a broker is down");
-  if (!coordinator.running() || !coordinator.coordinator()->loaded()) {
-    return say("there is no coordinator");
-  }
+  if (!coordinator_serves()) return say("there is no coordinator");
   for (const auto& [id, map] : stored.maps) {
     if (map.map.deleting()) return say("stream " + map.map.stream() + " is being deleted");
     for (const auto& shard : map.map.shards()) {

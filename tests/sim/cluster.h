@@ -36,6 +36,12 @@ class Cluster {
   // Everything is well again; whoever is down starts.
   void heal();
   bool all_running();
+  bool coordinator_serves() {
+    return coordinator.running() && coordinator.coordinator()->loaded();
+  }
+  // Whoever asked for a stream and heard nothing asks again: its map may have been written by a
+  // coordinator that is gone, after the next one had looked.
+  void create_unknown_streams();
 
   // ---- asking ----
   void admin(cluster::v1::AdminRequest request, std::function<void(Status)> done);

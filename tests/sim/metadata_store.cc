@@ -95,12 +95,13 @@ void SimMetadataStore::load(Done<coordination::StoreContents> done) {
       std::move(done));
 }
 
-void SimMetadataStore::read_map(const std::string& id, const std::string&,
+void SimMetadataStore::read_map(const std::string& id, const std::string& name,
                                 Done<std::optional<coordination::StoredMap>> done) {
   call<std::optional<coordination::StoredMap>>(
       false,
-      [&stored = stored_, id]() -> Result<std::optional<coordination::StoredMap>> {
+      [&stored = stored_, id, name]() -> Result<std::optional<coordination::StoredMap>> {
         auto it = stored.maps.find(id);
+        if (it == stored.maps.end()) it = stored.find_by_name(name);
         if (it == stored.maps.end()) return std::optional<coordination::StoredMap>();
         return std::optional(it->second);
       },
@@ -115,6 +116,9 @@ void SimMetadataStore::write_map(const sluice::v1::ShardMap& map, const std::str
         auto it = stored.maps.find(map.stream_id());
         if ((it == stored.maps.end() ? "" : it->second.version) != expected) {
           return Status(Code::kConflict, "somebody else wrote it");
+        }
+        if (it == stored.maps.end() && stored.find_by_name(map.stream()) != stored.maps.end()) {
+          return Status(Code::kConflict, "another stream has the name");
         }
         stored.writes++;
         std::string version = "v" + std::to_string(++stored.versions);

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include <algorithm>
+
 #include "broker/coordination/metadata_store.h"
 #include "tests/sim/trace.h"
 #include "tests/support/sim_env.h"
@@ -32,6 +34,12 @@ struct StoredMetadata {
     bool down = false;
   } faults;
   std::function<void()> crash_coordinator;
+
+  // Names are unique, as those of Kubernetes objects.
+  std::map<std::string, coordination::StoredMap>::iterator find_by_name(const std::string& name) {
+    return std::find_if(maps.begin(), maps.end(),
+                        [&](const auto& entry) { return entry.second.map.stream() == name; });
+  }
 };
 
 // One coordinator's connection to it.

@@ -111,6 +111,8 @@ class Run {
   }
 
   void come_to_rest(const std::string& when) {
+    cluster_.run_until([&] { return cluster_.coordinator_serves(); }, kRestMs);
+    cluster_.create_unknown_streams();
     // Clients make progress stand still at times: rest is when nobody produces.
     std::string why = "nothing was looked at";
     bool rested = cluster_.run_until(

@@ -64,6 +64,7 @@ struct WorldBroker {
   std::vector<sluice::v1::CoordinatorMessage> inbox;
   std::vector<sluice::v1::AdminResponse> answers;
   std::string refused;
+  std::string vote_error;  // what keeps it from voting, its disk for example
   std::optional<sluice::v1::Holdings> holdings;  // told with every heartbeat
   std::optional<sluice::v1::Certificates> certificates;  // likewise
   int new_terms_messages = 0, full_updates = 0;
@@ -386,6 +387,10 @@ class World : public Outbox {
       *result->mutable_shard() = question.shard();
       result->set_term(question.term());
       result->set_directory(broker.directory);
+      if (!broker.vote_error.empty()) {
+        result->set_error(broker.vote_error);
+        continue;
+      }
       bool stale = question.term() < replica.term ||
                    (question.term() == replica.term && replica.adopted == replica.term);
       result->set_accepted(!stale);

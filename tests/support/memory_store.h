@@ -58,11 +58,12 @@ class MemoryStore : public MetadataStore {
       done(contents);
     });
   }
-  void read_map(const std::string& id, const std::string&,
+  void read_map(const std::string& id, const std::string& name,
                 Done<std::optional<StoredMap>> done) override {
-    answers_.push_back([this, id, done] {
+    answers_.push_back([this, id, name, done] {
       if (down) return done(Status(Code::kUnavailable, "down"));
       auto it = maps.find(id);
+      if (it == maps.end()) it = find_by_name(name);
       done(it == maps.end() ? std::optional<StoredMap>() : std::optional(it->second));
     });
   }
@@ -124,6 +125,11 @@ class MemoryStore : public MetadataStore {
   }
 
  private:
+  // Names are unique, as those of Kubernetes objects.
+  std::map<std::string, StoredMap>::iterator find_by_name(const std::string& name) {
+    return std::find_if(maps.begin(), maps.end(),
+                        [&](const auto& entry) { return entry.second.map.stream() == name; });
+  }
   void ok(StatusDone done) {
     answers_.push_back([done] { done(Status()); });
   }
@@ -133,6 +139,9 @@ class MemoryStore : public MetadataStore {
     if (what == WriteFault::kUnavailable) return Status(Code::kUnavailable, "down");
     if (what == WriteFault::kTimeoutLost) return Status(Code::kTimeout, "lost");
     auto it = maps.find(map.stream_id());
+    if (it == maps.end() && find_by_name(map.stream()) != maps.end()) {
+      return Status(Code::kConflict, "another stream has the name");
+    }
     if (what == WriteFault::kConflict && it != maps.end()) {
       // Somebody else's write, which changes nothing that matters.
       it->second.map.set_generation(it->second.map.generation() + 1);
