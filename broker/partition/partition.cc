@@ -29,6 +29,10 @@ replication::ReplicaState from_storage(const storage::ReplicaState& s) {
   return {s.term, Term{kTailLost - s.adopted_term.value}, true};
 }
 
+Status log_not_known() {
+  return Status(Code::kUnavailable, "the log cannot be read now, and with it what its producers have stored");
+}
+
 replication::Assignment to_assignment(const cluster::v1::Shard& shard,
                                       const cluster::v1::StreamConfig& config) {
   replication::Assignment assignment;
@@ -108,6 +112,8 @@ struct Partition::HostImpl : replication::Host {
          "reset");
     partition.seal_end_.reset();
     partition.producers_.clear();
+    partition.bytes_since_snapshot_ = 0;
+    partition.log_known_ = true;  // it is empty
   }
   void advance_log_start(Offset start) override {
     partition.save_producers();  // what goes away would be missing in the next table
@@ -178,12 +184,6 @@ Partition::Partition(Surroundings& around, storage::ShardLog& log,
   log_.set_write_behind(in_memory());
   if (in_memory() && log_.recovered_uncleanly()) replica_->lose_tail();
   rebuild_producers();
-  if (log_.quarantined().ok() && log_.log_end() > log_.log_start()) {
-    auto last = log_.read(log_.log_end() - 1, 1, log_.log_end());
-    if (last.ok() && !last->empty() && seal_content(last->back().bytes.view())) {
-      seal_end_ = log_.log_end();
-    }
-  }
 }
 
 Partition::~Partition() {
@@ -192,9 +192,13 @@ Partition::~Partition() {
   wake_readers();
 }
 
+// The table of producers and the seal, from the log. A read that fails may succeed later: until then
+// nobody is told what is in the log and what is not (knows_log).
 void Partition::rebuild_producers() {
   producers_.clear();
   bytes_since_snapshot_ = 0;
+  log_known_ = false;
+  log_tried_ms_ = around_.mono_ms();
   if (!log_.quarantined().ok()) return;
   Offset at = log_.log_start();
   if (auto snapshot = log_.snapshot()) {
@@ -208,7 +212,6 @@ void Partition::rebuild_producers() {
   while (at < log_.log_end()) {
     auto batches = log_.read(at, kScanBytes, log_.log_end());
     if (!batches.ok() || batches->empty()) {
-      producers_.assume_forgotten();  // whoever wrote what cannot be read
       changed_.damaged |= batches.code() == Code::kCorruption;
       log_error("partition", "cannot read the log for its producers",
                 {{"shard", id().to_string()}, {"error", batches.status().to_string()}});
@@ -220,10 +223,22 @@ void Partition::rebuild_producers() {
       at = batch.header.end_offset();
     }
   }
+  if (log_.log_end() > log_.log_start()) {
+    auto last = log_.read(log_.log_end() - 1, 1, log_.log_end());
+    if (!last.ok() || last->empty()) return;
+    if (seal_content(last->back().bytes.view())) seal_end_ = log_.log_end();
+  }
+  log_known_ = true;
+}
+
+bool Partition::knows_log() {
+  constexpr int64_t kTryAgainMs = 100;
+  if (!log_known_ && around_.mono_ms() - log_tried_ms_ >= kTryAgainMs) rebuild_producers();
+  return log_known_;
 }
 
 void Partition::note_batch(const Batch& batch) {
-  producers_.apply(batch.header);
+  if (log_known_) producers_.apply(batch.header);
   if (batch.header.control() && seal_content(batch.bytes.view())) {
     seal_end_ = batch.header.end_offset();
   }
@@ -232,7 +247,7 @@ void Partition::note_batch(const Batch& batch) {
 }
 
 void Partition::save_producers() {
-  if (bytes_since_snapshot_ == 0 || !log_.quarantined().ok()) return;
+  if (bytes_since_snapshot_ == 0 || !log_.quarantined().ok() || !log_known_) return;
   bytes_since_snapshot_ = 0;
   Status status = log_.save_snapshot(log_.log_end(), producers_.encode(), [](Status) {});
   status.ignore_error("recovery reads the log instead");
@@ -299,6 +314,10 @@ Status Partition::check_append(const BatchHeader& header) const {
 bool Partition::answer_repeat(const BatchHeader& header, Acks acks, AppendDone& done) {
   bool closing = seal_end_ || shard().state() != cluster::v1::SHARD_STATE_OPEN;
   if (!closing || !is_leader() || !header.idempotent()) return false;
+  if (!knows_log()) {
+    done(log_not_known());
+    return true;
+  }
   auto verdict = producers_.check(header, log_start() == Offset{0});
   if (!verdict.duplicate) return false;
   finish_when(acks, verdict.duplicate->second, {verdict.duplicate->first, log_.log_start(), -1},
@@ -309,6 +328,7 @@ bool Partition::answer_repeat(const BatchHeader& header, Acks acks, AppendDone& 
 void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, AppendDone done) {
   Appended answer{log_.log_end(), log_.log_start(), -1};
   if (header.idempotent()) {
+    if (!knows_log()) return done(log_not_known());
     auto verdict = producers_.check(header, log_start() == Offset{0});
     if (verdict.duplicate) {
       answer.base_offset = verdict.duplicate->first;
@@ -455,6 +475,7 @@ bool Partition::awaits_seal() const {
 
 void Partition::seal_if_asked() {
   if (!awaits_seal() || !replica_->committed() || !replica_->may_append(0).ok()) return;
+  if (!knows_log() || seal_end_) return;
   Buffer bytes = Buffer::from_string(build_seal_batch(producers_.encode(), around_.wall_ms()));
   auto header = parse_batch_header(bytes.view());
   CHECK(header.ok());

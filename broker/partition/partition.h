@@ -186,6 +186,8 @@ class Partition {
   void fail_waiters(const Status& status);
   void wake_readers();
   void rebuild_producers();
+  // Whether all of the log was read for the table of producers and the seal; tries again if not.
+  bool knows_log();
   void seal_if_asked();
   bool awaits_seal() const;
   void role_changed();
@@ -224,6 +226,8 @@ class Partition {
   std::optional<ShardLimits> limits_;
   std::optional<Offset> seal_end_;  // one past the seal in this log, committed or not
   uint64_t bytes_since_snapshot_ = 0;
+  bool log_known_ = false;  // producers_ and seal_end_ are complete
+  int64_t log_tried_ms_ = 0;
   Term handed_over_ = kNoTerm;  // the term in which it was asked to hand over last
   int64_t hand_over_until_ms_ = 0;
   std::optional<replication::LeaderView> view_;
