@@ -57,6 +57,9 @@ struct CoordinatorOptions {
   int64_t admin_ms = 10000;    // a client waits that long for leaders
   int moves_max = 32;          // membership changes in flight
   int leader_moves_max = 4;    // balancing transfers in flight
+  // Transfers in flight away from brokers that stop or drain: appends to a shard wait while it is
+  // transferred, and the more go together the longer each of them takes.
+  int leave_moves_max = 64;
   bool rebalance = true;
   // What streams used is written at most so often: once per stream, and kMeterWritesPerInterval
   // times in all. Nothing is lost by a long one.

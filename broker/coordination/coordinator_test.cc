@@ -276,6 +276,27 @@ TEST(Coordinator, LeadersOfEachStreamAreSpreadAfterRestarts) {
   EXPECT_EQ(w.store.writes(), writes) << "it goes on although nothing is left to even out";
 }
 
+TEST(Coordinator, AStoppingBrokerHandsOverAFewShardsAtATime) {
+  World w(3);
+  w.options.leave_moves_max = 4;
+  w.crash_coordinator();
+  w.start_coordinator();
+  w.run(100);
+  w.create("s", 36);
+  ASSERT_EQ(w.leaders_on(0), 12);
+  w.brokers[0].stopping = true;
+  size_t most = 0;
+  ASSERT_TRUE(w.run_until([&] {
+    size_t held = 0;
+    for (const auto& [key, replica] : w.brokers[0].replicas) held += replica.holds;
+    most = std::max(most, held);
+    return w.brokers[0].stop_allowed;
+  }));
+  EXPECT_EQ(w.leaders_on(0), 0);
+  EXPECT_GE(most, 1u);
+  EXPECT_LE(most, 4u);
+}
+
 // Rule 3: the leader lost its session but not its followers.
 TEST(Coordinator, LeavesALeaderAloneThatItsFollowersHear) {
   World w(3);

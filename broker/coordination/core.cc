@@ -136,6 +136,7 @@ void Core::settle() {
     streams_dirty_ = false;
     reconcile_streams();
   }
+  resume_leaving();
   for (auto& [id, stream] : streams_) {
     if (!stream.dirty) continue;
     stream.dirty = false;
@@ -159,6 +160,7 @@ void Core::evaluate(Stream& stream) {
       step_election(stream, shard, live, wanted);
     } else {
       live.election.reset();
+      live.preferred = -1;
       evaluate_led(stream, shard, live, wanted);
     }
   }

@@ -289,6 +289,8 @@ class Core {
   std::map<int32_t, int> leader_counts_to_come() const;
   static std::map<int32_t, int> stream_leaders_to_come(const Stream& stream);
   int transfers_in_flight() const;
+  bool may_leave();
+  void resume_leaving();
 
   // membership.cc
   void step_membership(Stream& stream, const Shard& shard, Live& live, Wanted& wanted);
@@ -418,6 +420,9 @@ class Core {
   std::map<SessionId, sluice::v1::NewTerms> new_terms_;
   int term_writes_ = 0;  // raised terms being written: their questions go out together
   int64_t new_terms_since_ms_ = -1;
+  int leaving_ = 0;  // transfers under way: counted at times, and those begun since
+  bool leaving_counted_ = false;  // in this settle()
+  bool leaving_waits_ = false;    // somebody, for fewer of them
   std::map<int32_t, int> undecided_leaders_;  // chosen, not yet written
   std::list<PendingAdmin> pending_;
   std::map<int32_t, std::string> drain_blocked_;

@@ -50,6 +50,7 @@ bool Core::step_transfer(Stream& stream, const Shard& shard, Live& live, Wanted&
   }
   if (live.transfer) return true;
   if (!leaves_leadership(shard.leader()) || !can_be_transferred(shard, live)) return false;
+  if (!may_leave()) return false;
   const auto& staying = is_joint(shard) ? shard.next_replicas() : shard.replicas();
   const Session* session = session_of(shard.leader());
   return start_transfer(stream, shard, live, {staying.begin(), staying.end()},
@@ -72,6 +73,7 @@ bool Core::start_transfer(Stream& stream, const Shard& shard, Live& live,
   }
   if (!target) return false;
   live.transfer = Transfer{shard.term(), target->broker(), reason, now()};
+  ++leaving_;
   sluice::v1::CoordinatorMessage message;
   auto* prepare = message.mutable_prepare_transfer();
   prepare->mutable_shard()->set_stream_id(stream.map.stream_id());
@@ -149,10 +151,38 @@ std::map<int32_t, int> Core::stream_leaders_to_come(const Stream& stream) {
   return counts;
 }
 
+// Whether one more shard may be transferred away from a broker that leaves. Counted at most once per
+// settle(); who has to wait is looked at again when half of those under way have arrived.
+bool Core::may_leave() {
+  if (leaving_ >= options_.leave_moves_max && !leaving_counted_) {
+    leaving_ = transfers_in_flight();
+    leaving_counted_ = true;
+  }
+  if (leaving_ < options_.leave_moves_max) return true;
+  leaving_waits_ = true;
+  return false;
+}
+
+void Core::resume_leaving() {
+  leaving_counted_ = false;
+  if (!leaving_waits_) return;
+  leaving_ = transfers_in_flight();
+  leaving_counted_ = true;
+  if (leaving_ > options_.leave_moves_max / 2) return;
+  leaving_waits_ = false;
+  mark_all_dirty();
+}
+
 int Core::transfers_in_flight() const {
   int count = 0;
   for (const auto& [id, stream] : streams_) {
-    for (const auto& [index, live] : stream.live) count += live.transfer || live.busy ? 1 : 0;
+    for (const auto& [index, live] : stream.live) {
+      // Elected as planned, soon.
+      const bool arriving =
+          live.preferred >= 0 &&
+          !(live.election && now() - live.election->started_ms > options_.transfer_ms);
+      count += live.transfer || live.busy || arriving ? 1 : 0;
+    }
   }
   return count;
 }

@@ -33,7 +33,7 @@ def pods(selector, *args):
 
 def memory():
     """MiB resident, of an idle cluster."""
-    brokers = [metric(f"{p['status']['podIP']}:9644", "process_resident_memory_bytes") / 2**20
+    brokers = [metric(f"{p['status']['podIP']}:9644", "sluice_process_memory_bytes") / 2**20
                for p in pods(f"app.kubernetes.io/instance={e2e.CLUSTER}")]
     operators = []
     for pod in pods("app.kubernetes.io/name=sluice-operator", "-n", "sluice-system") or pods(
