@@ -47,6 +47,7 @@ void Metadata::apply(const v1::MetadataUpdate& update) {
     if (named != by_name_.end() && named->second->id == *id) by_name_.erase(named);
     by_id_.erase(known);
   }
+  change.full = update.full();
   if (update.full()) brokers_.clear();
   for (const auto& broker : update.brokers()) brokers_[BrokerId{broker.id()}] = broker;
   change.brokers = update.full() || update.brokers_size() > 0;

@@ -40,6 +40,7 @@ class Metadata {
     bool brokers = false;
     bool security = false;
     bool client_quotas = false;
+    bool full = false;  // all that the coordinator knows
   };
   using Listener = std::function<void(const Change&)>;
 

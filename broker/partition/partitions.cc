@@ -42,12 +42,13 @@ void Partitions::start() {
   parts_.metadata.add_listener([this](const cluster::Metadata::Change& change) {
     on_metadata(change);
   });
-  cluster::Metadata::Change everything;
-  everything.changed = parts_.metadata.streams();
-  on_metadata(everything);
+  // From a file of an earlier process, perhaps older than what that process had come to hold: what it
+  // does not name here stays until the coordinator says the same.
+  for (const auto& stream : parts_.metadata.streams()) follow(stream, false);
+  count_roles_soon();
   parts_.store.for_each([this](storage::ShardLog& log) {
     if (partitions_.contains(log.id())) return;
-    log_warn("partitions", "a shard's log is here whose stream is not known (yet): kept",
+    log_warn("partitions", "a shard's log is here that is not known to belong here (yet): kept",
              {{"shard", log.id().to_string()}, {"records", log.log_end() - log.log_start()}});
   });
   parts_.executor.schedule_after(kRetentionMs, [this] { retention(); });
@@ -112,7 +113,8 @@ void Partitions::count_roles() {
 }
 
 void Partitions::on_metadata(const cluster::Metadata::Change& change) {
-  for (const auto& stream : change.changed) follow(stream);
+  for (const auto& stream : change.changed) follow(stream, true);
+  if (change.full) drop_strays();
   for (const auto& stream : change.removed) {
     for (const auto& shard : stream->map.shards()) {
       drop({stream->id, shard.index()}, "stream deleted");
@@ -121,17 +123,28 @@ void Partitions::on_metadata(const cluster::Metadata::Change& change) {
   count_roles_soon();
 }
 
-void Partitions::follow(const cluster::StreamPtr& stream) {
+void Partitions::follow(const cluster::StreamPtr& stream, bool may_drop) {
   for (const auto& shard : stream->map.shards()) {
     ShardId id{stream->id, shard.index()};
     if (stream->map.deleting() || !member_of(shard)) {
-      drop(id, stream->map.deleting() ? "stream deleted" : "moved to other brokers");
+      if (may_drop) drop(id, stream->map.deleting() ? "stream deleted" : "moved to other brokers");
       continue;
     }
     Partition* partition = find(id);
     if (!partition) partition = open(id, stream);
     if (partition) partition->on_metadata(stream);
   }
+}
+
+// Logs that an earlier process has left, of shards that the coordinator says are elsewhere now.
+void Partitions::drop_strays() {
+  std::vector<ShardId> strays;
+  parts_.store.for_each([&](storage::ShardLog& log) {
+    if (partitions_.contains(log.id())) return;
+    const auto* shard = parts_.metadata.find_shard(log.id());
+    if (shard && !member_of(*shard)) strays.push_back(log.id());
+  });
+  for (const auto& id : strays) drop(id, "moved to other brokers");
 }
 
 Partition* Partitions::open(const ShardId& id, const cluster::StreamPtr& stream) {

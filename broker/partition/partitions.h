@@ -79,7 +79,9 @@ class Partitions : private Surroundings {
   Metrics& metrics() override { return parts_.metrics; }
 
   void on_metadata(const cluster::Metadata::Change& change);
-  void follow(const cluster::StreamPtr& stream);
+  // `may_drop`: the word of the coordinator to this process.
+  void follow(const cluster::StreamPtr& stream, bool may_drop);
+  void drop_strays();
   void drop(const ShardId& id, const char* why);
   Partition* open(const ShardId& id, const cluster::StreamPtr& stream);
   bool member_of(const cluster::v1::Shard& shard) const;

@@ -274,6 +274,42 @@ TEST_F(Scenario, AStopHandsAppendsOverInOrder) {
   }
 }
 
+// Found by seed 41237: what a broker had kept of the metadata was older than its last replica. After a
+// power loss it took that replica for one that had moved elsewhere, and dropped what it had acknowledged.
+TEST_F(Scenario, AReplicaThatIsNewerThanTheKeptMetadataIsNotDropped) {
+  start(4);
+  create("s", STREAM_MODE_PARTITIONED);
+  const ShardId shard = cluster().shard_id("s", 0);
+  append(shard, make_batch("k", 3));
+  rest();
+  auto members = [&] {
+    std::set<int> ids;
+    for (const auto& r : cluster().map("s")->shards(0).replicas()) ids.insert(r.broker());
+    return ids;
+  };
+  const std::set<int> before = members();
+  cluster().coordinator.draining.insert(*before.begin());
+  cluster().coordinator.say_wishes();
+  ASSERT_TRUE(cluster().run_until([&] { return members() != before; }, 20'000));
+  int newcomer = 0;
+  while (before.contains(newcomer)) newcomer++;
+  ASSERT_TRUE(members().contains(newcomer));
+  BrokerProcess& broker = cluster().broker(newcomer);
+  cluster().kill(newcomer, true, 50);
+  // Nobody can tell it again what it had.
+  cluster().isolate(newcomer, true, true);
+  ASSERT_TRUE(cluster().run_until([&] { return broker.running(); }, 5'000));
+  cluster().run_for_ms(100);
+  auto* log = broker.store().find(shard);
+  ASSERT_NE(log, nullptr);
+  EXPECT_EQ(log->log_end(), Offset{3});
+  cluster().coordinator.draining.clear();
+  cluster().heal();
+  rest();
+  cluster().check_everything();
+  EXPECT_EQ(cluster().oracle.violation(), "");
+}
+
 // ---- streams that are acknowledged from memory ----
 
 TEST_F(Scenario, InMemoryAMinoritysCrashLosesNothing) {
