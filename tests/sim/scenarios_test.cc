@@ -288,6 +288,13 @@ TEST_F(Scenario, AReplicaThatIsNewerThanTheKeptMetadataIsNotDropped) {
     return ids;
   };
   const std::set<int> before = members();
+  cluster().run_for_ms(1'000);  // every broker has kept the map as it is
+  for (int id = 0; id < 4; id++) {
+    cluster().broker(id).disk().set_fault([](DiskOp op, const std::string& path) -> Status {
+      const bool late = op != DiskOp::kRead && path.find("metadata.pb") != std::string::npos;
+      return late ? Status(Code::kIoError, path + ": simulated") : Status();
+    });
+  }
   cluster().coordinator.draining.insert(*before.begin());
   cluster().coordinator.say_wishes();
   ASSERT_TRUE(cluster().run_until([&] { return members() != before; }, 20'000));
@@ -296,6 +303,7 @@ TEST_F(Scenario, AReplicaThatIsNewerThanTheKeptMetadataIsNotDropped) {
   ASSERT_TRUE(members().contains(newcomer));
   BrokerProcess& broker = cluster().broker(newcomer);
   cluster().kill(newcomer, true, 50);
+  for (int id = 0; id < 4; id++) cluster().broker(id).disk().set_fault(nullptr);
   // Nobody can tell it again what it had.
   cluster().isolate(newcomer, true, true);
   ASSERT_TRUE(cluster().run_until([&] { return broker.running(); }, 5'000));
