@@ -368,9 +368,11 @@ void Broker::Parts::wire() {
   session = std::make_unique<cluster::Session>(clock, executor, metadata, registration());
   replication::FlowOptions flow;
   flow.catch_up_bytes_per_s = config.catch_up_bytes_per_s;
+  replication::ReplicaOptions replica_options;
+  replica_options.process = static_cast<uint32_t>(random.next());
   partitions = std::make_unique<partition::Partitions>(
       partition::Partitions::Parts{clock, executor, *store, metadata, *session, *links, metrics},
-      config.broker, replication::ReplicaOptions{}, flow);
+      config.broker, replica_options, flow);
   router = std::make_unique<routing::Router>(config.broker, clock, executor, metadata, *partitions,
                                              *links, traffic.get());
   partitions->start();

@@ -116,10 +116,12 @@ void BrokerProcess::wire(const Uuid& process) {
   broker->set_alive(true);
   session_ = std::make_unique<cluster::Session>(clock_, *executor_, *metadata_, hello);
   transport_ = std::make_unique<NodeTransport>(network_, id_);
+  replication::ReplicaOptions replica_options = settings_.replication;
+  replica_options.process = static_cast<uint32_t>(incarnation_);
   partitions_ = std::make_unique<partition::Partitions>(
       partition::Partitions::Parts{clock_, *executor_, *store_, *metadata_, *session_, *transport_,
                                    *metrics_},
-      self, settings_.replication, settings_.flow);
+      self, replica_options, settings_.flow);
   router_ = std::make_unique<routing::Router>(self, clock_, *executor_, *metadata_, *partitions_,
                                               *transport_);
   hand_over_ = std::make_unique<routing::HandOver>(self, clock_, *executor_, *metadata_,

@@ -5,6 +5,9 @@
 #include "broker/replication/core/replica.h"
 
 namespace broker::replication {
+namespace {
+bool same_process(uint64_t attach_id, uint64_t other) { return attach_id >> 32 == other >> 32; }
+}  // namespace
 
 void Replica::on_attach(BrokerId from, const Attach& message) {
   if (message.term < state_.term) {
@@ -17,10 +20,14 @@ void Replica::on_attach(BrokerId from, const Attach& message) {
     return;
   }
   // A repeat would undo what this attachment has agreed: a repeat of its first append could then cut
-  // what was acknowledged since.
+  // what was acknowledged since. Another process of the leader (which may resume its term where it is
+  // the only voter) counts anew, and is not heard before the link to the one before has broken.
   if (message.term == state_.term && role_ == Role::kFollower && following_->leader == from &&
-      message.attach_id <= following_->attach_id && !following_->link_broke && !log_lost()) {
-    return;
+      !log_lost()) {
+    const bool repeat = same_process(message.attach_id, following_->attach_id)
+                            ? message.attach_id <= following_->attach_id
+                            : !following_->link_broke;
+    if (repeat) return;
   }
   if (message.term > state_.term) {
     state_.term = message.term;
@@ -63,7 +70,8 @@ void Replica::on_append(BrokerId from, Append message) {
   bool known = role_ == Role::kFollower && following_->leader == from &&
                message.term == state_.term && following_->attach_id == message.attach_id;
   bool older = role_ == Role::kFollower && following_->leader == from &&
-               message.attach_id < following_->attach_id;
+               (!same_process(message.attach_id, following_->attach_id) ||
+                message.attach_id < following_->attach_id);
   if (older) return;
   if (!known || !following_->attach_answered) {
     host_.send(from, AppendReply{message.term, message.attach_id, {}, false, true});

@@ -18,7 +18,9 @@ struct TermStart {
 // Leader -> follower: join my term and tell me your log.
 struct Attach {
   Term term;
-  uint64_t attach_id = 0;  // names this conversation; replies to older ones are dropped
+  // Names this conversation; replies to older ones are dropped. The leader's process in the upper 32
+  // bits, and a count.
+  uint64_t attach_id = 0;
 };
 
 struct AttachReply {

@@ -24,7 +24,8 @@ Replica::Replica(BrokerId self, Host& host, ReplicaOptions options, ReplicaState
       state_(recovered),
       durable_(recovered),
       high_watermark_(known_committed),
-      durable_log_start_(known_committed) {}
+      durable_log_start_(known_committed),
+      next_attach_id_(uint64_t{options.process} << 32 | 1) {}
 
 std::optional<BrokerId> Replica::leader() const {
   if (role_ == Role::kLeader) return self_;

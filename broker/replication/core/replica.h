@@ -73,6 +73,8 @@ struct LeaderView {
 };
 
 struct ReplicaOptions {
+  // Names this process among those of its broker: drawn at random. Attachments are counted within it.
+  uint32_t process = 0;
   size_t append_bytes_max = 1 << 20;          // of one Append
   size_t inflight_bytes_max = 8 << 20;        // unacknowledged, per follower
   size_t uncommitted_bytes_max = 64 << 20;
@@ -213,7 +215,7 @@ class Replica {
     BrokerId leader;
     uint64_t attach_id = 0;
     bool attach_answered = false;
-    bool link_broke = false;    // since the attachment: the next one may count its ids anew
+    bool link_broke = false;    // since the attachment: the next one may come from another process
     bool synchronised = false;  // the first append of this attachment has come
     Offset start_end;
     Offset leader_high_watermark{-1};
@@ -277,7 +279,7 @@ class Replica {
   std::map<BrokerId, Member> links_up_;
   std::optional<Leading> leading_;
   std::optional<Following> following_;
-  uint64_t next_attach_id_ = 1;
+  uint64_t next_attach_id_;  // the process, then a count
 };
 
 }  // namespace broker::replication

@@ -90,6 +90,7 @@ struct Node : Host {
   bool unclean = false;  // how it stopped
   std::vector<Batch> log, disk_log;
   int64_t durable = 0;
+  uint32_t processes = 0;  // started
   ReplicaState disk_state;
   std::deque<Op> pending;
   std::vector<HeadAnswer> answers;
@@ -205,7 +206,9 @@ inline void Node::start() {
   durable = static_cast<int64_t>(log.size());
   replica.reset();
   flow = std::make_unique<Flow>(world.flow);
-  replica = std::make_unique<Replica>(BrokerId{self}, *this, ReplicaOptions{}, disk_state, Offset{0});
+  ReplicaOptions options;
+  options.process = ++processes;
+  replica = std::make_unique<Replica>(BrokerId{self}, *this, options, disk_state, Offset{0});
   if (unclean) replica->lose_tail();
   unclean = false;
 }
