@@ -529,7 +529,13 @@ class CoordinatorDies : public Scenario, public testing::WithParamInterface<bool
     const auto map = *cluster().map(name);  // it may change meanwhile
     for (const auto& shard : map.shards()) {
       if (shard.state() != cluster::v1::SHARD_STATE_OPEN) continue;
-      append(cluster().shard_id(name, shard.index()), make_batch("k"));
+      const ShardId id = cluster().shard_id(name, shard.index());
+      // A leader that moves while the coordinator dies may not know what became of an append.
+      Result<partition::Appended> appended = cluster().append_now(id, make_batch("k"));
+      for (int i = 0; i < 5 && appended.code() == Code::kTimeout; i++) {
+        appended = cluster().append_now(id, make_batch("k"));
+      }
+      EXPECT_TRUE(appended.ok()) << appended.status().to_string();
     }
   }
   int shards(const std::string& name) { return cluster().map(name)->shards_size(); }
