@@ -490,7 +490,7 @@ void Broker::Parts::stop_doors() {
 void Broker::Parts::close_log() {
   if (coordinator_link) coordinator_link->stop();
   partitions->save_all();
-  links.reset();
+  links->stop();
   traffic->flush([this] { close_store(); });
 }
 

@@ -401,6 +401,8 @@ void Links::start(LinkHandlers handlers) {
   impl_->heartbeat();
 }
 
+void Links::stop() { impl_->stop(); }
+
 uint16_t Links::port() const { return impl_->acceptor.local_endpoint().port(); }
 
 void Links::send(BrokerId to, const ShardId& shard, const replication::Message& message) {

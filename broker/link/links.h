@@ -52,6 +52,8 @@ class Links : public partition::PeerTransport, public routing::RequestTransport 
   // Accepts, and dials whoever the metadata names, now and later.
   void start(LinkHandlers handlers);
   uint16_t port() const;
+  // Ends every connection and the listener; nobody is told. What is sent from then on goes nowhere.
+  void stop();
 
   void send(BrokerId to, const ShardId& shard, const replication::Message& message) override;
   std::vector<BrokerId> heard() const override;

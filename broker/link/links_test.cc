@@ -194,5 +194,19 @@ TEST_F(BarePeer, APeerThatTakesNothingIsGivenUp) {
   EXPECT_EQ(links->queued_bytes(kPeer), 0u) << "nothing is kept for it";
 }
 
+// A broker that stops closes its log after its links: heartbeats and replicas asked for links that were
+// gone (a crash in one of twenty stops).
+TEST_F(BarePeer, AfterAStopItAnswersAndSendsNothing) {
+  fill();
+  ASSERT_TRUE(up);
+  links->stop();
+  EXPECT_TRUE(run_until([&] { return links->heard().empty(); }));
+  EXPECT_EQ(links->queued_bytes(kPeer), 0u);
+  links->send(kPeer, {Uuid::from_random(1, 1), 0}, replication::AppendReply{});
+  Status answer;
+  links->request(kPeer, "late", {}, [&](Result<Buffer> reply) { answer = reply.status(); });
+  EXPECT_EQ(answer.code(), Code::kUnavailable);
+}
+
 }  // namespace
 }  // namespace broker::link
