@@ -222,6 +222,8 @@ class Look {
     int64_t since = memory_.past.front().at_ms;
     std::array<double, kResources> peak{};
     for (const auto& point : memory_.past) {
+      // More is remembered than the window where the trend asks for it.
+      if (snapshot_.now_ms - point.at_ms > policy_.scale_down_after_ms) continue;
       for (size_t r = 0; r < kResources; r++) peak[r] = std::max(peak[r], point.load[r]);
     }
     auto need = need_of(policy_, peak, kInMargin);

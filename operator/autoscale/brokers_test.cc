@@ -86,6 +86,18 @@ TEST(Brokers, OneGoesWhenTheRestCanHoldTheHighestLoadOfTheWindow) {
   EXPECT_EQ(world.until_action(0.2, 0.1, 80).action, BrokerAction::kNone);
 }
 
+// The highest load of all that is remembered, twelve minutes at least, had kept brokers beyond it.
+TEST(Brokers, ALoadFromBeforeTheWindowKeepsNoBroker) {
+  World world;
+  world.policy.scale_down_after_ms = 120'000;
+  world.brokers = 6;
+  ASSERT_EQ(world.until_action(0.55, 0.1, 30).action, BrokerAction::kNone);
+  auto fell = world.now_ms;
+  EXPECT_EQ(world.until_action(0.1, 0.1, 500).action, BrokerAction::kRemove);
+  EXPECT_GT(world.now_ms - fell, 120'000);
+  EXPECT_LE(world.now_ms - fell, 140'000);
+}
+
 TEST(Brokers, NeverFewerThanTheCopiesOfAStream) {
   World world;
   world.policy.brokers_min = 1;
