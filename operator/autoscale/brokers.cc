@@ -158,6 +158,13 @@ class Look {
     for (const auto& broker : snapshot_.brokers) {
       for (size_t r = 0; r < kResources; r++) point.load[r] += broker.used[r].value_or(0);
     }
+    // What brokers copy while shards move ends with the move: the load stays what it was before.
+    if (!memory_.past.empty() && copying()) {
+      for (auto r : {Resource::kNetwork, Resource::kDisk}) {
+        point.load[static_cast<size_t>(r)] = memory_.past.back().load[static_cast<size_t>(r)];
+      }
+    }
+    memory_.busy_before = !snapshot_.busy.empty();
     memory_.past.push_back(point);
     int64_t keep = std::max(policy_.scale_down_after_ms, kTrendMs) + kGapMs;
     while (snapshot_.now_ms - memory_.past.front().at_ms > keep) memory_.past.pop_front();
@@ -169,6 +176,12 @@ class Look {
     auto& foreign = memory_.foreign_changes;
     while (!foreign.empty() && snapshot_.now_ms - foreign.front() > kForeignMs) foreign.pop_front();
     memory_.wanted_before = n_;
+  }
+
+  // Rates reach back to the look before, and a move may begin and end between two.
+  bool copying() const {
+    return !snapshot_.busy.empty() || memory_.busy_before ||
+           (memory_.last_step_ms >= 0 && memory_.last_step_ms == memory_.past.back().at_ms);
   }
 
   BrokerDecision step(BrokerAction action, int32_t brokers, std::string reason,

@@ -66,6 +66,7 @@ struct BrokerMemory {
     std::array<double, kResources> load;  // in brokers' worth
   };
   std::deque<Point> past;  // of the longer window
+  bool busy_before = false;  // at the last look
   int64_t high_since_ms = -1;
   int64_t last_step_ms = -1;
   int32_t wanted_before = -1;           // to see that somebody else changed it

@@ -98,6 +98,35 @@ TEST(Brokers, ALoadFromBeforeTheWindowKeepsNoBroker) {
   EXPECT_LE(world.now_ms - fell, 140'000);
 }
 
+// A drain copied at thirty times the load; the trend of that had its broker added again.
+TEST(Brokers, WhatADrainCopiesIsNoLoad) {
+  World world;
+  world.policy.scale_up_after_ms = 15'000;
+  world.policy.scale_down_after_ms = 90'000;
+  world.policy.cooldown_ms = 30'000;
+  world.brokers = 4;
+  double network = 0.1;
+  world.change = [&](BrokerSnapshot& s) {
+    for (auto& broker : s.brokers) broker.used[static_cast<size_t>(Resource::kNetwork)] = network;
+  };
+  ASSERT_EQ(world.until_action(0.1, 0.1, 50).action, BrokerAction::kRemove);
+  for (const char* busy : {"broker 3 is being drained", ""}) {
+    network = 15;
+    world.busy = busy;
+    world.look(0.1);
+  }
+  network = 0.1;
+  EXPECT_EQ(world.until_action(0.1, 0.1, 50).action, BrokerAction::kNone);
+  world.brokers = 5;  // the next drain is over between two looks
+  world.memory = {};
+  ASSERT_EQ(world.until_action(0.1, 0.1, 50).action, BrokerAction::kRemove);
+  network = 15;
+  world.look(0.1);
+  network = 0.1;
+  EXPECT_EQ(world.until_action(0.1, 0.1, 50).action, BrokerAction::kRemove);
+  EXPECT_EQ(world.brokers, 3);
+}
+
 TEST(Brokers, NeverFewerThanTheCopiesOfAStream) {
   World world;
   world.policy.brokers_min = 1;
