@@ -69,7 +69,7 @@ void BrokerProcess::make_stop_look_clean() {
 Status BrokerProcess::start() {
   CHECK(!running());
   incarnation_++;
-  paused_ = stopping_ = metadata_save_scheduled_ = false;
+  paused_ = stopping_ = closing_ = metadata_save_scheduled_ = false;
   failed_ = false;
   metrics_ = std::make_unique<Metrics>();
   executor_ = std::make_unique<SimExecutor>(world_);
@@ -210,7 +210,7 @@ void BrokerProcess::tear_down() {
 }
 
 void BrokerProcess::stop_cleanly() {
-  if (!running() || stopping_) return;
+  if (!running() || stopping_ || closing_) return;
   stopping_ = true;
   if (!session_->welcomed() || partitions_->leader_count() == 0) return closed_cleanly();
   hand_over_->stopping();
@@ -221,6 +221,7 @@ void BrokerProcess::stop_cleanly() {
 void BrokerProcess::closed_cleanly() {
   if (!stopping_) return;
   stopping_ = false;
+  closing_ = true;
   partitions_->save_all();
   network_.detach(id_, false);
   host_.detach(id_, false);

@@ -77,7 +77,7 @@ class BrokerProcess {
   std::unique_ptr<SimDisk> disk_;
   SimClock clock_;
   uint64_t incarnation_ = 0;
-  bool paused_ = false, stopping_ = false;
+  bool paused_ = false, stopping_ = false, closing_ = false;
   bool failed_ = false;
   bool metadata_save_scheduled_ = false;
 
