@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -399,6 +400,8 @@ struct Process {
   }
 
   void start_leading() {
+    std::lock_guard lock(begin_mutex);
+    if (ending) return;
     leading = true;
     active = std::make_unique<Active>(executor, clock, random, *client, metrics, settings);
     active_thread = kube::Thread("activate", [this] {
@@ -419,6 +422,8 @@ struct Process {
     executor.post([this] {
       ending_thread = kube::Thread("ending", [this] {
         stop.stop();
+        // A lease won at this moment: who begins to lead has begun, or sees the end.
+        { std::lock_guard lock(begin_mutex); }
         if (active) {
           active->stopping_ = true;
           client->stop();
@@ -445,6 +450,7 @@ struct Process {
   std::unique_ptr<kube::Client> client, lease_client;
   std::atomic<bool> leading = false, active_started = false, ending = false;
   int exit_status = 0;
+  std::mutex begin_mutex;  // over the making of `active` and its thread
   std::unique_ptr<Active> active;
   std::unique_ptr<kube::LeaderElection> election;
   kube::Thread election_thread, active_thread, ending_thread, webhook_thread;

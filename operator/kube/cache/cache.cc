@@ -40,6 +40,7 @@ void Cache::start() {
 
 void Cache::stop() {
   stopping_.stop();
+  { std::lock_guard lock(mutex_); }  // a waiter sleeps by now, or sees the stop
   synced_changed_.notify_all();
   for (auto& follower : followers_) follower->thread.join();
 }
