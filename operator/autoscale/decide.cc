@@ -124,11 +124,31 @@ void add_inputs(Decision& decision, const Policy& policy, const Snapshot& snapsh
   inputs["shardRecordsPerSecond"] = text_of(policy.shard_records_per_s);
 }
 
+// A shard whose figures do not cover a window yet; those of the first look of all are old.
+std::optional<int32_t> unsettled(const Snapshot& snapshot, Memory& memory) {
+  std::map<int32_t, int64_t> seen_ms;
+  std::optional<int32_t> young;
+  const int64_t first_ms =
+      memory.seen_ms.empty() ? snapshot.now_ms - snapshot.settle_ms : snapshot.now_ms;
+  for (const auto& load : snapshot.open_shards) {
+    auto known = memory.seen_ms.find(load.shard);
+    int64_t at_ms = known == memory.seen_ms.end() ? first_ms : known->second;
+    if (snapshot.now_ms - at_ms < snapshot.settle_ms) young = load.shard;
+    seen_ms[load.shard] = at_ms;
+  }
+  memory.seen_ms = std::move(seen_ms);
+  return young;
+}
+
 Decision choose(const Policy& policy, const Snapshot& snapshot, Memory& memory) {
   auto [reason, problem] = what_is_wrong(policy, snapshot, memory);
   if (!reason.empty()) {
     memory.unbroken_since_ms = std::max(snapshot.now_ms, memory.last_look_ms);
     return none(reason, problem + ": nothing is decided");
+  }
+  if (auto young = unsettled(snapshot, memory)) {
+    return none("Resharding", "shard " + std::to_string(*young) +
+                                  " was just made, and its figures are not whole yet");
   }
   remember(policy, snapshot, memory);
   if (policy.mode == Mode::kFrozen) {

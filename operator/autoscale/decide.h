@@ -35,6 +35,9 @@ struct Snapshot {
   std::vector<ShardLoad> open_shards;
   size_t shards_known = 0;  // closed ones included
   bool resharding = false;  // a split or merge is under way
+  // For how long the figures of a shard that was just made are not whole: a Prometheus has rates of
+  // a series only when it has seen it twice, and of a window only when it has seen it all.
+  int64_t settle_ms = 0;
   std::string problem;      // why there are no figures: a sentence
   std::string problem_reason;
 };
@@ -71,6 +74,7 @@ struct Memory {
     int64_t hot_since_ms = -1;
   };
   std::map<int32_t, Track> shards;
+  std::map<int32_t, int64_t> seen_ms;  // when each open shard was first looked at
   Forecast total;  // of all shards, in shards
   Noise noise;
   HoldWindow hold;

@@ -44,6 +44,7 @@ class World {
     snapshot.open_shards = shards;
     snapshot.resharding = resharding;
     snapshot.problem = problem;
+    snapshot.settle_ms = settle_ms;
     return decide(policy, snapshot, memory);
   }
   Decision look_for(double seconds) {
@@ -99,6 +100,7 @@ class World {
   int64_t now_ms = 1'000'000;
   bool resharding = false;
   std::string problem;
+  int64_t settle_ms = 0;
 
  private:
   int32_t next_ = 0;
@@ -115,6 +117,33 @@ TEST(Decide, OneStepReachesAsManyShardsAsTheLoadAsksFor) {
   world.apply(decision);
   EXPECT_EQ(world.shards.size(), 5u);  // 4.0 / 0.9
   EXPECT_EQ(decision.inputs.at("shardsNeeded"), "4.44");
+}
+
+// Prometheus has no rate of a new series, and then a part of it: shards that had just been made for the
+// load were taken for room beside a hot one, joined with it, and split again when they burst.
+TEST(Decide, AShardThatPrometheusHasNotSeenForAWindowIsNotTakenForIdle) {
+  World world(2);
+  world.settle_ms = 6000;
+  std::map<int32_t, int64_t> made_ms;
+  size_t fewest = 99;
+  auto look = [&](double first_half, double second_half) {
+    world.spread(1);
+    for (auto& load : world.shards) {
+      bool first = load.range.last <= broker::coordination::kHashKeyMax / 2;
+      *load.bytes_per_s *= 2 * (first ? first_half : second_half);
+      int64_t age_ms = world.now_ms - made_ms.try_emplace(load.shard, world.now_ms).first->second;
+      if (load.shard > 1 && age_ms < 6000) *load.bytes_per_s *= age_ms < 4000 ? 0 : 0.6;
+    }
+    world.apply(world.look());
+  };
+  for (int i = 0; i < 30; i++) look(0.45, 0.45);
+  look(0.45, 1.6);
+  ASSERT_GE(world.shards.size(), 3u);
+  for (int i = 0; i < 20; i++) {
+    look(1.3, 1.6);
+    fewest = std::min(fewest, world.shards.size());
+  }
+  EXPECT_GE(fewest, 3u);
 }
 
 TEST(Decide, FullShardsAreSharedWithTheirNeighboursInsteadOfDoubling) {

@@ -18,6 +18,11 @@ constexpr int64_t kWindowMin_ms = 5'000;
 constexpr int64_t kTokenMs = 60'000;
 constexpr size_t kDecisionsMax = 64;
 
+// What rates are asked of a Prometheus over.
+int64_t window_ms(const api::StreamClusterSpec::Autoscaling& scaling) {
+  return std::max<int64_t>(kWindowMin_ms, 3000LL * scaling.interval_seconds);
+}
+
 bool scales_itself(const api::Stream& stream) {
   bool wanted = stream.spec.mode == api::StreamMode::kElastic
                     ? stream.spec.autoscaling.has_value()
@@ -74,7 +79,7 @@ void Autoscaler::look(const kube::ObjectKey& key, Clusters::Cluster& cluster) {
   settings.prometheus_url = scaling.prometheus_url;
   settings.ca_pem = scaling.prometheus_ca;
   settings.queries = scaling.queries;
-  settings.window_ms = std::max(kWindowMin_ms, 3 * interval_ms);
+  settings.window_ms = window_ms(scaling);
   settings.brokers_too = scaling.brokers.has_value();
   if (scaling.brokers) {
     settings.network_bytes_per_s = static_cast<double>(scaling.brokers->network_bytes_per_second);
@@ -171,6 +176,8 @@ void Autoscaler::decide_stream(const kube::ObjectKey& key, Clusters::Cluster& cl
   if (!map || map->deleting()) return;
   auto snapshot = snapshot_of(*map, name, answer, clock_.mono_ms(), clock_.wall_ms());
   if (cluster.acting[name] > 0) snapshot.resharding = true;
+  const auto& scaling = cluster.resource.spec.autoscaling;
+  if (!scaling.prometheus_url.empty()) snapshot.settle_ms = window_ms(scaling);
   auto& memory = cluster.scaling[name];
   if (memory.last_look_ms < 0) {
     memory.last_growth_ms = last_growth_of(stream, clock_.mono_ms(), clock_.wall_ms());

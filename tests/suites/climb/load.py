@@ -47,6 +47,7 @@ class Call:
         self.unanswered = collections.deque()  # (first number, records, when)
         self.latencies_s = []  # (of a request, its records)
         self.refusals = collections.Counter()
+        self.by_shard = collections.Counter()  # stored, by (second, shard)
         self.stored = self.answered = 0
         letters = random.Random(name)
         self.filler = "".join(letters.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(2 * VALUE_BYTES))
@@ -80,12 +81,14 @@ class Call:
         for response in self.api.publish(self.requests()):
             first, count, sent = self.unanswered.popleft()
             assert len(response.results) == count, f"{len(response.results)} results for {count} records"
+            second = int(time.monotonic())
             self.latencies_s.append((time.monotonic() - sent, count))
             for number, result in enumerate(response.results, first):
                 if result.code:
                     self.refusals[result.code] += 1
                 else:
                     self.outcomes[number] = STORED
+                    self.by_shard[second, result.shard] += 1
                     self.stored += 1
             self.answered += count
 
@@ -147,6 +150,9 @@ class Load:
 
     def refusals(self):
         return sum((call.refusals for call in self.calls), collections.Counter())
+
+    def by_shard(self):
+        return sum((call.by_shard for call in self.calls), collections.Counter())
 
     def latency_s(self, share):
         """That of `share` of the answered records at most."""
