@@ -274,15 +274,20 @@ def test_full_disks(cluster, _):
     for broker in cluster.brokers:
         broker.disk.fill(32 << 20, ballasts)
     line = "x" * 10_000 + "\n"
-    refused, written = None, 0
-    for _ in range(60):
+    refused, written = [], 0
+
+    def is_clear(error):
+        return "full" in error.lower() or "space" in error.lower()
+    # What a leader had taken when the others' disks filled may get no answer (GUARANTEES.md); what comes
+    # after it is refused with the reason.
+    while written < 24_000 and len(refused) < 4 and not any(map(is_clear, refused)):
         done = cluster.sluice("produce", "full", "--retry-for", "15s", stdin=line * 400, check=False, timeout=120)
         if done.returncode:
-            refused = done.stderr
-            break
-        written += 400
+            refused.append(done.stderr)
+        else:
+            written += 400
     assert refused, f"{written} records of 10 kB were taken on full disks"
-    assert "full" in refused.lower() or "space" in refused.lower(), f"not a clear error: {refused[-400:]}"
+    assert is_clear(refused[-1]), f"not a clear error: {[error[-400:] for error in refused]}"
     out = cluster.sluice("consume", "full", "--from-beginning", "--until-end", "-o", "json", timeout=120).stdout
     assert len(out.splitlines()) >= 100 + written, "a full disk stops reads"
     create_topic(cluster, "full-admin", 3)
