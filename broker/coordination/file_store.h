@@ -27,6 +27,7 @@ Result<sluice::v1::MeterLedger> ledger_from_json(const std::string& json);
 
 class FileStore : public MetadataStore {
  public:
+  // Jobs on `io` use the store: its thread ends first.
   FileStore(env::FileSystem& fs, env::IoQueue& io, env::Random& random, std::string dir);
   ~FileStore() override;
 

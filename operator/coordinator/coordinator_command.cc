@@ -237,8 +237,8 @@ class Process {
   env::PosixFileSystem fs_;
   env::SystemRandom random_;
   env::AsioExecutor executor_;
-  env::ThreadIoQueue io_{executor_, "metadata-io"};
   coordination::FileStore store_{fs_, io_, random_, flags_.metadata_dir};
+  env::ThreadIoQueue io_{executor_, "metadata-io"};  // ends before the store, which its jobs use
   broker::Metrics metrics_;
   MetricsObserver observer_{metrics_, flags_.cluster};
   std::unique_ptr<SessionServer> server_;

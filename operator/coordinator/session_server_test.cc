@@ -98,9 +98,9 @@ class Coordinators {
   env::PosixFileSystem fs;
   env::SystemRandom random;
   env::AsioExecutor executor;
-  env::ThreadIoQueue io{executor, "test-io"};
   std::unique_ptr<SessionServer> server;
   std::vector<std::unique_ptr<coordination::FileStore>> stores;
+  env::ThreadIoQueue io{executor, "test-io"};
   std::vector<std::unique_ptr<coordination::Coordinator>> coordinators;
   std::thread thread;
 };

@@ -151,10 +151,10 @@ class Clusters {
   kube::Client& client_;
   broker::Metrics& metrics_;
   coordinator::SessionServer& server_;
-  broker::env::ThreadIoQueue metadata_io_;
   Changed changed_;
   int64_t ticks_ = 0;
   std::map<kube::ObjectKey, std::unique_ptr<Cluster>> clusters_;
+  broker::env::ThreadIoQueue metadata_io_;  // ends before the stores, which its jobs use
 };
 
 // The session name of a cluster: what brokers register with.

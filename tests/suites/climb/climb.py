@@ -2,7 +2,7 @@
 
 On a cluster that deploy/up has started and nobody uses, with the Prometheus of its samples. Brokers are scaled by the
 bandwidth that NETWORK_BYTES gives each of them, in windows of a minute or so; the cluster is put back as it was. Ends
-with "N passed, N failed"; writes RESULTS.md and docs/autoscaling-climb.svg when the load ran to its end.
+with "N passed, N failed"; writes RESULTS.md and operator/autoscale/climb.svg when the load ran to its end.
 
 usage: run
 """
@@ -23,7 +23,7 @@ import e2e_test as e2e  # noqa: E402
 import load  # noqa: E402
 
 STREAM = "climb"
-PLOT = e2e.ROOT / "docs/autoscaling-climb.svg"
+PLOT = e2e.ROOT / "operator/autoscale/climb.svg"
 BROKERS_MAX = 5
 # (seconds, bytes per second); the last goes on until shards and brokers are back, or BACK_S.
 PHASES = [(60, 0.33e6), (30, 0.9e6), (30, 1.8e6), (180, 3.3e6), (30, 1.2e6), (None, 0.33e6)]
@@ -201,7 +201,7 @@ def results(facts, table):
              "Brokers scale by `spec.autoscaling.brokers: " + json.dumps(BROKER_SCALING) + "`, the stream by "
              "`spec.autoscaling: " + json.dumps(SHARD_SCALING) + "`: windows short enough to watch, not a recommendation.",
              "", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts), "",
-             "![open and needed shards](../../../docs/autoscaling-climb.svg)", "",
+             "![open and needed shards](../../../operator/autoscale/climb.svg)", "",
              "| after, s | decision | reason | figures it was made on |", "|---|---|---|---|",
              *(f"| {at:.0f} | {what} | {why} | {figures} |" for at, what, why, figures in table), ""]
     (HERE / "RESULTS.md").write_text("\n".join(lines))
