@@ -26,6 +26,7 @@ std::string_view to_string(Code code) {
     case Code::kDuplicateSequence: return "DUPLICATE_SEQUENCE";
     case Code::kInvalidProducerEpoch: return "INVALID_PRODUCER_EPOCH";
     case Code::kUnknownProducer: return "UNKNOWN_PRODUCER";
+    case Code::kTooFewBrokers: return "TOO_FEW_BROKERS";
     case Code::kInternal: return "INTERNAL";
   }
   return "UNKNOWN";

@@ -35,6 +35,7 @@ enum class Code {
   kDuplicateSequence,   // idempotent producer: an old duplicate whose answer is forgotten
   kInvalidProducerEpoch,
   kUnknownProducer,
+  kTooFewBrokers,  // fewer brokers take replicas than a stream asks for
   kInternal,
 };
 

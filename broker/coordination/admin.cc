@@ -106,10 +106,7 @@ void Core::admin_create(const sluice::v1::CreateStream& request, PendingAdmin pe
     status = Status(Code::kAlreadyExists, "stream '" + request.name() + "' exists");
   }
   // Where brokers are only away (a restart, a new coordinator) the stream waits for them.
-  if (status.ok() && !can_be_placed_later(broker_infos(), config.replication())) {
-    auto placed = place_shards(maps(), broker_infos(), 1, config.replication());
-    if (!placed.ok()) status = Status(Code::kInvalidArgument, placed.status().message());
-  }
+  if (status.ok()) status = can_be_placed_later(broker_infos(), config.replication());
   if (!status.ok() || request.validate_only()) return answer(pending, status);
   StreamDeclaration declaration{
       request.name(), config, {request.attributes().begin(), request.attributes().end()}};
@@ -171,9 +168,9 @@ void Core::admin_update(const sluice::v1::UpdateStream& request, PendingAdmin pe
   declaration.config = resolve(declaration.config, &stream->map);
   ShardMap trial = stream->map;
   if (status.ok()) status = update_config(trial, declaration.config);
-  if (status.ok()) {
-    auto placed = place_shards(maps(), broker_infos(), 1, declaration.config.replication());
-    if (!placed.ok()) status = Status(Code::kInvalidArgument, placed.status().message());
+  if (status.ok() && (declaration.config.replication() > stream->map.config().replication() ||
+                      declaration.config.partitions() > stream->map.config().partitions())) {
+    status = can_be_placed_later(broker_infos(), declaration.config.replication());
   }
   if (!status.ok()) return answer(pending, status);
   pending.config = declaration.config;

@@ -27,7 +27,7 @@ TEST(Coordinator, CreatesAStreamAndSpreadsItsLeaders) {
 TEST(Coordinator, RefusesWhatCannotBe) {
   World w(3);
   w.run(100);
-  EXPECT_EQ(w.create("s", 1, 4).code(), "INVALID_ARGUMENT");
+  EXPECT_EQ(w.create("s", 1, 4).code(), "TOO_FEW_BROKERS");
   EXPECT_EQ(w.create("a b", 1).code(), "INVALID_ARGUMENT");
   EXPECT_EQ(w.create("s", 1).code(), "OK");
   EXPECT_EQ(w.create("s", 1).code(), "ALREADY_EXISTS");
@@ -210,7 +210,7 @@ TEST(Coordinator, CreatesAStreamWhileABrokerIsAway) {
   w.revive(2);
   ASSERT_TRUE(w.run_until([&] { return w.all_led(); }));
   EXPECT_EQ(w.create("later", 1, 3).code(), "OK");
-  EXPECT_EQ(w.create("too-much", 1, 4).code(), "INVALID_ARGUMENT");
+  EXPECT_EQ(w.create("too-much", 1, 4).code(), "TOO_FEW_BROKERS");
 }
 
 TEST(Coordinator, ReplacesADeadLeaderWithOneWriteEachForTermsAndLeaders) {
@@ -671,6 +671,25 @@ TEST(Coordinator, ChangesStreams) {
   update->clear_fields();
   update->add_fields("colour");
   EXPECT_EQ(w.ask(request).code(), "INVALID_ARGUMENT");
+}
+
+// Retention is changed to free space, which is when brokers are missing.
+TEST(Coordinator, ChangesAStreamThatCouldNotBePlacedNow) {
+  World w(3);
+  w.run(100);
+  ASSERT_EQ(w.create("s", 1, 3).code(), "OK");
+  w.kill(1);
+  w.kill(2);
+  w.run(3000);
+  sluice::v1::AdminRequest request;
+  auto* update = request.mutable_update_stream();
+  update->set_name("s");
+  update->mutable_config()->set_retention_ms(1000);
+  update->add_fields("retention_ms");
+  EXPECT_EQ(w.ask(request).code(), "OK");
+  update->mutable_config()->set_replication(4);
+  update->add_fields("replication");
+  EXPECT_EQ(w.ask(request).code(), "TOO_FEW_BROKERS");
 }
 
 TEST(Coordinator, DeletesAStreamAndItsNameIsFree) {

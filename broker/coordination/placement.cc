@@ -129,10 +129,14 @@ std::map<int32_t, int> count_leaders(const std::vector<const ShardMap*>& maps) {
   return counts;
 }
 
-bool can_be_placed_later(const std::vector<BrokerInfo>& brokers, int replication) {
-  return replication <= std::count_if(brokers.begin(), brokers.end(), [](const BrokerInfo& b) {
-           return !b.draining && (b.alive || b.expected_back);
-         });
+Status can_be_placed_later(const std::vector<BrokerInfo>& brokers, int replication) {
+  const auto take = std::count_if(brokers.begin(), brokers.end(), [](const BrokerInfo& b) {
+    return !b.draining && (b.alive || b.expected_back);
+  });
+  if (replication <= take) return {};
+  return Status(Code::kTooFewBrokers, "replication factor " + std::to_string(replication) +
+                                          " needs as many brokers; the cluster has " +
+                                          std::to_string(take) + " that take replicas");
 }
 
 Result<std::vector<std::vector<Replica>>> place_shards(const std::vector<const ShardMap*>& maps,

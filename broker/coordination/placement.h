@@ -29,8 +29,9 @@ std::map<int32_t, int> count_replicas(const std::vector<const ShardMap*>& maps);
 // Open shards led, per broker.
 std::map<int32_t, int> count_leaders(const std::vector<const ShardMap*>& maps);
 
-// Whether an ensemble of `replication` can be placed once the brokers that are away are back.
-bool can_be_placed_later(const std::vector<BrokerInfo>& brokers, int replication);
+// Whether an ensemble of `replication` can be placed once the brokers that are away are back;
+// kTooFewBrokers with the numbers.
+Status can_be_placed_later(const std::vector<BrokerInfo>& brokers, int replication);
 
 // `shards` ensembles of `replication` brokers that do not drain. A minority of an ensemble may be
 // brokers that are expected back (as Kafka counts fenced brokers): a stream can be created while a

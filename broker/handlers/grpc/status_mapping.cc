@@ -26,6 +26,7 @@ namespace broker::handlers::grpc {
     case Code::kDuplicateSequence: return ::grpc::ALREADY_EXISTS;
     case Code::kInvalidProducerEpoch: return ::grpc::FAILED_PRECONDITION;
     case Code::kUnknownProducer: return ::grpc::FAILED_PRECONDITION;
+    case Code::kTooFewBrokers: return ::grpc::FAILED_PRECONDITION;
     case Code::kInternal: return ::grpc::INTERNAL;
   }
   return ::grpc::UNKNOWN;

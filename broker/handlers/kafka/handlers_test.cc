@@ -408,6 +408,22 @@ TEST(Topics, CreationRefusesByName) {
   }
 }
 
+// Just after a coordinator's restart each broker hears of the others one after another.
+TEST(Topics, ABrokerThatDoesNotKnowTheOthersYetRefusesNoTopic) {
+  TestBroker broker;
+  v1::MetadataUpdate update;
+  *update.add_brokers() = *broker.metadata.find_broker(BrokerId{0});
+  update.mutable_brokers(0)->set_alive(false);
+  broker.metadata.apply(update);
+  wire::CreateTopicsRequest create;
+  auto& topic = create.topics.emplace_back();
+  topic.name = "t";
+  topic.num_partitions = 1;
+  topic.replication_factor = 1;
+  auto answer = broker.call<wire::CreateTopicsResponse>(5, create).topics.at(0);
+  EXPECT_EQ(answer.error_code, 0) << answer.error_message.value_or("");
+}
+
 TEST(Metadata, ByNameIdAndAll) {
   TestBroker broker;
   broker.create_stream("a", kPartitioned, 2);

@@ -10,6 +10,7 @@ wire::Error to_error(const Status& status) {
     case Code::kOutOfRange:
     case Code::kUnsupported:
     case Code::kTooLarge:
+    case Code::kTooFewBrokers:
       return wire::invalid_argument(status.message());
     case Code::kNotFound:
       return wire::resource_not_found(status.message());

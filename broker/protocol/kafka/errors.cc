@@ -37,6 +37,7 @@ Error to_kafka_error(Code code) {
     case Code::kDuplicateSequence: return Error::kDuplicateSequenceNumber;
     case Code::kInvalidProducerEpoch: return Error::kInvalidProducerEpoch;
     case Code::kUnknownProducer: return Error::kUnknownProducerId;
+    case Code::kTooFewBrokers: return Error::kInvalidReplicationFactor;
     case Code::kInternal: return Error::kUnknownServerError;
   }
   return Error::kUnknownServerError;
