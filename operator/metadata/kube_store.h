@@ -1,24 +1,19 @@
 #pragma once
-// MetadataStore over Kubernetes: a ShardMap resource per stream, Stream resources as declarations, a
-// ConfigMap for producer ids, others for client quotas and for the meter ledger. Compare-and-swap is
-// the API server's resourceVersion. Calls come and answers go on the coordinator's executor; requests
-// run on an I/O queue, one at a time. One per StreamCluster, made by reconcile/.
+// MetadataStore over Kubernetes: a ShardMap resource per stream, Stream resources as declarations,
+// a ConfigMap for producer ids, others for client quotas and for the meter ledger. Compare-and-swap
+// is the API server's resourceVersion. Calls come and answers go on the coordinator's executor;
+// requests run on an I/O queue, one at a time, and may outlive the store: they are made all the
+// same, and nobody is answered. The client outlives the queue. One store per StreamCluster, made by
+// reconcile/.
 #include <map>
 #include <memory>
 #include <string>
 
 #include "broker/coordination/metadata_store.h"
 #include "broker/env/env.h"
-#include "operator/kube/client/client.h"
-#include "operator/metadata/stream_objects.h"
+#include "operator/metadata/kube_requests.h"
 
 namespace sluice_operator::metadata {
-
-struct ClusterRef {
-  std::string ns;
-  std::string name;
-  std::string uid;
-};
 
 class KubeStore : public broker::coordination::MetadataStore {
  public:
@@ -55,17 +50,14 @@ class KubeStore : public broker::coordination::MetadataStore {
   template <class T>
   void run(std::function<broker::Result<T>()> work, Done<T> done);
   void run_status(std::function<broker::Status()> work, StatusDone done);
-  broker::Result<sluice::v1::ClientQuotas> read_client_quotas();
-  broker::Result<sluice::v1::ClientQuotas> change_client_quotas(
-      const sluice::v1::AlterClientQuotas& change);
-  broker::Result<std::optional<broker::coordination::StoredLedger>> get_ledger();
+  void swap(const kube::ResourceType& type, kube::Json object, bool create, Done<std::string> done);
   Owner owner_of(const std::string& stream) const;
   void release(const std::string& stream);
 
-  kube::Client& client_;
   broker::env::Executor& executor_;
   broker::env::IoQueue& io_;
   const ClusterRef cluster_;
+  const std::shared_ptr<const KubeRequests> requests_;
   Listener* listener_ = nullptr;
   struct Known {
     std::string resource;

@@ -1,0 +1,49 @@
+#pragma once
+// What KubeStore asks of the API server: blocking calls, made by jobs on its I/O queue, which may
+// outlive the store. Holds nothing that changes; any thread.
+#include <optional>
+#include <string>
+
+#include "broker/coordination/metadata_store.h"
+#include "operator/kube/client/client.h"
+#include "operator/metadata/stream_objects.h"
+
+namespace sluice_operator::metadata {
+
+struct ClusterRef {
+  std::string ns;
+  std::string name;
+  std::string uid;
+};
+
+class KubeRequests {
+ public:
+  KubeRequests(kube::Client& client, ClusterRef cluster)
+      : client_(client), cluster_(std::move(cluster)) {}
+
+  broker::Result<broker::coordination::StoreContents> load() const;
+  // Of the ShardMap resource `name`.
+  broker::Result<std::optional<broker::coordination::StoredMap>> read_map(
+      const std::string& name) const;
+  broker::Status remove_map(const std::string& name, const kube::DeleteOptions& options) const;
+  // The new resourceVersion; kConflict: it is there already, or has moved.
+  broker::Result<std::string> swap(const kube::ResourceType& type, const kube::Json& object,
+                                   bool create) const;
+  broker::Status release(const std::string& stream, const kube::Json& patch) const;
+  broker::Status create_stream(const broker::coordination::StreamDeclaration& declaration) const;
+  broker::Status update_stream(const std::string& resource, const kube::Json& patch) const;
+  broker::Status delete_stream(const std::string& resource) const;
+  broker::Result<sluice::v1::ClientQuotas> change_client_quotas(
+      const sluice::v1::AlterClientQuotas& change) const;
+  broker::Result<int64_t> allocate_producer_ids(int32_t count) const;
+  broker::Result<std::optional<broker::coordination::StoredLedger>> read_ledger() const;
+  kube::Json ledger_object(const std::string& ledger, const std::string& expected_version) const;
+
+ private:
+  broker::Result<sluice::v1::ClientQuotas> read_client_quotas() const;
+
+  kube::Client& client_;
+  const ClusterRef cluster_;
+};
+
+}  // namespace sluice_operator::metadata
