@@ -115,6 +115,9 @@ struct PlannedMove {
 struct Balancing {
   bool propose = false;
   std::vector<PlannedMove> approved;
+  // What somebody is looking at: proposed again, whatever else would do by now, as long as all of it
+  // can still be done and something is to be evened out.
+  std::vector<PlannedMove> standing;
 };
 
 struct MoveView {

@@ -307,6 +307,7 @@ class Core {
 
   // proposal.cc
   void hold_back(MovePlan& plan, bool looked);
+  bool stands(const std::vector<PlannedMove>& moves) const;
   void add_approved(MovePlan& plan);
   bool is_being_made(const Stream& stream, const Shard& shard, const PlannedMove& move) const;
 

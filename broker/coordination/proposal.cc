@@ -18,11 +18,12 @@ bool same_moves(const std::vector<PlannedMove>& a, const std::vector<PlannedMove
 
 void Core::set_balancing(const Balancing& balancing) {
   const bool same = balancing_.propose == balancing.propose &&
-                    same_moves(balancing_.approved, balancing.approved);
+                    same_moves(balancing_.approved, balancing.approved) &&
+                    same_moves(balancing_.standing, balancing.standing);
   if (same) return;
+  if (!same_moves(balancing_.approved, balancing.approved)) approved_left_.reset();
   balancing_ = balancing;
   if (!balancing.propose) proposed_.reset();
-  approved_left_.reset();
   something_changed_ = true;
   settle();
 }
@@ -43,11 +44,23 @@ void Core::hold_back(MovePlan& plan, bool looked) {
     }
     return true;
   });
+  if (!proposed.empty() && stands(balancing_.standing)) proposed = balancing_.standing;
   if (looked && (!proposed_ || !same_moves(*proposed_, proposed))) {
     proposed_ = std::move(proposed);
     something_changed_ = true;
   }
   add_approved(plan);
+}
+
+bool Core::stands(const std::vector<PlannedMove>& moves) const {
+  const auto brokers = broker_infos();
+  return !moves.empty() && std::all_of(moves.begin(), moves.end(), [&](const PlannedMove& planned) {
+    const Stream* stream = find_stream(planned.stream);
+    const Shard* shard = stream ? find_shard_by_index(stream->map, planned.shard) : nullptr;
+    Move move;
+    return shard && still_applies(stream->map, *shard, planned.from, planned.to, brokers, move) !=
+                        Applies::kNever;
+  });
 }
 
 void Core::add_approved(MovePlan& plan) {

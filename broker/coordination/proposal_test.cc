@@ -42,6 +42,23 @@ TEST(Proposal, NothingMovesBeforeItIsApprovedAndThenExactlyThat) {
   EXPECT_EQ(w.coordinator->proposed_moves()->size(), 5u);
 }
 
+// While leaders still settled, another plan took the place of the one that was to be approved.
+TEST(Proposal, WhatStandsIsProposedUntilItCannotBeDone) {
+  World w(3, 1);
+  grow(w, {.propose = true});
+  ASSERT_TRUE(w.run_until([&] { return has_proposal(w); }, 60'000));
+  auto standing = *w.coordinator->proposed_moves();
+  standing.resize(4);  // as good as any other half
+  w.coordinator->set_balancing({.propose = true, .standing = standing});
+  w.run(30'000);
+  EXPECT_EQ(w.coordinator->proposed_moves()->size(), 4u);
+  EXPECT_EQ(w.replicas_on(3), 0);
+  standing[0].to = standing[0].from;
+  w.coordinator->set_balancing({.propose = true, .standing = standing});
+  w.run(30'000);
+  EXPECT_EQ(w.coordinator->proposed_moves()->size(), 9u);
+}
+
 TEST(Proposal, AnotherCoordinatorGoesOnWithWhatWasApproved) {
   World w(3, 1);
   grow(w, {.propose = true});

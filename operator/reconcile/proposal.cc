@@ -55,17 +55,29 @@ void add_loads(api::RebalanceProposal& proposal, const ClusterView& view) {
   }
 }
 
+// Between the same brokers, and not for long enough that nobody reads it any more.
+bool stands(const api::StreamCluster& cluster, const api::RebalanceProposal& proposal,
+            const std::string& now) {
+  const auto& states = cluster.status.broker_states;
+  const bool same_brokers =
+      std::equal(states.begin(), states.end(), proposal.brokers.begin(), proposal.brokers.end(),
+                 [](const auto& state, const auto& load) { return state.id == load.broker; });
+  const int64_t age = api::rfc3339_ms(now) - api::rfc3339_ms(proposal.created_at);
+  return same_brokers && age >= 0 && age < kProposalStandsMs;
+}
+
 }  // namespace
 
-Balancing balancing_of(const api::StreamCluster& cluster) {
+Balancing balancing_of(const api::StreamCluster& cluster, const std::string& now) {
   Balancing balancing;
   balancing.propose = proposes(cluster);
   const auto& proposal = cluster.status.rebalance_proposal;
   if (!balancing.propose || !proposal || proposal->state == "Done") return balancing;
-  if (!approved(cluster, *proposal)) return balancing;
+  const bool is_approved = approved(cluster, *proposal);
+  if (!is_approved && !stands(cluster, *proposal, now)) return balancing;
+  auto& moves = is_approved ? balancing.approved : balancing.standing;
   for (const auto& move : proposal->moves) {
-    balancing.approved.push_back(
-        {move.stream, move.shard, move.from, move.to, move.bytes, move.reason});
+    moves.push_back({move.stream, move.shard, move.from, move.to, move.bytes, move.reason});
   }
   return balancing;
 }

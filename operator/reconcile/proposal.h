@@ -7,8 +7,12 @@
 
 namespace sluice_operator::reconcile {
 
-// What the coordinator may do to even the cluster out.
-broker::coordination::Balancing balancing_of(const api::StreamCluster& cluster);
+// How long a proposal is not replaced by another that would do as well: somebody reads it.
+inline constexpr int64_t kProposalStandsMs = 10 * 60 * 1000;
+
+// What the coordinator may do to even the cluster out. `now`: RFC 3339.
+broker::coordination::Balancing balancing_of(const api::StreamCluster& cluster,
+                                             const std::string& now);
 
 // The proposal that status is to show: the one that is there, as long as the coordinator proposes
 // the same or carries it out, else a new one with another id.

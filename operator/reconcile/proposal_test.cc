@@ -54,13 +54,24 @@ TEST(RebalanceProposal, KeepsItsIdUntilTheMovesAreOthers) {
 TEST(RebalanceProposal, OnlyTheApprovalOfItsIdLetsMovesBegin) {
   auto cluster = proposing();
   cluster.status.rebalance_proposal = next_proposal(cluster, uneven(), kNow);
-  EXPECT_TRUE(balancing_of(cluster).approved.empty());
+  EXPECT_TRUE(balancing_of(cluster, kNow).approved.empty());
   cluster.metadata.annotations[api::kApproveRebalanceAnnotation] = "something else";
-  EXPECT_TRUE(balancing_of(cluster).approved.empty());
+  EXPECT_TRUE(balancing_of(cluster, kNow).approved.empty());
   cluster.metadata.annotations[api::kApproveRebalanceAnnotation] =
       cluster.status.rebalance_proposal->id;
-  ASSERT_EQ(balancing_of(cluster).approved.size(), 2u);
-  EXPECT_EQ(balancing_of(cluster).approved[1].shard, 1);
+  ASSERT_EQ(balancing_of(cluster, kNow).approved.size(), 2u);
+  EXPECT_EQ(balancing_of(cluster, kNow).approved[1].shard, 1);
+}
+
+TEST(RebalanceProposal, StandsForAWhileBetweenTheSameBrokers) {
+  auto cluster = proposing();
+  for (int id : {0, 1}) cluster.status.broker_states.emplace_back().id = id;
+  cluster.status.rebalance_proposal = next_proposal(cluster, uneven(), kNow);
+  EXPECT_EQ(balancing_of(cluster, kNow).standing.size(), 2u);
+  EXPECT_EQ(balancing_of(cluster, "2026-01-31T08:09:59Z").standing.size(), 2u);
+  EXPECT_TRUE(balancing_of(cluster, "2026-01-31T08:10:00Z").standing.empty());
+  cluster.status.broker_states.emplace_back().id = 2;
+  EXPECT_TRUE(balancing_of(cluster, kNow).standing.empty()) << "there is a broker to move to now";
 }
 
 TEST(RebalanceProposal, IsCarriedOutAndThenDone) {
@@ -81,14 +92,14 @@ TEST(RebalanceProposal, IsCarriedOutAndThenDone) {
   view.proposed_moves.emplace();
   shown = next_proposal(cluster, view, kLater);
   EXPECT_EQ(shown->state, "Done");
-  EXPECT_TRUE(balancing_of(cluster).approved.empty());
+  EXPECT_TRUE(balancing_of(cluster, kNow).approved.empty());
   EXPECT_EQ(next_proposal(cluster, view, kLater)->state, "Done");
   // The same moves once more are another proposal: the approval that is still there is not for it.
   view = uneven();
   shown = next_proposal(cluster, view, kLater);
   EXPECT_EQ(shown->state, "Proposed");
   EXPECT_NE(shown->id, id);
-  EXPECT_TRUE(balancing_of(cluster).approved.empty());
+  EXPECT_TRUE(balancing_of(cluster, kNow).approved.empty());
 }
 
 TEST(RebalanceProposal, AnApprovalCanBeTakenBack) {
@@ -99,7 +110,7 @@ TEST(RebalanceProposal, AnApprovalCanBeTakenBack) {
   cluster.metadata.annotations[api::kApproveRebalanceAnnotation] = shown->id;
   shown = next_proposal(cluster, view, kLater);
   cluster.metadata.annotations.clear();
-  EXPECT_TRUE(balancing_of(cluster).approved.empty());
+  EXPECT_TRUE(balancing_of(cluster, kNow).approved.empty());
   EXPECT_EQ(next_proposal(cluster, view, kLater)->state, "Proposed");
 }
 

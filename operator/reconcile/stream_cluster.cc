@@ -117,7 +117,7 @@ void StreamClusterReconciler::observe(Round& round) {
   ClusterWishes wishes{{},
                        sight.draining,
                        sight.paused || cluster.spec.rebalancing.paused,
-                       balancing_of(cluster),
+                       balancing_of(cluster, api::rfc3339(clock_.wall_ms())),
                        streams_of(cluster),
                        {}};
   round.users = users_of(cluster);
