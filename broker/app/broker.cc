@@ -1,5 +1,7 @@
 #include "broker/app/broker.h"
 
+#include <malloc.h>
+
 #include <csignal>
 #include <cstdio>
 
@@ -31,6 +33,9 @@ constexpr int64_t kDrainMs = 5'000;        // to answer what is in flight
 constexpr int64_t kCertificatesLookMs = 10'000;
 constexpr int64_t kMetadataSaveMs = 200;   // changes of metadata are saved together
 constexpr int64_t kTrafficMs = 2000;       // bytes between zones are told so often
+constexpr int64_t kCacheIdleMs = 60'000;   // a record that nobody followed for so long leaves memory
+constexpr int64_t kForgetIdleMs = 10'000;
+constexpr uint64_t kIdleBytesMax = 1 << 20;  // a cache below is that of an idle broker
 
 cluster::v1::Endpoint endpoint(const std::string& host, uint16_t port) {
   cluster::v1::Endpoint e;
@@ -97,6 +102,7 @@ struct Broker::Parts {
   void connect_coordinator();
   void save_metadata_soon();
   void tell_traffic();
+  void forget_idle();
   void begin_stop(const char* why);
   void stop_doors();
   void close_log();
@@ -138,6 +144,7 @@ struct Broker::Parts {
   std::unique_ptr<cluster::GrpcLink> coordinator_link;
   std::unique_ptr<boost::asio::signal_set> signals;
   bool metadata_save_scheduled = false;
+  uint64_t cached_bytes = 0;  // by the tail cache, when it was last looked at
   bool registered_once = false, stopping = false, doors_closed = false;
   int exit_status = 0;
 };
@@ -388,6 +395,15 @@ void Broker::Parts::wire() {
                   traffic->to_broker(to, shard.stream, cluster::TrafficKind::kReplicated, bytes);
                 }});
   tell_traffic();
+  forget_idle();
+}
+
+// Memory that a load needed goes back to the system when it has ended.
+void Broker::Parts::forget_idle() {
+  const uint64_t held = store->trim_cache(kCacheIdleMs);
+  if (held < cached_bytes && held < kIdleBytesMax) malloc_trim(0);
+  cached_bytes = held;
+  executor.schedule_after(kForgetIdleMs, [this] { forget_idle(); });
 }
 
 // Again and again until the streams' maps have it.

@@ -55,6 +55,11 @@ Result<Offset> Store::apply_retention(const ShardId& id, const Retention& retent
   return log->log_start();
 }
 
+uint64_t Store::trim_cache(int64_t age_ms) {
+  core_->trim_tail(core_->env_.clock.mono_ms() - age_ms);
+  return core_->tail_bytes_;
+}
+
 const Uuid& Store::directory_id() const { return core_->directory_; }
 bool Store::clean_shutdown() const { return core_->clean_; }
 bool Store::disk_full() const { return core_->wal_.disk_full(); }

@@ -82,6 +82,10 @@ class Store {
   Result<Offset> apply_retention(const ShardId& id, const Retention& retention, Offset end_max,
                                  ShardLog::Done done = {});
 
+  // Forgets what the tail cache holds for longer than `age_ms`; reads of it go to the files. Returns
+  // the bytes that stay.
+  uint64_t trim_cache(int64_t age_ms);
+
   // The identity of the directory, made at its first open (design.md, rule 6).
   const Uuid& directory_id() const;
   // Whether the last stop was close(); true for a new directory.

@@ -157,7 +157,7 @@ void StoreCore::append_frame(ShardLog& log, std::vector<Batch> batches,
     file.touched.push_back(log.log_id_);
   }
   file.live_bytes += entry.size;
-  tail_order_.push_back({log.log_id_, place.sequence});
+  tail_order_.push_back({log.log_id_, place.sequence, env_.clock.mono_ms()});
   tail_bytes_ += entry.size;
   for (Batch& b : batches) log.tail_.push_back({std::move(b), place.sequence});
 }
@@ -290,12 +290,12 @@ void StoreCore::cut_tail(ShardLog& log, Offset new_end) {
   }
 }
 
-// Forgets the oldest durable batches while the cache is above its bound. What is not durable stays:
-// it cannot be read from the file yet.
-void StoreCore::trim_tail() {
-  while (!tail_order_.empty() && tail_bytes_ > options_.tail_cache_bytes &&
-         tail_order_.front().sequence <= wal_.durable_sequence()) {
+// Forgets the oldest durable batches while the cache is above its bound, and those appended before
+// `before_ms`. What is not durable stays: it cannot be read from the file yet.
+void StoreCore::trim_tail(int64_t before_ms) {
+  while (!tail_order_.empty() && tail_order_.front().sequence <= wal_.durable_sequence()) {
     TailFrame oldest = tail_order_.front();
+    if (tail_bytes_ <= options_.tail_cache_bytes && oldest.appended_ms >= before_ms) break;
     tail_order_.pop_front();
     auto found = by_log_id_.find(oldest.log_id);
     if (found == by_log_id_.end()) continue;

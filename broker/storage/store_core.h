@@ -74,7 +74,7 @@ class StoreCore : public std::enable_shared_from_this<StoreCore> {
   void append_frame(ShardLog& log, std::vector<Batch> batches, std::function<void()> durable);
   void drop_runs(std::vector<Run> dropped, uint64_t sequence);
   void cut_tail(ShardLog& log, Offset new_end);
-  void trim_tail();
+  void trim_tail(int64_t before_ms = INT64_MIN);
   Status check_boundary(ShardLog& log, Offset offset);
 
   // Sealing and space (seal.cc).
@@ -119,6 +119,7 @@ class StoreCore : public std::enable_shared_from_this<StoreCore> {
   bool space_changed_ = false;  // a file may have become free, or worth rewriting
   struct TailFrame {
     uint64_t log_id, sequence;
+    int64_t appended_ms;
   };
   std::deque<TailFrame> tail_order_;  // oldest first
   uint64_t tail_bytes_ = 0;

@@ -182,6 +182,20 @@ TEST(Store, ReadsFromTailAndFilesAgreeAndSurviveRestarts) {
   }
 }
 
+TEST(Store, WhatIsNotFollowedAnyMoreLeavesTheCache) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  ASSERT_TRUE(m.append(m.log(0)).ok());
+  EXPECT_GT(m.store->trim_cache(0), 0u) << "not durable: it can be read from nowhere else";
+  m.settle();
+  ASSERT_TRUE(m.append(m.log(1)).ok());
+  m.world.run_for_us(5'000'000);
+  const uint64_t both = m.store->trim_cache(1'000'000);
+  EXPECT_EQ(m.store->trim_cache(30'000), both / 2) << "the second is 5 s old";
+  EXPECT_EQ(m.store->trim_cache(1'000), 0u);
+  for (int s : {0, 1}) EXPECT_FALSE(read_all(m.log(s)).empty()) << "from the file";
+}
+
 TEST(Store, CleanShutdownIsRememberedOnce) {
   Machine m;
   ASSERT_TRUE(m.start().ok());

@@ -155,6 +155,14 @@ parts() {
     nodes_made | sed "s/^/$cluster-n/"; } | sed -n "s/^$cluster-\(cp\|n[0-9]*\)$/\1/p" | sort -u
 }
 
+# The cluster's names are the machine's, its files are in one SLUICE_HOME: another's cluster is not ours to clear.
+claim_cluster() { mkdir -p "$sockets"; echo "$SLUICE_HOME" >"$sockets/home"; }
+other_home() {
+  local other
+  [ ! -e "$run" ] && other=$(cat "$sockets/home" 2>/dev/null) && [ "$other" != "$SLUICE_HOME" ] &&
+    [ -e "$other/kubernetes/$cluster" ] && echo "$other"
+}
+
 cluster_exists() { [ -n "$(parts)" ] || [ -e "$run" ] || [ -e "$sockets" ]; }
 
 # Ends and removes everything of the cluster, also of one whose start was killed half-way. Safe to call at any time.

@@ -679,6 +679,44 @@ def test_second_up_changes_nothing():
     assert "unchanged" in done.stdout or "nothing" in done.stdout, done.stdout[-2000:]
 
 
+def test_up_on_a_cluster_of_ones_own():
+    """The same nodes as somebody's cluster: their kubeconfig, images under names that they can pull."""
+    image = "registry.example/team/sluice:e2e"
+    pulled = {"sluice": image, "tools": "registry.example/team/sluice-tools:e2e",
+              "prometheus": "docker.io/prom/prometheus:v2.42.0"}
+    nodes = f". {ROOT}/deploy/kubernetes/lib.sh; . {ROOT}/deploy/kubernetes/node.sh; for i in $(nodes_made); do "
+    for name, ref in pulled.items():
+        nodes += f'node_ctr "$i" images tag --force "$(image_ref {name})" {ref}; '
+    run("bash", "-euc", nodes + "done")
+    kubectl("delete", "-f", ROOT / "deploy/samples/quickstart.yaml", "--timeout=180s")
+    run(HOME / "kubernetes/bin/helm", "uninstall", "sluice", "-n", "sluice-system", "--wait")
+    kubectl("delete", "namespace", "sluice-system")
+    context = kubectl("config", "current-context").strip()
+    theirs = HOME / "of-ones-own"
+    env = {**os.environ, "SLUICE_HOME": str(theirs), "KUBECONFIG": str(KUBECONFIG),
+           "PATH": f"{HOME / 'kubernetes/bin'}:{os.environ['PATH']}"}
+
+    def deploy(*command):
+        done = subprocess.run([ROOT / "deploy" / command[0], *command[1:]], env=env,
+                              capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+        return done.stdout
+
+    try:
+        deploy("up", "--context", context, "--image", image)
+        containers = [c["image"] for pod in json.loads(kubectl("get", "pods", "-A", "-l",
+                      "app.kubernetes.io/name=sluice", "-o", "json"))["items"]
+                      for c in pod["spec"]["containers"]]
+        assert len(containers) >= 4 and set(containers) == {image}, containers
+        assert "nothing changed" in deploy("up", "--context", context, "--image", image)
+    finally:
+        deploy("down", "--all")
+    assert not theirs.exists()
+    assert "quickstart" not in kubectl("get", "streamclusters,pods,pvc", "-A")
+    assert "sluice-system" not in kubectl("get", "namespaces")
+    assert len(json.loads(kubectl("get", "nodes", "-o", "json"))["items"]) == 3
+
+
 def test_down_leaves_nothing():
     run(ROOT / "deploy/down", timeout=300)
     left = run("ip", "netns", "list").stdout

@@ -419,6 +419,10 @@ void Cluster::check_everything() {
   look();
   for (const auto& [id, map] : stored.maps) {
     const Uuid stream = *Uuid::parse(map.map.stream_id());
+    // Its deletion was asked for and never made, and nobody has looked since at what it lost.
+    if (map.map.config().durability() == cluster::v1::DURABILITY_MEMORY && oracle.deleted(stream)) {
+      continue;
+    }
     std::vector<int32_t> shards;
     for (const auto& shard : map.map.shards()) {
       const ShardId shard_id{stream, shard.index()};
