@@ -596,6 +596,14 @@ TermEnd Partition::term_end(Term term) const {
   return {found, end};
 }
 
+Term Partition::term_at(Offset offset) const {
+  if (offset >= log_end()) return replica_->term();
+  const auto& terms = log_.terms();
+  auto next = std::find_if(terms.begin(), terms.end(),
+                           [&](const auto& entry) { return entry.start > offset; });
+  return next == terms.begin() ? kNoTerm : std::prev(next)->term;
+}
+
 Result<std::optional<BatchHeader>> Partition::find_timestamp(int64_t timestamp_ms) {
   return checked(log_.find_timestamp(timestamp_ms, high_watermark()));
 }

@@ -138,6 +138,8 @@ class Partition {
   // Kafka's OffsetForLeaderEpoch (KIP-101, KIP-320): the largest term at or below `term` with its
   // end offset; term kNoTerm when there is none.
   TermEnd term_end(Term term) const;
+  // Of the batch at `offset`, and at the log's end of what this leader would append there.
+  Term term_at(Offset offset) const;
   // Header of the first committed batch whose maximum timestamp is at least `timestamp_ms`; of the
   // one with the largest timestamp.
   Result<std::optional<BatchHeader>> find_timestamp(int64_t timestamp_ms);

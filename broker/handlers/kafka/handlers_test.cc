@@ -280,12 +280,14 @@ TEST(ListOffsets, ByTimestampAndSpecials) {
     return broker.call<wire::ListOffsetsResponse>(version, request).topics.at(0).partitions.at(0);
   };
   EXPECT_EQ(ask(-1).offset, 0);
+  EXPECT_EQ(ask(-2).leader_epoch, broker.partition("t", 0).term().value) << "of an empty log, too";
   EXPECT_EQ(ask(-3).offset, -1);
   produce_one(broker, "t", {.records = 10, .timestamp_ms = 1000});
   produce_one(broker, "t", {.records = 10, .timestamp_ms = 5000, .compression = Compression::kLz4});
   produce_one(broker, "t", {.records = 2, .timestamp_ms = 3000});
   EXPECT_EQ(ask(-1).offset, 22);
   EXPECT_EQ(ask(-2).offset, 0);
+  EXPECT_EQ(ask(-2).leader_epoch, broker.partition("t", 0).term().value);
   EXPECT_EQ(ask(-4).offset, 0);
   EXPECT_EQ(ask(-5).offset, -1);
   EXPECT_EQ(ask(-3).offset, 19);

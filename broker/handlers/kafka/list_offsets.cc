@@ -84,6 +84,7 @@ Status look_up(partition::Partition& partition, int64_t timestamp, const Options
     case kEarliest:
     case kEarliestLocal:
       answer.offset = partition.log_start().value;
+      answer.leader_epoch = partition.term_at(partition.log_start()).value;
       return {};
     case kLatestTiered:
     case kEarliestPendingUpload:
