@@ -218,7 +218,7 @@ Status Broker::Parts::open_kafka(const ClientListener& listener) {
       break;
   }
   if (listener.tls) {
-    security::TlsFiles files{config.client_tls_cert, config.client_tls_key, ""};
+    security::TlsFiles files{config.client_tls_cert, config.client_tls_key, "", {}};
     if (listener.authentication == ClientAuthentication::kClientCertificate) {
       files.client_ca = config.client_tls_ca;
     }
@@ -251,8 +251,12 @@ Status Broker::Parts::open_kinesis() {
     access_keys->start();
   }
   server::kinesis::ListenerOptions listener;
-  listener.host = config.kinesis.host;
-  listener.port = config.kinesis.port;
+  listener.host = config.kinesis.address.host;
+  listener.port = config.kinesis.address.port;
+  if (config.kinesis.tls) {
+    security::TlsFiles files{config.client_tls_cert, config.client_tls_key, "", {"h2", "http/1.1"}};
+    ASSIGN_OR_RETURN(listener.tls, security::TlsContext::load(files));
+  }
   kinesis = std::make_unique<server::kinesis::Listener>(executor, clock, random, metrics,
                                                         *signatures, *kinesis_handlers, listener);
   return kinesis->start();
@@ -275,6 +279,7 @@ server::kinesis::Credentials Broker::Parts::access_keys_of(const cluster::v1::Se
 void Broker::Parts::watch_certificates() {
   executor.schedule_after(kCertificatesLookMs, [this] {
     for (const auto& listener : kafka) listener->reload_certificate();
+    kinesis->reload_certificate();
     certificates->look();
     watch_certificates();
   });
@@ -551,7 +556,7 @@ int Broker::run() {
     std::printf("sluice-broker ready kafka=%s:%u grpc=%s:%u kinesis=%s:%u metrics=%s:%u "
                 "data=%s\n",
                 p.config.kafka.address.host.c_str(), p.kafka.front()->port(), p.config.grpc.address.host.c_str(),
-                p.grpc->port(), p.config.kinesis.host.c_str(), p.kinesis->port(),
+                p.grpc->port(), p.config.kinesis.address.host.c_str(), p.kinesis->port(),
                 p.config.metrics.host.c_str(), p.pages->port(),
                 p.config.data.c_str());
     std::fflush(stdout);

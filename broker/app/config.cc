@@ -27,7 +27,7 @@ constexpr Setting kSettings[] = {
     {"kafka", "H:P", "Kafka listener, default port 9092; H:P;tls;sasl or ;mtls asks clients for that"},
     {"kafka-listeners", "LIST", "more of them: NAME=H:P[;tls][;sasl|;mtls][;advertise=H:P],NAME=..."},
     {"grpc", "H:P", "gRPC listener, default port 9090; ;tls and ;mtls as with --kafka"},
-    {"kinesis", "H:P", "Kinesis listener (HTTP), default port 4567"},
+    {"kinesis", "H:P", "Kinesis listener (HTTP), default port 4567; H:P;tls for HTTPS"},
     {"kinesis-credentials", "FILE", "access keys that may sign (YAML), read again when it changes; without them and --users, --dev takes any"},
     {"kinesis-any-key", nullptr, "verify no signatures; only for a Kinesis listener on loopback"},
     {"replication", "H:P", "listener for other brokers, default port 9095"},
@@ -119,6 +119,11 @@ Status take_address(const Values& values, const char* name, bool dev, uint16_t p
   return {};
 }
 
+Status check_certificate(const ClientListener& listener, const Config& config) {
+  if (!listener.tls || (!config.client_tls_cert.empty() && !config.client_tls_key.empty())) return {};
+  return bad("a listener with tls needs --client-tls-cert and --client-tls-key");
+}
+
 Status take_listeners(const Values& values, Config& config) {
   if (auto it = values.find("kafka"); it != values.end()) {
     ASSIGN_OR_RETURN(config.kafka, parse_listener(it->second, "--kafka"));
@@ -151,11 +156,10 @@ Status take_listeners(const Values& values, Config& config) {
     }
     config.kafka_listeners.push_back(std::move(listener));
   }
-  auto needs_tls = [](const ClientListener& l) { return l.tls; };
-  bool tls = needs_tls(config.kafka) || needs_tls(config.grpc) || std::any_of(config.kafka_listeners.begin(),
-                                                    config.kafka_listeners.end(), needs_tls);
-  if (tls && (config.client_tls_cert.empty() || config.client_tls_key.empty())) {
-    return bad("a listener with tls needs --client-tls-cert and --client-tls-key");
+  RETURN_IF_ERROR(check_certificate(config.kafka, config));
+  RETURN_IF_ERROR(check_certificate(config.grpc, config));
+  for (const auto& listener : config.kafka_listeners) {
+    RETURN_IF_ERROR(check_certificate(listener, config));
   }
   return {};
 }
@@ -198,7 +202,15 @@ Status take_tls(const Values& values, Config& config) {
 }
 
 Status take_kinesis(const Values& values, Config& config) {
-  RETURN_IF_ERROR(take_address(values, "kinesis", config.dev, 4567, config.kinesis));
+  if (auto it = values.find("kinesis"); it != values.end()) {
+    ASSIGN_OR_RETURN(config.kinesis, parse_listener(it->second, "--kinesis"));
+    if (config.kinesis.authentication != ClientAuthentication::kNone || config.kinesis.advertise) {
+      return bad("--kinesis takes ;tls: who asks is told by the signature");
+    }
+    RETURN_IF_ERROR(check_certificate(config.kinesis, config));
+  } else {
+    config.kinesis.address = {config.dev ? "127.0.0.1" : "0.0.0.0", 4567};
+  }
   if (auto file = values.find("kinesis-credentials"); file != values.end()) {
     config.kinesis_credentials = file->second;
   }
@@ -207,7 +219,7 @@ Status take_kinesis(const Values& values, Config& config) {
   if (asked && !config.kinesis_credentials.empty()) {
     return bad("--kinesis-any-key verifies nothing: leave out it or --kinesis-credentials");
   }
-  if (asked && !config.kinesis.host.starts_with("127.") && config.kinesis.host != "::1") {
+  if (asked && !config.kinesis.address.host.starts_with("127.") && config.kinesis.address.host != "::1") {
     return bad("--kinesis-any-key lets everyone in: only with --kinesis on loopback, as in "
                "127.0.0.1:4567");
   }

@@ -41,9 +41,9 @@ struct Config {
   std::string coordinator;  // H:P; H may be a DNS name with several addresses
   std::string advertise;    // host that clients and brokers reach this one by
   std::string zone;
-  ClientListener kafka, grpc;
+  ClientListener kafka, grpc, kinesis;
   std::vector<ClientListener> kafka_listeners;  // beside the first, each with its name
-  Address kinesis, replication, metrics;
+  Address replication, metrics;
   std::string kinesis_credentials;  // file of access keys
   bool kinesis_any_key = false;     // nothing is verified: --dev without keys, or asked for on loopback
   std::string tls_ca, tls_cert, tls_key;

@@ -14,7 +14,7 @@ TEST(Config, DevNeedsOnlyAFolder) {
   ASSERT_TRUE(config.ok()) << config.status().to_string();
   EXPECT_EQ(config->kafka.address.port, 0);
   EXPECT_EQ(config->grpc.address.to_string(), "127.0.0.1:9090");
-  EXPECT_EQ(config->kinesis.to_string(), "127.0.0.1:4567");
+  EXPECT_EQ(config->kinesis.address.to_string(), "127.0.0.1:4567");
   EXPECT_TRUE(config->kinesis_any_key);
   EXPECT_EQ(config->advertise, "127.0.0.1");
 }
@@ -65,6 +65,8 @@ TEST(Config, OnlyLoopbackTakesAnyKinesisKey) {
   EXPECT_FALSE(with({})->kinesis_any_key);
   EXPECT_TRUE(with({"--kinesis-any-key", "--kinesis", "127.0.0.1:0"})->kinesis_any_key);
   EXPECT_FALSE(with({"--kinesis-any-key"}).ok());
+  EXPECT_FALSE(with({"--kinesis", "127.0.0.1:0;tls"}).ok()) << "no certificate";
+  EXPECT_FALSE(with({"--kinesis", "127.0.0.1:0;sasl"}).ok());
   EXPECT_FALSE(with({"--kinesis-any-key", "--kinesis", "127.0.0.1:0", "--kinesis-credentials",
                      "f"}).ok());
   auto dev = parse_command_line({"--dev", "--data", "d", "--kinesis-credentials", "f"});

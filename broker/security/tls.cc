@@ -63,6 +63,23 @@ std::string sha256_hex(const std::string& bytes) {
   return out;
 }
 
+// The first of `protocols` (the TlsContext's, which outlives its handshakes) that is offered: names
+// with a byte of length before each.
+static int choose(SSL*, const unsigned char** out, unsigned char* out_size,
+                  const unsigned char* offered, unsigned int offered_size, void* protocols) {
+  for (const auto& wanted : *static_cast<const std::vector<std::string>*>(protocols)) {
+    for (unsigned int at = 0; at < offered_size; at += 1 + offered[at]) {
+      if (at + offered[at] >= offered_size) break;
+      if (std::string_view(reinterpret_cast<const char*>(offered + at + 1), offered[at]) == wanted) {
+        *out = offered + at + 1;
+        *out_size = offered[at];
+        return SSL_TLSEXT_ERR_OK;
+      }
+    }
+  }
+  return SSL_TLSEXT_ERR_NOACK;
+}
+
 Result<std::shared_ptr<TlsContext>> TlsContext::load(const TlsFiles& files) {
   std::shared_ptr<TlsContext> out(new TlsContext(files));
   RETURN_IF_ERROR(out->read());
@@ -98,6 +115,7 @@ Status TlsContext::read() {
     SSL_CTX_set_client_CA_list(context.get(), SSL_load_client_CA_file(files_.client_ca.c_str()));
     SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   }
+  if (!files_.protocols.empty()) SSL_CTX_set_alpn_select_cb(context.get(), choose, &files_.protocols);
   // Sessions are resumed by tickets only within this context, and only by clients it has verified.
   static constexpr unsigned char kSessionId[] = "sluice";
   SSL_CTX_set_session_id_context(context.get(), kSessionId, sizeof kSessionId - 1);

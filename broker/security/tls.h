@@ -18,6 +18,9 @@ namespace broker::security {
 struct TlsFiles {
   std::string cert, key;  // PEM; the chain and its key
   std::string client_ca;  // PEM; when set, clients must show a certificate of it
+  // What the server speaks, best first (ALPN, RFC 7301). A client that offers none of it, or says
+  // nothing, goes on without a choice.
+  std::vector<std::string> protocols;
 };
 
 // When the first certificate of a PEM text ends, Unix seconds; 0 when there is none.

@@ -62,8 +62,8 @@ int32_t default_replication(const StreamClusterSpec& spec) {
 }
 
 bool has_tls_listener(const StreamClusterSpec& spec) {
-  return std::any_of(spec.listeners.begin(), spec.listeners.end(),
-                     [](const auto& listener) { return listener.tls; });
+  return spec.kinesis.tls || std::any_of(spec.listeners.begin(), spec.listeners.end(),
+                                         [](const auto& listener) { return listener.tls; });
 }
 
 static void validate_listener(const std::string& cluster_name,

@@ -33,7 +33,7 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
   spec.brokers = 5;
   spec.image = "registry/sluice:1";
   spec.limits_of_pod = {{"memory", "1Gi"}};
-  spec.kinesis.credentials_secret = "kinesis-keys";
+  spec.kinesis = {"kinesis-keys", true};
   spec.kafka = {false, 6};
   spec.storage = {"20Gi", "fast", DeletionPolicy::kDelete, 60};
   spec.drain = {1, 3};

@@ -216,6 +216,7 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
   spec.child("kafka").read("autoCreateTopics", out.kafka.auto_create_topics);
   spec.child("kafka").read("numPartitions", out.kafka.num_partitions);
   spec.child("kinesis").read("credentialsSecret", out.kinesis.credentials_secret);
+  spec.child("kinesis").read("tls", out.kinesis.tls);
   spec.child("metering").read("intervalSeconds", out.metering.interval_seconds);
   if (spec.has("prices")) {
     Fields fields = spec.child("prices");

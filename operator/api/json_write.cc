@@ -213,8 +213,9 @@ Json spec_to_json(const StreamClusterSpec& spec) {
                     {"numPartitions", spec.kafka.num_partitions}};
   }
   if (!spec.kinesis.credentials_secret.empty()) {
-    out["kinesis"] = {{"credentialsSecret", spec.kinesis.credentials_secret}};
+    out["kinesis"]["credentialsSecret"] = spec.kinesis.credentials_secret;
   }
+  if (spec.kinesis.tls) out["kinesis"]["tls"] = true;
   put(out, "drain", spec.drain);
   out["metering"] = {{"intervalSeconds", spec.metering.interval_seconds}};
   if (spec.prices) {

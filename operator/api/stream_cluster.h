@@ -51,6 +51,7 @@ struct StreamClusterSpec {
   } limits;
   struct Kinesis {
     std::string credentials_secret;  // empty: nobody may sign
+    bool tls = false;                // HTTPS, and only that
   } kinesis;
   std::optional<Prices> prices;
   struct Metering {

@@ -3,12 +3,15 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/plan/objects.h"
+#include "operator/plan/stream_cluster.h"
 
 namespace sluice_operator::plan {
 
 using Json = nlohmann::json;
 
 namespace {
+
+constexpr const char* kKinesisFlag = "kinesis";  // of the broker; absent: without TLS
 
 Json to_json(const PodSettings& settings) {
   Json out = {{"image", settings.image},
@@ -33,6 +36,7 @@ std::map<std::string, std::string> broker_settings(const api::StreamClusterSpec&
   if (spec.kafka.num_partitions != defaults.num_partitions) {
     out["num-partitions"] = std::to_string(spec.kafka.num_partitions);
   }
+  if (spec.kinesis.tls) out[kKinesisFlag] = "0.0.0.0:" + std::to_string(kKinesisPort) + ";tls";
   return out;
 }
 
@@ -57,7 +61,8 @@ std::string listeners_text(const api::StreamClusterSpec& spec) {
 }  // namespace
 
 bool PodSettings::tls_for_clients() const { 
-  return listeners.find(";tls") != std::string::npos || listeners.find(";mtls") != std::string::npos;
+  return listeners.find(";tls") != std::string::npos ||
+         listeners.find(";mtls") != std::string::npos || broker.contains(kKinesisFlag);
 }
 
 std::string PodSettings::hash() const { return text_hash(to_json(*this).dump()); }

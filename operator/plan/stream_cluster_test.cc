@@ -111,6 +111,13 @@ TEST(Plan, OnlyWhatNeedsARestartTouchesThePods) {
   keys.spec.kinesis.credentials_secret = "keys";
   EXPECT_NE(input(before).settings.hash(), input(keys).settings.hash());
   EXPECT_EQ(read_pod_settings(input(keys).settings.to_text()), input(keys).settings);
+  api::StreamCluster https = before;
+  https.spec.kinesis.tls = true;
+  EXPECT_NE(input(before).settings.hash(), input(https).settings.hash());
+  EXPECT_EQ(read_pod_settings(input(https).settings.to_text()), input(https).settings);
+  EXPECT_TRUE(input(https).settings.tls_for_clients()) << "the certificate is mounted";
+  const std::string arguments = pods(input(https))["spec"]["containers"][0]["args"].dump();
+  EXPECT_NE(arguments.find("--kinesis=0.0.0.0:4567;tls"), std::string::npos) << arguments;
   api::StreamCluster topics = before;
   topics.spec.kafka.num_partitions = 3;
   EXPECT_NE(input(before).settings.hash(), input(topics).settings.hash());

@@ -8,6 +8,8 @@ import collections
 import json
 import os
 import pathlib
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -537,6 +539,26 @@ def test_volumes_grow():
     assert done.returncode != 0 and "cannot shrink" in done.stderr, done
     kubectl("delete", "streamcluster", "grows")
     wait_for(lambda: "grows" not in kubectl("get", "pods,pvc", "-o", "name"), "it to be gone", 120)
+
+
+def test_kinesis_speaks_https_with_the_operators_certificate():
+    cluster = {"apiVersion": "sluice.dev/v1alpha1", "kind": "StreamCluster",
+               "metadata": {"name": "https", "namespace": "default"},
+               "spec": {"brokers": 1, "kinesis": {"tls": True},
+                        "storage": {"size": "300Mi", "deletionPolicy": "Delete"}}}
+    run(HOME / "kubernetes/bin/kubectl", "apply", "-f", "-", stdin=json.dumps(cluster))
+    try:
+        wait_for(lambda: condition("streamcluster", "https", "Ready"), "the cluster", 120)
+        authority = base64.b64decode(get("secret", "https-client-tls")["data"]["ca.crt"]).decode()
+        context = ssl.create_default_context(cadata=authority)
+        address = (get("pod", "https-0")["status"]["podIP"], 4567)
+        with socket.create_connection(address, 10) as raw:
+            with context.wrap_socket(raw, server_hostname="https.default.svc") as door:
+                door.sendall(b"GET / HTTP/1.1\r\nHost: https.default.svc\r\n\r\n")
+                assert door.recv(4096).startswith(b"HTTP/1.1 4"), "not a request of the Kinesis API"
+    finally:
+        kubectl("delete", "streamcluster", "https")
+    wait_for(lambda: "https-0" not in kubectl("get", "pods,pvc", "-o", "name"), "it to be gone", 120)
 
 
 def listeners(*wanted):

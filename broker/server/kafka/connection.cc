@@ -15,22 +15,14 @@ namespace {
 
 constexpr int kReadsPerTurn = 4;  // then other connections have theirs
 constexpr int kWritesPerTurn = 16;
-constexpr size_t kPiecesPerWrite = 64;
-constexpr size_t kTlsRecordBytes = 16 << 10;  // the most that one record holds
-
 namespace asio = boost::asio;
 using asio::ip::tcp;
-
-bool would_block(const boost::system::error_code& error) {
-  return error == asio::error::would_block || error == asio::error::try_again ||
-         error == asio::error::interrupted;
-}
 
 }  // namespace
 
 Connection::Connection(Listener& listener, tcp::socket socket)
     : listener_(listener),
-      socket_(std::move(socket)),
+      socket_(std::move(socket), listener.options_.tls.get()),
       frames_(listener.options_.frame_bytes_max),
       opened_ms_(listener.clock_.mono_ms()),
       active_ms_(opened_ms_) {
@@ -39,23 +31,15 @@ Connection::Connection(Listener& listener, tcp::socket socket)
   client_->listener = options.name;
   client_->tls = options.tls != nullptr;
   client_->authenticated = options.authentication != Authentication::kSasl;
-  boost::system::error_code ignored;
-  client_->principal.host = socket_.remote_endpoint(ignored).address().to_string();
-  if (options.tls) {
-    tls_ = std::make_unique<security::TlsSession>(*options.tls, socket_.native_handle());
-  }
+  client_->principal.host = socket_.peer();
 }
 
 void Connection::start() {
   client_->mute = [self = weak_from_this()](int64_t ms) {
     if (auto connection = self.lock()) connection->mute(ms);
   };
-  boost::system::error_code error;
-  socket_.non_blocking(true, error);
-  if (!error) socket_.set_option(tcp::no_delay(true), error);
-  if (!error) socket_.set_option(asio::socket_base::keep_alive(true), error);
-  if (error) return close("error");
-  if (tls_) return handshake();
+  if (socket_.prepare()) return close("error");
+  if (socket_.has_tls()) return handshake();
   read_soon();
 }
 
@@ -68,22 +52,21 @@ void Connection::wait(tcp::socket::wait_type what, void (Connection::*then)()) {
 }
 
 void Connection::handshake() {
-  using Io = security::TlsSession::Io;
-  switch (tls_->handshake()) {
-    case Io::kWantRead:
+  using Handshake = ClientSocket::Handshake;
+  switch (socket_.handshake()) {
+    case Handshake::kWantRead:
       return wait(tcp::socket::wait_read, &Connection::handshake);
-    case Io::kWantWrite:
+    case Handshake::kWantWrite:
       return wait(tcp::socket::wait_write, &Connection::handshake);
-    case Io::kClosed:
-    case Io::kFailed:
+    case Handshake::kFailed:
       log_warn("kafka", "TLS handshake failed",
-               {{"client", client_->principal.host}, {"why", tls_->error()}});
+               {{"client", client_->principal.host}, {"why", socket_.tls_error()}});
       return close("tls");
-    case Io::kDone:
+    case Handshake::kDone:
       break;
   }
   if (listener_.options_.authentication == Authentication::kClientCertificate) {
-    client_->principal.user = tls_->client_name();
+    client_->principal.user = socket_.client_name();
     if (client_->principal.user.empty()) {
       log_warn("kafka", "a client's certificate has no common name",
                {{"client", client_->principal.host}});
@@ -91,66 +74,6 @@ void Connection::handshake() {
     }
   }
   read();
-}
-
-size_t Connection::read_some(const std::array<asio::mutable_buffer, 2>& into,
-                             boost::system::error_code& error) {
-  if (!tls_) return socket_.read_some(into, error);
-  const asio::mutable_buffer& buffer = into[0].size() > 0 ? into[0] : into[1];
-  size_t bytes = 0;
-  switch (tls_->read(static_cast<char*>(buffer.data()), buffer.size(), bytes)) {
-    case security::TlsSession::Io::kDone:
-      break;
-    case security::TlsSession::Io::kWantRead:
-    case security::TlsSession::Io::kWantWrite:
-      error = asio::error::would_block;
-      break;
-    case security::TlsSession::Io::kClosed:
-      error = asio::error::eof;
-      break;
-    case security::TlsSession::Io::kFailed:
-      error = asio::error::connection_reset;
-      break;
-  }
-  return bytes;
-}
-
-size_t Connection::write_some(boost::system::error_code& error) {
-  if (!tls_) {
-    std::array<asio::const_buffer, kPiecesPerWrite> pieces;
-    size_t count = std::min(out_.size(), kPiecesPerWrite);
-    for (size_t i = 0; i < count; ++i) {
-      pieces[i] = asio::const_buffer(out_[i].data(), out_[i].size());
-    }
-    return socket_.write_some(std::span(pieces.data(), count), error);
-  }
-  // A TLS record for each small piece would cost more than the copy that joins them.
-  std::string_view chunk = out_.front().view();
-  if (chunk.size() < kTlsRecordBytes && out_.size() > 1) {
-    char* joined = listener_.read_buffer_.get();
-    size_t size = 0;
-    for (const Buffer& piece : out_) {
-      size_t part = std::min(piece.size(), kTlsRecordBytes - size);
-      std::memcpy(joined + size, piece.data(), part);
-      size += part;
-      if (size == kTlsRecordBytes) break;
-    }
-    chunk = {joined, size};
-  }
-  size_t bytes = 0;
-  switch (tls_->write(chunk.data(), chunk.size(), bytes)) {
-    case security::TlsSession::Io::kDone:
-      break;
-    case security::TlsSession::Io::kWantRead:
-    case security::TlsSession::Io::kWantWrite:
-      error = asio::error::would_block;
-      break;
-    case security::TlsSession::Io::kClosed:
-    case security::TlsSession::Io::kFailed:
-      error = asio::error::connection_reset;
-      break;
-  }
-  return bytes;
 }
 
 bool Connection::may_read() const {
@@ -167,7 +90,7 @@ void Connection::resume() {
 void Connection::read_soon() {
   if (reading_ || !may_read()) return;
   reading_ = true;
-  if (tls_ && tls_->has_pending()) {
+  if (socket_.has_pending()) {
     // Decrypted already: the socket would not announce it.
     asio::post(listener_.executor_.context(), [self = shared_from_this()] {
       self->reading_ = false;
@@ -191,7 +114,7 @@ void Connection::read() {
         asio::mutable_buffer(space.data, space.size),
         asio::mutable_buffer(scratch, Listener::kReadBufferBytes)};
     boost::system::error_code error;
-    size_t bytes = read_some(into, error);
+    size_t bytes = socket_.read_some(into, error);
     if (would_block(error)) break;
     if (error) return close(error == asio::error::eof ? "client" : "error");
     listener_.bytes_in_.Increment(static_cast<double>(bytes));
@@ -199,7 +122,7 @@ void Connection::read() {
     frames_.filled(direct);
     if (!take_frames({scratch, bytes - direct})) return;
     // The socket is empty; of TLS's records only their end tells.
-    if (!tls_ && bytes < space.size + Listener::kReadBufferBytes) break;
+    if (!socket_.has_tls() && bytes < space.size + Listener::kReadBufferBytes) break;
   }
   read_soon();
 }
@@ -315,7 +238,7 @@ void Connection::write_soon() {
 void Connection::write() {
   for (int writes = 0; writes < kWritesPerTurn && !out_.empty(); ++writes) {
     boost::system::error_code error;
-    size_t bytes = write_some(error);
+    size_t bytes = socket_.write_some(out_, listener_.read_buffer_.get(), error);
     if (would_block(error)) break;
     if (error) return close("error");
     on_written(bytes);
@@ -383,9 +306,7 @@ void Connection::close(std::string_view reason) {
   if (closed_) return;
   closed_ = true;
   auto self = shared_from_this();
-  boost::system::error_code ignored;
-  socket_.shutdown(tcp::socket::shutdown_both, ignored);
-  socket_.close(ignored);
+  socket_.close();
   slots_.clear();
   held_.clear();
   out_.clear();

@@ -2,8 +2,6 @@
 // One client's connection: reads frames, hands each to the dispatcher, and sends the answers in the
 // order of their requests. Requests are worked on side by side; reading stops while too much is in
 // flight. Owned by the listener and by its own pending operations; reactor only.
-#include <array>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <deque>
 #include <memory>
@@ -11,8 +9,8 @@
 
 #include "broker/base/bytes.h"
 #include "broker/handlers/kafka/context.h"
-#include "broker/security/tls.h"
 #include "broker/server/kafka/frame_reader.h"
+#include "broker/server/socket/client_socket.h"
 
 namespace broker::server::kafka {
 
@@ -44,10 +42,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using SlotPtr = std::shared_ptr<Slot>;
 
   void handshake();
-  // As the socket's, through TLS where there is some.
-  size_t read_some(const std::array<boost::asio::mutable_buffer, 2>& into,
-                   boost::system::error_code& error);
-  size_t write_some(boost::system::error_code& error);
   void wait(boost::asio::ip::tcp::socket::wait_type what, void (Connection::*then)());
   void read_soon();
   void read();
@@ -66,8 +60,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void add_in_flight(int64_t bytes);
 
   Listener& listener_;
-  boost::asio::ip::tcp::socket socket_;
-  std::unique_ptr<security::TlsSession> tls_;
+  ClientSocket socket_;
   std::shared_ptr<handlers::kafka::Client> client_;
   FrameReader frames_;
   std::deque<SlotPtr> slots_;

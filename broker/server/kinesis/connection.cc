@@ -1,9 +1,8 @@
 #include "broker/server/kinesis/connection.h"
 
-#include <array>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 
+#include "broker/base/log.h"
 #include "broker/server/kinesis/listener.h"
 
 namespace broker::server::kinesis {
@@ -11,41 +10,57 @@ namespace {
 
 constexpr int kReadsPerTurn = 4;  // then other connections have theirs
 constexpr int kWritesPerTurn = 16;
-constexpr size_t kPiecesPerWrite = 64;
 // A body may come this slowly, after the time that every request has.
 constexpr int64_t kBytesPerSecondMin = 64 << 10;
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
-bool would_block(const boost::system::error_code& error) {
-  return error == asio::error::would_block || error == asio::error::try_again ||
-         error == asio::error::interrupted;
-}
-
 }  // namespace
 
 Connection::Connection(Listener& listener, tcp::socket socket)
     : listener_(listener),
-      socket_(std::move(socket)),
+      socket_(std::move(socket), listener.options_.tls.get()),
       active_ms_(listener.clock_.mono_ms()),
       request_began_ms_(active_ms_) {}
 
 void Connection::start() {
-  boost::system::error_code error;
-  socket_.non_blocking(true, error);
-  if (!error) socket_.set_option(tcp::no_delay(true), error);
-  if (!error) socket_.set_option(asio::socket_base::keep_alive(true), error);
-  if (error) return close("error");
-  peer_ = socket_.remote_endpoint(error).address().to_string();
+  if (socket_.prepare()) return close("error");
+  if (socket_.has_tls()) return handshake();
   read_soon();
+}
+
+void Connection::handshake() {
+  using Handshake = ClientSocket::Handshake;
+  switch (socket_.handshake()) {
+    case Handshake::kWantRead:
+      return wait_to_shake(tcp::socket::wait_read);
+    case Handshake::kWantWrite:
+      return wait_to_shake(tcp::socket::wait_write);
+    case Handshake::kFailed:
+      log_warn("kinesis", "TLS handshake failed",
+               {{"client", socket_.peer()}, {"why", socket_.tls_error()}});
+      return close("tls");
+    case Handshake::kDone:
+      shaken_ = true;
+      break;
+  }
+  read();
+}
+
+void Connection::wait_to_shake(tcp::socket::wait_type what) {
+  socket_.async_wait(what, [self = shared_from_this()](boost::system::error_code error) {
+    if (self->closed_) return;
+    if (error) return self->close("error");
+    self->handshake();
+  });
 }
 
 // A body that has begun may go on while the others' requests fill the memory: it cannot be used
 // before it is whole.
 bool Connection::may_read() const {
   const ListenerOptions& options = listener_.options_;
-  if (closed_) return false;
+  if (closed_ || (socket_.has_tls() && !shaken_)) return false;
   if (session_ && session_->open_count() >= options.connection_requests_max) return false;
   if (session_ && session_->within_body()) return true;
   return in_flight_bytes_ < options.connection_in_flight_bytes_max && listener_.may_read();
@@ -54,6 +69,14 @@ bool Connection::may_read() const {
 void Connection::read_soon() {
   if (reading_ || !may_read()) return;
   reading_ = true;
+  if (socket_.has_pending()) {
+    // Decrypted already: the socket would not announce it.
+    asio::post(listener_.executor_.context(), [self = shared_from_this()] {
+      self->reading_ = false;
+      if (!self->closed_) self->read();
+    });
+    return;
+  }
   socket_.async_wait(tcp::socket::wait_read,
                      [self = shared_from_this()](boost::system::error_code error) {
                        self->reading_ = false;
@@ -67,13 +90,15 @@ void Connection::read() {
   for (int reads = 0; reads < kReadsPerTurn && may_read(); ++reads) {
     boost::system::error_code error;
     char* scratch = listener_.read_buffer_.get();
-    size_t bytes = socket_.read_some(asio::buffer(scratch, Listener::kReadBufferBytes), error);
+    const asio::mutable_buffer into(scratch, Listener::kReadBufferBytes);
+    size_t bytes = socket_.read_some(std::span(&into, 1), error);
     if (would_block(error)) break;
     if (error) return close(error == asio::error::eof ? "client" : "error");
     listener_.bytes_in_.Increment(static_cast<double>(bytes));
     feed({scratch, bytes});
     if (closed_) return;
-    if (bytes < Listener::kReadBufferBytes) break;  // the socket is empty
+    // The socket is empty; of TLS's records only their end tells.
+    if (!socket_.has_tls() && bytes < Listener::kReadBufferBytes) break;
   }
   read_soon();
 }
@@ -113,7 +138,7 @@ void Connection::take_requests() {
   while (auto next = session_->take()) {
     auto& [id, request] = *next;
     active_ms_ = request_began_ms_ = listener_.clock_.mono_ms();
-    request.peer = peer_;
+    request.peer = socket_.peer();
     size_t bytes = request.body.size();
     add_in_flight(static_cast<int64_t>(bytes));
     listener_.front_end_.handle(
@@ -156,15 +181,8 @@ void Connection::write() {
       add_in_flight(static_cast<int64_t>(out_bytes_));
     }
     if (out_.empty()) break;
-    std::array<asio::const_buffer, kPiecesPerWrite> pieces;
-    size_t count = std::min(out_.size(), kPiecesPerWrite);
-    for (size_t i = 0; i < count; ++i) {
-      pieces[i] = asio::const_buffer(out_[i].data(), out_[i].size());
-    }
     boost::system::error_code error;
-    size_t bytes = socket_.write_some(
-        std::vector<asio::const_buffer>(pieces.begin(), pieces.begin() + static_cast<long>(count)),
-        error);
+    size_t bytes = socket_.write_some(out_, listener_.read_buffer_.get(), error);
     if (would_block(error)) break;
     if (error) return close("error");
     on_written(bytes);
@@ -216,7 +234,8 @@ void Connection::add_in_flight(int64_t bytes) {
 
 std::string_view Connection::overdue(int64_t now_ms) const {
   const ListenerOptions& options = listener_.options_;
-  const bool within = !first_bytes_.empty() || (session_ && session_->within_request());
+  const bool shaking = socket_.has_tls() && !shaken_;
+  const bool within = shaking || !first_bytes_.empty() || (session_ && session_->within_request());
   if (within) {
     int64_t bytes = static_cast<int64_t>(session_ ? session_->held_bytes() : 0);
     int64_t allowed_ms = options.request_ms + bytes * 1000 / kBytesPerSecondMin;
@@ -231,9 +250,7 @@ void Connection::close(std::string_view reason) {
   if (closed_) return;
   closed_ = true;
   auto self = shared_from_this();
-  boost::system::error_code ignored;
-  socket_.shutdown(tcp::socket::shutdown_both, ignored);
-  socket_.close(ignored);
+  socket_.close();
   out_.clear();
   add_in_flight(-static_cast<int64_t>(in_flight_bytes_));
   listener_.on_closed(self, reason);

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "broker/server/kinesis/http_session.h"
+#include "broker/server/socket/client_socket.h"
 
 namespace broker::server::kinesis {
 
@@ -25,6 +26,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string_view overdue(int64_t now_ms) const;
 
  private:
+  void handshake();
+  void wait_to_shake(boost::asio::ip::tcp::socket::wait_type what);
   bool may_read() const;
   void read_soon();
   void read();
@@ -40,8 +43,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void add_in_flight(int64_t bytes);
 
   Listener& listener_;
-  boost::asio::ip::tcp::socket socket_;
-  std::string peer_;
+  ClientSocket socket_;
   std::string first_bytes_;               // until they tell HTTP/1.1 from HTTP/2
   std::unique_ptr<HttpSession> session_;  // none until then
   std::deque<Buffer> out_;
@@ -49,6 +51,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   size_t held_bytes_ = 0;       // of the session, as last counted
   size_t in_flight_bytes_ = 0;  // held, being worked on, and unsent
   bool reading_ = false, writing_ = false, write_posted_ = false;
+  bool shaken_ = false;  // TLS's handshake is over
   bool closed_ = false;
   int64_t active_ms_;        // last whole request or last byte of an answer sent
   int64_t request_began_ms_; // of the request that is here in part

@@ -32,7 +32,7 @@ Listener::Listener(env::AsioExecutor& executor, env::Clock& clock, env::Random& 
                                 "Bytes read from Kinesis clients")),
       bytes_out_(metrics.counter("sluice_kinesis_sent_bytes_total",
                                  "Bytes written to Kinesis clients")) {
-  for (const char* reason : {"client", "error", "broker", "idle", "slow", "memory", "too_many"}) {
+  for (const char* reason : {"client", "error", "broker", "idle", "slow", "memory", "too_many", "tls"}) {
     closed_[reason] = &metrics.counter("sluice_kinesis_connections_closed_total",
                                        "Kinesis connections closed, by reason",
                                        {{"reason", reason}});
@@ -94,6 +94,15 @@ void Listener::on_accept(boost::system::error_code error, tcp::socket socket) {
     connection->start();
   }
   accept();
+}
+
+void Listener::reload_certificate() {
+  if (!options_.tls) return;
+  Status status = options_.tls->reload_if_changed();
+  if (!status.ok()) {
+    log_error("kinesis", "the new certificate cannot be used; the old one stays",
+              {{"error", status.message()}});
+  }
 }
 
 void Listener::sweep() {

@@ -1,5 +1,5 @@
 #pragma once
-// The Kinesis front door: HTTP/1.1 and HTTP/2 without TLS, on the reactor. Accepts connections and
+// The Kinesis front door: HTTP/1.1 and HTTP/2, with TLS or without, on the reactor. Accepts connections and
 // closes those that are idle, slow or too many. Made by app. Everything runs on the reactor.
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include "broker/env/posix/asio_executor.h"
+#include "broker/security/tls.h"
 #include "broker/server/kinesis/front_end.h"
 
 namespace broker::server::kinesis {
@@ -17,6 +18,7 @@ namespace broker::server::kinesis {
 class Connection;
 
 struct ListenerOptions {
+  std::shared_ptr<security::TlsContext> tls;  // null: plain
   std::string host = "0.0.0.0";
   uint16_t port = 4567;  // 0: any free one, see port()
   HttpLimits limits;
@@ -43,6 +45,8 @@ class Listener {
   // A clean stop: accepts and reads nothing more, answers what is in flight, closes each connection
   // after that, then calls `done`. Whatever is left after `timeout_ms` is closed anyway.
   void drain(int64_t timeout_ms, std::function<void()> done);
+  // Looks whether the certificate's files have changed; called now and then.
+  void reload_certificate();
   // Ends everything at once.
   void stop();
 

@@ -1,5 +1,6 @@
 """One broker with five doors and six users; confluent-kafka, kafka-python, boto3, openssl and the
 sluice command line as clients. Every test prints one line; the last is "N passed, N failed"."""
+import itertools
 import os
 import pathlib
 import shutil
@@ -124,7 +125,7 @@ class Broker:
             [BIN / "sluice-broker", "--dev", "--data", self.dir / "data",
              "--kafka", at["scram"] + ";sasl",
              "--kafka-listeners", f"tls={at['tls']};tls;sasl,cert={at['cert']};mtls",
-             "--grpc", at["grpc"] + ";tls", "--kinesis", at["kinesis"], "--metrics", at["metrics"],
+             "--grpc", at["grpc"] + ";tls", "--kinesis", at["kinesis"] + ";tls", "--metrics", at["metrics"],
              "--client-tls-cert", self.dir / "server.crt", "--client-tls-key",
              self.dir / "server.key", "--client-tls-ca", self.dir / "ca.crt",
              "--users", self.dir / "users.yaml"], stdout=self.log, stderr=self.log)
@@ -161,8 +162,8 @@ class Broker:
 
     def kinesis(self, key, secret):
         return boto3.client(
-            "kinesis", endpoint_url=f"http://127.0.0.1:{self.ports['kinesis']}",
-            region_name="eu-central-1", aws_access_key_id=key, aws_secret_access_key=secret,
+            "kinesis", endpoint_url=f"https://127.0.0.1:{self.ports['kinesis']}",
+            verify=str(self.dir / "ca.crt"), region_name="eu-central-1", aws_access_key_id=key, aws_secret_access_key=secret,
             config=botocore.config.Config(retries={"max_attempts": 0}))
 
     def set_quota(self, entity, key, value):
@@ -402,8 +403,9 @@ def test_a_tls_client_that_goes_in_the_middle_ends_no_broker(broker):
 
 
 def test_garbage_on_a_tls_port_is_harmless(broker):
-    for garbage in (b"\x00" * 1000, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"a" * 70000):
-        with socket.create_connection(("127.0.0.1", broker.ports["tls"]), 10) as s:
+    garbage = (b"\x00" * 1000, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"a" * 70000)
+    for garbage, port in itertools.product(garbage, ("tls", "kinesis")):
+        with socket.create_connection(("127.0.0.1", broker.ports[port]), 10) as s:
             s.settimeout(10)
             try:
                 s.sendall(garbage)
@@ -413,17 +415,57 @@ def test_garbage_on_a_tls_port_is_harmless(broker):
             except OSError:  # it has hung up already
                 pass
     AdminClient(broker.scram("admin", "admin-password", "tls")).list_topics(timeout=20)
+    broker.kinesis("AKIAOWNER", "owner-secret").list_streams()
+
+
+def test_kinesis_speaks_https(broker):
+    """The version by ALPN; large bodies both ways; and nobody without TLS."""
+    context = ssl.create_default_context(cafile=str(broker.dir / "ca.crt"))
+    for offered, chosen in ((["h2", "http/1.1"], "h2"), (["http/1.1"], "http/1.1"), (["x"], None), (None, None)):
+        if offered:
+            context.set_alpn_protocols(offered)
+        else:
+            context = ssl.create_default_context(cafile=str(broker.dir / "ca.crt"))
+        with socket.create_connection(("127.0.0.1", broker.ports["kinesis"]), 10) as raw:
+            with context.wrap_socket(raw, server_hostname="localhost") as s:
+                assert s.selected_alpn_protocol() == chosen, (offered, s.selected_alpn_protocol())
+    owner = broker.kinesis("AKIAOWNER", "owner-secret")
+    owner.create_stream(StreamName="encrypted", ShardCount=1)
+    owner.get_waiter("stream_exists").wait(StreamName="encrypted", WaiterConfig={"Delay": 1})
+    sent = [os.urandom(900_000), b"small"]  # within a shard's second
+    for data in sent:
+        owner.put_record(StreamName="encrypted", Data=data, PartitionKey="k")
+    at = owner.get_shard_iterator(StreamName="encrypted", ShardId="shardId-000000000000",
+                                  ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    got = []
+    while len(got) < len(sent):
+        answer = owner.get_records(ShardIterator=at)
+        got += [r["Data"] for r in answer["Records"]]
+        at = answer["NextShardIterator"]
+    assert got == sent
+    owner.delete_stream(StreamName="encrypted")
+    plain = boto3.client("kinesis", endpoint_url=f"http://127.0.0.1:{broker.ports['kinesis']}",
+                         region_name="eu-central-1", aws_access_key_id="AKIAOWNER",
+                         aws_secret_access_key="owner-secret",
+                         config=botocore.config.Config(retries={"max_attempts": 0}))
+    try:
+        plain.list_streams()
+        raise AssertionError("it was answered without TLS")
+    except (botocore.exceptions.ConnectionClosedError, botocore.exceptions.HTTPClientError):
+        pass
 
 
 def test_a_renewed_certificate_is_taken_without_a_restart(broker):
-    def serial():
+    def serial(door):
         context = ssl.create_default_context(cafile=str(broker.dir / "ca.crt"))
-        with socket.create_connection(("127.0.0.1", broker.ports["tls"]), 10) as raw:
+        with socket.create_connection(("127.0.0.1", broker.ports[door]), 10) as raw:
             with context.wrap_socket(raw, server_hostname="localhost") as s:
                 return s.getpeercert()["serialNumber"]
-    before = serial()
+    before = serial("tls")
+    assert serial("kinesis") == before
     broker.certificate("server", "localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-    wait_for(lambda: serial() != before, "the new certificate", 40)
+    for door in ("tls", "kinesis"):
+        wait_for(lambda: serial(door) != before, f"the new certificate at {door}", 40)
 
 
 def test_clients_ca_is_replaced_without_a_restart_or_an_ended_connection(broker):
