@@ -43,10 +43,15 @@ Result<BatchHeader> parse_batch_header(std::string_view bytes) {
     return Status(Code::kCorruption, "record batch length " + std::to_string(length));
   }
   h.size = length + static_cast<int32_t>(kBatchLengthPrefix);
-  if (h.record_count < 0 || h.last_offset_delta < 0 || h.record_count > h.last_offset_delta + 1) {
+  if (h.record_count < 0 || h.last_offset_delta < 0 || h.record_count - 1 > h.last_offset_delta) {
     return Status(Code::kCorruption,
                   "record batch counts " + std::to_string(h.record_count) +
                       " records over last offset delta " + std::to_string(h.last_offset_delta));
+  }
+  if (h.base_offset.value > INT64_MAX - 1 - h.last_offset_delta) {
+    return Status(Code::kCorruption,
+                  "record batch at offset " + std::to_string(h.base_offset.value) +
+                      " ends beyond the last offset");
   }
   if ((h.attributes & 7) > 4) {
     return Status(Code::kCorruption,

@@ -48,6 +48,20 @@ TEST(RecordBatch, ParsesChecksAndPatches) {
   EXPECT_FALSE(batch_crc_matches(b));
 }
 
+// Seen by a fuzz target: a producer's numbers overflowed here.
+TEST(RecordBatch, NumbersAtTheEndOfTheirRangeDoNotOverflow) {
+  std::string b = sample_batch();
+  store_be<int32_t>(b.data() + 23, INT32_MAX);  // last offset delta
+  store_be<int32_t>(b.data() + 57, INT32_MAX);  // record count
+  EXPECT_TRUE(parse_batch_header(b).ok());
+  store_be<int64_t>(b.data(), INT64_MAX - INT32_MAX - 1);
+  auto last = parse_batch_header(b);
+  ASSERT_TRUE(last.ok());
+  EXPECT_EQ(last->end_offset(), Offset{INT64_MAX});
+  store_be<int64_t>(b.data(), INT64_MAX - INT32_MAX);
+  EXPECT_EQ(parse_batch_header(b).code(), Code::kCorruption);
+}
+
 TEST(RecordBatch, RefusesContradictions) {
   std::string b = sample_batch();
   EXPECT_EQ(parse_batch_header(b.substr(0, 60)).code(), Code::kCorruption);

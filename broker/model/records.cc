@@ -216,7 +216,7 @@ Status check_claims(const BatchHeader& header) {
   if (header.log_append_time()) {
     return Status(Code::kInvalidArgument, "only the broker may set log append time");
   }
-  if (header.record_count < 1 || header.record_count != header.last_offset_delta + 1) {
+  if (header.record_count < 1 || header.record_count - 1 != header.last_offset_delta) {
     return Status(Code::kInvalidArgument, "a batch of " + std::to_string(header.record_count) +
                                               " records with last offset delta " +
                                               std::to_string(header.last_offset_delta));

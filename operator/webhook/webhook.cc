@@ -21,6 +21,7 @@ using broker::Status;
 using kube::Json;
 namespace http = web::http;
 namespace ssl = boost::asio::ssl;
+using Listener = http::experimental::listener::http_listener;
 
 namespace {
 
@@ -57,46 +58,84 @@ std::optional<Json> with_ca(const Json& configuration, const std::string& ca_pem
   return differs ? std::optional<Json>(std::move(changed)) : std::nullopt;
 }
 
-struct Webhook::Impl {
-  WebhookOptions options;
-  kube::Client& client;
-  broker::env::Clock& clock;
-  broker::Metrics& metrics;
-  LiveWorld world;
-  std::unique_ptr<http::experimental::listener::http_listener> listener;
+namespace {
 
-  std::mutex mutex;
-  std::condition_variable changed;
-  ServerKeys keys;
-  std::deque<http::http_request> waiting;
-  bool stopping = false;
-  kube::StopSignal stop;
-  std::vector<kube::Thread> threads;
-
-  Impl(WebhookOptions o, kube::Client& c, broker::env::Clock& k, broker::Metrics& m)
-      : options(std::move(o)), client(c), clock(k), metrics(m), world(c) {}
-
+// What the library's threads use of a webhook: questions that wait for a worker, and the certificate
+// to show. The library calls them after the webhook's end, too; they are kept by whoever may do so.
+class Reception {
+ public:
+  // For every connection anew, so that a renewed certificate needs no restart.
   void show_certificate(ssl::context& context);
-  void take(http::http_request request);
+  void set_keys(ServerKeys keys);
   void queue(http::http_request request);
-  void work();
-  void answer(http::http_request& request);
-  Result<Json> judge(const std::string& text);
-  void keep_fresh();
-  Status refresh();
+  // The next question; absent at the end. Blocks.
+  std::optional<http::http_request> next();
+  // Turns away whatever waits, and whoever comes.
+  void end();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  ServerKeys keys_;
+  std::deque<http::http_request> waiting_;
+  bool ended_ = false;
 };
 
-// For every connection anew, so that a renewed certificate needs no restart.
-void Webhook::Impl::show_certificate(ssl::context& context) {
-  std::lock_guard lock(mutex);
+void Reception::show_certificate(ssl::context& context) {
+  std::lock_guard lock(mutex_);
+  // This one the library takes: it closes the connection.
+  if (ended_) throw boost::system::system_error(boost::asio::error::shut_down);
   context.set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 |
                       ssl::context::no_sslv3 | ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
-  context.use_certificate_chain(boost::asio::buffer(keys.cert));
-  context.use_private_key(boost::asio::buffer(keys.key), ssl::context::pem);
+  context.use_certificate_chain(boost::asio::buffer(keys_.cert));
+  context.use_private_key(boost::asio::buffer(keys_.key), ssl::context::pem);
+}
+
+void Reception::set_keys(ServerKeys keys) {
+  std::lock_guard lock(mutex_);
+  keys_ = std::move(keys);
+}
+
+void Reception::queue(http::http_request request) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!ended_ && waiting_.size() < kWaitingMax) {
+      waiting_.push_back(std::move(request));
+      changed_.notify_one();
+      return;
+    }
+  }
+  request.reply(http::status_codes::ServiceUnavailable);
+}
+
+std::optional<http::http_request> Reception::next() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return ended_ || !waiting_.empty(); });
+  if (ended_) return std::nullopt;
+  http::http_request request = std::move(waiting_.front());
+  waiting_.pop_front();
+  return request;
+}
+
+void Reception::end() {
+  std::deque<http::http_request> left;
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+    left.swap(waiting_);
+  }
+  changed_.notify_all();
+  for (auto& request : left) {
+    try {
+      request.reply(http::status_codes::ServiceUnavailable);
+    } catch (const std::exception&) {
+      // The library has answered it: its connection is gone.
+    }
+  }
 }
 
 // On the library's few threads, which the client below needs as well: only hands over.
-void Webhook::Impl::take(http::http_request request) {
+void take(const std::shared_ptr<Reception>& reception, http::http_request request) {
   const bool known = request.request_uri().path() == kPath;
   const auto length = request.headers().content_length();
   if (!known || length > kReviewBytesMax) {
@@ -104,39 +143,51 @@ void Webhook::Impl::take(http::http_request request) {
     return;
   }
   // Whole before a worker takes it up: a client that sends slowly keeps nobody waiting.
-  request.content_ready().then([this](pplx::task<http::http_request> whole) {
+  request.content_ready().then([reception, request](pplx::task<http::http_request> whole) mutable {
     try {
-      queue(whole.get());
+      reception->queue(whole.get());
     } catch (const std::exception& error) {
       broker::log_debug("webhook", "a question broke off", {{"error", error.what()}});
+      // Until it is answered the library keeps the connection, and the socket.
+      try {
+        request.reply(http::status_codes::BadRequest);
+      } catch (const std::exception&) {
+        // It is answered.
+      }
     }
   });
 }
 
-void Webhook::Impl::queue(http::http_request request) {
-  std::lock_guard lock(mutex);
-  if (stopping || waiting.size() >= kWaitingMax) {
-    request.reply(http::status_codes::ServiceUnavailable);
-    return;
-  }
-  waiting.push_back(std::move(request));
-  changed.notify_one();
-}
+}  // namespace
+
+struct Webhook::Impl {
+  WebhookOptions options;
+  kube::Client& client;
+  broker::env::Clock& clock;
+  broker::Metrics& metrics;
+  LiveWorld world;
+  std::shared_ptr<Reception> reception = std::make_shared<Reception>();
+  std::unique_ptr<Listener> listener;
+  kube::StopSignal stop;
+  std::vector<kube::Thread> threads;
+
+  Impl(WebhookOptions o, kube::Client& c, broker::env::Clock& k, broker::Metrics& m)
+      : options(std::move(o)), client(c), clock(k), metrics(m), world(c) {}
+
+  void work();
+  void answer(http::http_request& request);
+  Result<Json> judge(const std::string& text);
+  void keep_fresh();
+  Status refresh();
+};
 
 void Webhook::Impl::work() {
-  std::unique_lock lock(mutex);
-  while (true) {
-    changed.wait(lock, [&] { return stopping || !waiting.empty(); });
-    if (stopping) return;
-    http::http_request request = std::move(waiting.front());
-    waiting.pop_front();
-    lock.unlock();
+  while (auto request = reception->next()) {
     try {
-      answer(request);
+      answer(*request);
     } catch (const std::exception& error) {
       broker::log_warn("webhook", "a question is not answered", {{"error", error.what()}});
     }
-    lock.lock();
   }
 }
 
@@ -193,10 +244,7 @@ void Webhook::Impl::keep_fresh() {
 
 Status Webhook::Impl::refresh() {
   ASSIGN_OR_RETURN(ServerKeys fresh, options.keys());
-  {
-    std::lock_guard lock(mutex);
-    keys = fresh;
-  }
+  reception->set_keys(fresh);
   auto live = client.get(configurations(), "", options.configuration);
   if (live.code() == Code::kNotFound) {
     broker::log_debug("webhook", "there is no configuration", {{"name", options.configuration}});
@@ -217,18 +265,19 @@ Webhook::Webhook(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Webhook::~Webhook() {
   impl_->stop.stop();
-  {
-    std::lock_guard lock(impl_->mutex);
-    impl_->stopping = true;
-  }
-  impl_->changed.notify_all();
+  impl_->reception->end();
   for (auto& thread : impl_->threads) thread.join();
   try {
-    for (auto& request : impl_->waiting) request.reply(http::status_codes::ServiceUnavailable);
     impl_->listener->close().wait();
   } catch (const std::exception&) {
     // Nothing to be done about a socket that does not close.
   }
+  // As long as the process has another listener, the library goes on to accept connections here,
+  // and to call this one's function for each.
+  static auto* closed = new std::vector<std::unique_ptr<Listener>>;
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  closed->push_back(std::move(impl_->listener));
 }
 
 Result<std::unique_ptr<Webhook>> Webhook::open(WebhookOptions options, kube::Client& client,
@@ -240,13 +289,14 @@ Result<std::unique_ptr<Webhook>> Webhook::open(WebhookOptions options, kube::Cli
   RETURN_IF_ERROR(impl->refresh());
   try {
     http::experimental::listener::http_listener_config config;
-    config.set_ssl_context_callback(
-        [raw = impl.get()](ssl::context& context) { raw->show_certificate(context); });
-    impl->listener = std::make_unique<http::experimental::listener::http_listener>(
-        web::uri("https://" + impl->options.listen), config);
-    impl->listener->support(http::methods::POST, [raw = impl.get()](http::http_request request) {
-      raw->take(std::move(request));
+    config.set_ssl_context_callback([reception = impl->reception](ssl::context& context) {
+      reception->show_certificate(context);
     });
+    impl->listener = std::make_unique<Listener>(web::uri("https://" + impl->options.listen), config);
+    impl->listener->support(http::methods::POST,
+                            [reception = impl->reception](http::http_request request) {
+                              take(reception, std::move(request));
+                            });
     impl->listener->open().wait();
   } catch (const std::exception& error) {
     return Status(Code::kUnavailable,

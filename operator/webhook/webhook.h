@@ -32,7 +32,8 @@ class Webhook {
   static broker::Result<std::unique_ptr<Webhook>> open(WebhookOptions options, kube::Client& client,
                                                        broker::env::Clock& clock,
                                                        broker::Metrics& metrics);
-  // Returns when no question is being answered any more. The client must be stopped before.
+  // Returns when no question is being answered any more; later ones are turned away. The client must
+  // be stopped before.
   ~Webhook();
 
  private:

@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <deque>
+#include <mutex>
 
 #include "broker/base/log.h"
 #include "broker/proto/coordination.grpc.pb.h"
@@ -16,7 +17,7 @@ constexpr uint64_t kTlsFileMax = 1 << 20;
 }  // namespace
 
 // One stream. gRPC's callbacks post to the reactor; everything else happens there. It owns itself
-// (`self`) from the start of the call to OnDone.
+// (`self`) from the start of the call to OnDone, which may come when the reactor is no more.
 class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::CoordinatorMessage>,
                public std::enable_shared_from_this<SessionStream> {
  public:
@@ -25,7 +26,7 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
     std::function<void(const std::string& why)> ended;
   };
   SessionStream(env::Executor& executor, Events events)
-      : executor_(executor), events_(std::move(events)) {}
+      : executor_(&executor), events_(std::move(events)) {}
 
   void begin(v1::Coordinator::Stub& stub) {
     self_ = shared_from_this();
@@ -42,15 +43,21 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
   }
   size_t queued() const { return queue_.size(); }
   void cancel() { context_.TryCancel(); }
-  void forget() { events_ = {}; }
+  // Ends the call. On return nothing is posted any more, and there are no events.
+  void abandon() {
+    {
+      std::lock_guard lock(mutex_);
+      executor_ = nullptr;
+    }
+    events_ = {};
+    cancel();
+    let_end();
+  }
 
   void OnReadDone(bool ok) override {
-    executor_.post([self = shared_from_this(), ok] {
-      if (!ok) {
-        self->closed_ = true;
-        self->RemoveHold();  // OnDone follows
-        return;
-      }
+    post([self = shared_from_this(), ok] {
+      if (self->closed_) return;
+      if (!ok) return self->let_end();
       v1::CoordinatorMessage message;
       message.Swap(&self->incoming_);
       self->StartRead(&self->incoming_);
@@ -59,13 +66,14 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
   }
   void OnWriteDone(bool ok) override {
     if (!ok) return;
-    executor_.post([self = shared_from_this()] {
+    post([self = shared_from_this()] {
       self->writing_ = false;
       self->write_next();
     });
   }
   void OnDone(const ::grpc::Status& status) override {
-    executor_.post([self = std::move(self_), why = status.error_message()] {
+    auto self = std::move(self_);  // to the end of this function: post() uses the stream
+    post([self, why = status.error_message()] {
       auto ended = std::move(self->events_.ended);
       self->events_ = {};
       if (ended) ended(why);
@@ -73,6 +81,17 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
   }
 
  private:
+  // From gRPC's threads, until abandon().
+  void post(env::Task task) {
+    std::lock_guard lock(mutex_);
+    if (executor_) executor_->post(std::move(task));
+  }
+  // No read or write begins any more: OnDone follows.
+  void let_end() {
+    if (closed_) return;
+    closed_ = true;
+    RemoveHold();
+  }
   void write_next() {
     if (writing_ || closed_ || queue_.empty()) return;
     writing_ = true;
@@ -81,7 +100,8 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
     StartWrite(&outgoing_);
   }
 
-  env::Executor& executor_;
+  std::mutex mutex_;
+  env::Executor* executor_;  // under mutex_; absent once abandoned
   Events events_;
   ::grpc::ClientContext context_;
   v1::CoordinatorMessage incoming_;
@@ -189,8 +209,7 @@ void GrpcLink::start(Session& session) {
 void GrpcLink::stop() {
   impl_->stopped = true;
   if (!impl_->stream) return;
-  impl_->stream->forget();
-  impl_->stream->cancel();
+  impl_->stream->abandon();
   impl_->stream.reset();
 }
 

@@ -22,6 +22,7 @@ class GrpcLink : public CoordinatorLink {
            GrpcLinkOptions options);
   ~GrpcLink() override;
   void start(Session& session);
+  // On return, or when the reactor runs no more, nothing of the link uses the executor.
   void stop();
 
   void send(const v1::BrokerMessage& message) override;

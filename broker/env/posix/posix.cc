@@ -208,11 +208,11 @@ Status lock_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
   if (fd < 0) return errno_status("open " + path);
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return {};  // kept open, so kept locked
-  ::close(fd);
-  if (errno == EWOULDBLOCK) {
-    return Status(Code::kConflict, path + " is locked: another process uses this directory");
-  }
-  return errno_status("lock " + path);
+  const bool held = errno == EWOULDBLOCK;
+  const Status failed = errno_status("lock " + path);
+  ::close(fd);  // sets errno itself
+  if (held) return Status(Code::kConflict, path + " is locked: another process uses this directory");
+  return failed;
 }
 
 }  // namespace broker::env

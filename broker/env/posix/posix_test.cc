@@ -44,6 +44,14 @@ TEST(PosixFileSystem, ReplacesAFileAtomically) {
   EXPECT_EQ(fs.list(dir.path)->size(), 1u);
 }
 
+// flock() is per open file, so that a second one of this process stands for another process.
+TEST(LockFile, SaysThatAnotherHoldsIt) {
+  TempDir dir;
+  ASSERT_TRUE(lock_file(dir.path + "/lock").ok());
+  EXPECT_EQ(lock_file(dir.path + "/lock").code(), Code::kConflict);
+  EXPECT_EQ(lock_file(dir.path + "/none/lock").code(), Code::kNotFound);
+}
+
 TEST(AsioExecutor, RunsTasksTimersAndIoInOrder) {
   AsioExecutor executor;
   std::vector<int> order;

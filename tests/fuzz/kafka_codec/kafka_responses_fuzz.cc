@@ -16,7 +16,8 @@ void check(Reader& in, int16_t version) {
   Buffer bytes = Buffer::from_string(out.take_flat());
   Reader second(bytes);
   auto again = decode_body<Response>(second, version);
-  CHECK(again.ok() && second.remaining() == 0 && *again == *response);
+  CHECK(again.ok() && second.remaining() == 0);
+  if (*response == *response) CHECK(*again == *response);  // a NaN is equal to nothing
 }
 
 void run(std::string_view input) {

@@ -1,0 +1,153 @@
+// The link over real gRPC on loopback: how it ends.
+#include "broker/cluster/grpc/grpc_link.h"
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "broker/env/posix/posix.h"
+#include "broker/proto/coordination.grpc.pb.h"
+
+namespace broker::cluster {
+namespace {
+
+bool eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 10'000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+// How many calls a client has that have not ended yet.
+class Calls : public ::grpc::ClientContext::GlobalCallbacks {
+ public:
+  static std::atomic<int>& open() {
+    static Calls* calls = [] {
+      auto* made = new Calls;
+      ::grpc::ClientContext::SetGlobalCallbacks(made);
+      return made;
+    }();
+    return calls->open_;
+  }
+  void DefaultConstructor(::grpc::ClientContext*) override { ++open_; }
+  void Destructor(::grpc::ClientContext*) override { --open_; }
+
+ private:
+  std::atomic<int> open_ = 0;
+};
+
+// A reactor that the test runs step by step, and that can have ended.
+class Reactor : public env::Executor {
+ public:
+  void post(env::Task task) override {
+    std::lock_guard lock(mutex_);
+    if (ended_) return void(++late_);
+    tasks_.push_back(std::move(task));
+  }
+  env::TimerId schedule_after(int64_t, env::Task) override { return 0; }
+  void cancel(env::TimerId) override {}
+  void run_what_is_there() {
+    std::unique_lock lock(mutex_);
+    while (!tasks_.empty()) {
+      env::Task task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      task();
+      lock.lock();
+    }
+  }
+  void end() {
+    std::deque<env::Task> dropped;
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+    dropped.swap(tasks_);
+  }
+  bool has_tasks() {
+    std::lock_guard lock(mutex_);
+    return !tasks_.empty();
+  }
+  int late() {
+    std::lock_guard lock(mutex_);
+    return late_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<env::Task> tasks_;
+  bool ended_ = false;
+  int late_ = 0;
+};
+
+// A coordinator that says nothing and keeps its brokers' sessions until they end them.
+class Silent : public v1::Coordinator::Service {
+ public:
+  ::grpc::Status Session(::grpc::ServerContext*,
+                         ::grpc::ServerReaderWriter<v1::CoordinatorMessage, v1::BrokerMessage>* stream)
+      override {
+    v1::BrokerMessage message;
+    while (stream->Read(&message)) ++heard;
+    return ::grpc::Status::OK;
+  }
+  std::atomic<int> heard = 0;
+};
+
+class GrpcLinkTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    Calls::open();
+    ::grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", ::grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(&coordinator_);
+    server_ = builder.BuildAndStart();
+    ASSERT_TRUE(server_);
+    GrpcLinkOptions options;
+    options.target = "127.0.0.1:" + std::to_string(port_);
+    session_ = std::make_unique<Session>(clock_, reactor_, metadata_, v1::Register());
+    link_ = std::make_unique<GrpcLink>(reactor_, random_, fs_, std::move(options));
+    session_->start(*link_, {});
+    link_->start(*session_);
+    ASSERT_TRUE(eventually([&] { return coordinator_.heard > 0; }));
+  }
+
+  Silent coordinator_;
+  std::unique_ptr<::grpc::Server> server_;
+  int port_ = 0;
+  env::PosixClock clock_;
+  env::PosixFileSystem fs_;
+  env::SystemRandom random_;
+  Metadata metadata_;
+  Reactor reactor_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<GrpcLink> link_;
+};
+
+// Seen by reading: a stopped broker's stream ended on gRPC's threads later than the reactor that it
+// posted its end to; and as its end was not heard, it never went.
+TEST_F(GrpcLinkTest, AStreamThatEndsAfterTheReactorPostsNothing) {
+  link_.reset();
+  reactor_.end();
+  EXPECT_TRUE(eventually([&] { return Calls::open() == 0 || reactor_.late() > 0; }));
+  EXPECT_EQ(reactor_.late(), 0);
+  EXPECT_EQ(Calls::open(), 0);
+}
+
+// The same with the stream's end posted before the link is stopped, and not yet run.
+TEST_F(GrpcLinkTest, AStreamWhoseEndWasPostedGoesToo) {
+  ASSERT_TRUE(eventually([&] { return reactor_.has_tasks(); }));
+  reactor_.run_what_is_there();  // the write's end
+  server_->Shutdown(std::chrono::system_clock::now());
+  ASSERT_TRUE(eventually([&] { return reactor_.has_tasks(); }));
+  link_.reset();
+  reactor_.run_what_is_there();
+  reactor_.end();
+  EXPECT_TRUE(eventually([&] { return Calls::open() == 0; }));
+  EXPECT_EQ(reactor_.late(), 0);
+}
+
+}  // namespace
+}  // namespace broker::cluster
