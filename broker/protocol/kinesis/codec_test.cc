@@ -265,7 +265,7 @@ TEST(KinesisCodec, BrokenRulesInAwsWords) {
             "5 validation errors detected: Value '' at 'records.1.member.partitionKey' failed to "
             "satisfy constraint: Member must have length greater than or equal to 1; Value '' at "
             "'records.1.member.explicitHashKey' failed to satisfy constraint: Member must satisfy "
-            "regular expression pattern: 0|([1-9]\\d{0,38}); Value null at "
+            "regular expression pattern: ^(0|([1-9]\\d{0,38}))$; Value null at "
             "'records.2.member.partitionKey' failed to satisfy constraint: Member must not be null; "
             "Value '' at 'streamName' failed to satisfy constraint: Member must satisfy regular "
             "expression pattern: [a-zA-Z0-9_.-]+; Value '' at 'streamName' failed to satisfy "
