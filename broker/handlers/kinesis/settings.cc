@@ -115,10 +115,17 @@ void Handlers::handle(const Call&, wire::StopStreamEncryptionRequest& request,
     return done(wire::invalid_argument("EncryptionType must be KMS."));
   }
   with_stream(request, done, [this, done](const StreamPtr& stream) {
-    auto decide = [caller = done.caller()](const cluster::Stream& stream) -> OrError<Change> {
+    const int64_t now_ms = services_.clock.wall_ms();
+    auto decide = [now_ms,
+                   caller = done.caller()](const cluster::Stream& stream) -> OrError<Change> {
       if (!is_active(stream)) return stream_not_active(stream.name(), caller, status_of(stream));
       if (attributes::get(stream, attributes::kEncryptionKey).empty()) return Change{};
-      return Change{{}, {attributes::kEncryptionKey}, {attributes::kEncryptionKey}};
+      auto times = one_more_today(stream, attributes::kEncryptionStops, kEncryptionChangesPerDay,
+                                  "StopStreamEncryption", now_ms);
+      if (auto* error = std::get_if<wire::Error>(&times)) return *error;
+      return Change{{{attributes::kEncryptionStops, std::get<std::string>(times)}},
+                    {attributes::kEncryptionKey},
+                    {attributes::kEncryptionKey, attributes::kEncryptionStops}};
     };
     change_attributes(done.caller(), stream->name(), std::move(decide), respond_or_fail(done));
   });

@@ -61,6 +61,26 @@ TEST(Settings, EncryptionIsAFlag) {
   EXPECT_EQ(describe(broker, "s").encryption_type, "NONE");
 }
 
+// As often as it may be started, and counted apart.
+TEST(Settings, EncryptionIsStopped25TimesADay) {
+  TestBroker broker;
+  broker.create("s", 1);
+  auto start = named<wire::StartStreamEncryptionRequest>("s");
+  start.encryption_type = "KMS";
+  start.key_id = "k";
+  auto stop = named<wire::StopStreamEncryptionRequest>("s");
+  stop.encryption_type = "KMS";
+  for (int i = 0; i < 25; ++i) {
+    broker.must(start);
+    broker.must(stop);
+    broker.must(stop);  // nothing to stop: not one of them
+  }
+  broker.set_attribute("s", "kinesis.encryption-key", "k");
+  EXPECT_EQ(broker.error_of(stop), kLimit);
+  broker.pass_hours(24);
+  broker.must(stop);
+}
+
 TEST(Settings, MonitoringModesAndThroughput) {
   TestBroker broker;
   broker.create("s", 2);
