@@ -99,6 +99,9 @@ class Handlers : public wire::Service {
   template <class Request, class Response>
   void with_stream(const Request& request, const Done<Response>& done,
                    std::function<void(const StreamPtr&)> then);
+  template <class Request, class Response>
+  void with_active_stream(const Request& request, const Done<Response>& done,
+                          std::function<void(const StreamPtr&)> then);
   struct Resource {
     StreamPtr stream;
     std::string consumer;  // empty: the stream itself

@@ -65,7 +65,7 @@ void Handlers::handle(const Call&, wire::IncreaseStreamRetentionPeriodRequest& r
                       Done<wire::IncreaseStreamRetentionPeriodResponse> done) {
   const int32_t hours = request.retention_period_hours;
   if (auto error = check_hours(hours)) return done(*error);
-  with_stream(request, done, [this, hours, done](const StreamPtr& stream) {
+  with_active_stream(request, done, [this, hours, done](const StreamPtr& stream) {
     if (hours < retention_hours(*stream)) {
       return done(wrong_direction(hours, *stream, "shorter", "Decrease"));
     }
@@ -77,7 +77,7 @@ void Handlers::handle(const Call&, wire::DecreaseStreamRetentionPeriodRequest& r
                       Done<wire::DecreaseStreamRetentionPeriodResponse> done) {
   const int32_t hours = request.retention_period_hours;
   if (auto error = check_hours(hours)) return done(*error);
-  with_stream(request, done, [this, hours, done](const StreamPtr& stream) {
+  with_active_stream(request, done, [this, hours, done](const StreamPtr& stream) {
     if (hours > retention_hours(*stream)) {
       return done(wrong_direction(hours, *stream, "longer", "Increase"));
     }
@@ -162,7 +162,7 @@ std::vector<std::string> monitored_metrics(const cluster::Stream& stream) {
 
 template <class Request, class Response>
 void Handlers::change_monitoring(const Request& request, bool enable, const Done<Response>& done) {
-  with_stream(request, done, [this, &request, enable, done](const StreamPtr& stream) {
+  with_active_stream(request, done, [this, &request, enable, done](const StreamPtr& stream) {
     const auto& asked = request.shard_level_metrics;
     const bool all = contains(asked, wire::MetricsName::kAll);
     Response response;
@@ -270,10 +270,7 @@ void Handlers::handle(const Call&, wire::UpdateStreamWarmThroughputRequest& requ
 
 void Handlers::handle(const Call&, wire::UpdateMaxRecordSizeRequest& request,
                       Done<wire::UpdateMaxRecordSizeResponse> done) {
-  with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
-    if (!is_active(*stream)) {
-      return done(stream_not_active(stream->name(), done.caller(), status_of(*stream)));
-    }
+  with_active_stream(request, done, [this, &request, done](const StreamPtr& stream) {
     const int32_t kib = request.max_record_size_in_kib;
     v1::StreamConfig config;
     config.set_record_bytes_max(record_bytes_max(kib));

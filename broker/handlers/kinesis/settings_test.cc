@@ -81,6 +81,25 @@ TEST(Settings, EncryptionIsStopped25TimesADay) {
   broker.must(stop);
 }
 
+TEST(Settings, AskForAnActiveStream) {
+  TestBroker broker;
+  broker.create("s", 1);
+  broker.set_attribute("s", "kinesis.target-shards", "3");
+  ASSERT_EQ(summary(broker, "s").stream_status, "UPDATING");
+  auto longer = named<wire::IncreaseStreamRetentionPeriodRequest>("s");
+  longer.retention_period_hours = 48;
+  auto answer = broker.call(longer);
+  EXPECT_EQ(answer.error, kInUse);
+  EXPECT_EQ(answer.message,
+            "Stream s under account 123456789012 not ACTIVE, instead in state UPDATING");
+  auto enable = named<wire::EnableEnhancedMonitoringRequest>("s");
+  enable.shard_level_metrics = {"ALL"};
+  EXPECT_EQ(broker.error_of(enable), kInUse);
+  ASSERT_TRUE(becomes_active(broker, "s"));
+  broker.must(longer);
+  broker.must(enable);
+}
+
 TEST(Settings, MonitoringModesAndThroughput) {
   TestBroker broker;
   broker.create("s", 2);
