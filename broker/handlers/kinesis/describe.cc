@@ -77,7 +77,7 @@ void Handlers::handle(const Call&, wire::DescribeStreamSummaryRequest& request,
         static_cast<int32_t>(attributes::with_prefix(*stream, attributes::kConsumer).size());
     out.max_record_size_in_kib = record_kib(*stream);
     const auto warm = attributes::get_number(*stream, attributes::kWarmMibps, 0);
-    if (warm > 0) {
+    if (warm > 0 && is_on_demand(*stream)) {
       out.warm_throughput = wire::WarmThroughputObject{
           static_cast<int32_t>(warm), std::min(static_cast<int32_t>(warm), open_shards(*stream))};
     }

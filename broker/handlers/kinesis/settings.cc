@@ -199,6 +199,21 @@ void Handlers::handle(const Call&, wire::DisableEnhancedMonitoringRequest& reque
 
 // ---- mode and throughput ----
 
+namespace {
+
+std::optional<wire::Error> check_warm(std::optional<int32_t> mibps, bool on_demand) {
+  if (!mibps) return std::nullopt;
+  if (!on_demand) {
+    return wire::invalid_argument(
+        "WarmThroughputMiBps can only be specified for a stream in the ON_DEMAND mode.");
+  }
+  if (*mibps <= kWarmMibpsMax) return std::nullopt;
+  return wire::limit_exceeded("WarmThroughputMiBps must not exceed " +
+                              std::to_string(kWarmMibpsMax) + ".");
+}
+
+}  // namespace
+
 void Handlers::handle(const Call&, wire::UpdateStreamModeRequest& request,
                       Done<wire::UpdateStreamModeResponse> done) {
   with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
@@ -208,6 +223,8 @@ void Handlers::handle(const Call&, wire::UpdateStreamModeRequest& request,
     }
     const std::string mode = request.stream_mode_details.stream_mode;
     const bool on_demand = mode == wire::StreamMode::kOnDemand;
+    const auto warm = request.warm_throughput_mibps;
+    if (auto error = check_warm(warm, on_demand)) return done(*error);
     const int64_t now_ms = services_.clock.wall_ms();
     auto decide = [mode, on_demand, now_ms,
                    caller = done.caller()](const cluster::Stream& stream) -> OrError<Change> {
@@ -221,13 +238,18 @@ void Handlers::handle(const Call&, wire::UpdateStreamModeRequest& request,
           {},
           {attributes::kMode, attributes::kModeChanges}};
     };
-    auto changed = [this, stream, on_demand, done](const std::optional<wire::Error>& error) {
+    auto warm_up = [this, stream, warm, done](const std::optional<wire::Error>& error) {
+      if (error) return done(*error);
+      if (!warm) return done(wire::UpdateStreamModeResponse());
+      set_warm_throughput(done.caller(), stream->name(), *warm, respond_or_fail(done));
+    };
+    auto changed = [this, stream, on_demand, done, warm_up](const std::optional<wire::Error>& error) {
       if (error) return done(*error);
       const int32_t open = open_shards(*stream);
       const int32_t least = on_demand ? std::min(kOnDemandShardsMin, open) : open;
       const int32_t most =
           on_demand ? std::max(open, services_.options.on_demand_shards_max) : open;
-      set_bounds(stream, least, most, respond_or_fail(done));
+      set_bounds(stream, least, most, warm_up);
     };
     change_attributes(done.caller(), stream->name(), std::move(decide), std::move(changed));
   });
@@ -237,35 +259,36 @@ void Handlers::handle(const Call&, wire::UpdateStreamWarmThroughputRequest& requ
                       Done<wire::UpdateStreamWarmThroughputResponse> done) {
   with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
     const int32_t mibps = request.warm_throughput_mibps;
-    if (mibps > kWarmMibpsMax) {
-      return done(wire::limit_exceeded("WarmThroughputMiBps must not exceed " +
-                                       std::to_string(kWarmMibpsMax) + "."));
-    }
+    if (auto error = check_warm(mibps, true)) return done(*error);
     const int32_t open = open_shards(*stream);
     wire::UpdateStreamWarmThroughputResponse response;
     response.stream_name = stream->name();
     response.stream_arn = stream_arn(done.caller(), stream->name());
     response.warm_throughput = wire::WarmThroughputObject{mibps, std::min(open, mibps)};
-    // One shard takes 1 MiB/s: throughput in advance is shards in advance.
-    const int32_t wanted = std::min(mibps, services_.options.on_demand_shards_max);
-    auto decide = [mibps, wanted,
-                   caller = done.caller()](const cluster::Stream& stream) -> OrError<Change> {
-      if (!is_on_demand(stream)) {
-        return wire::validation("Stream " + stream.name() + " under account " + caller.account +
-                                " is not in the ON_DEMAND mode.");
-      }
-      if (!is_active(stream)) return stream_not_active(stream.name(), caller, status_of(stream));
-      Change change;
-      change.set[attributes::kWarmMibps] = std::to_string(mibps);
-      if (wanted > open_shards(stream)) {
-        change.set[attributes::kTargetShards] = std::to_string(wanted);
-      }
-      change.decided_on = {attributes::kTargetShards, attributes::kMode};
-      return change;
-    };
-    change_attributes(done.caller(), stream->name(), std::move(decide),
-                      respond_or_fail(done, std::move(response)));
+    set_warm_throughput(done.caller(), stream->name(), mibps,
+                        respond_or_fail(done, std::move(response)));
   });
+}
+
+// One shard takes 1 MiB/s: throughput in advance is shards in advance.
+void Handlers::set_warm_throughput(const wire::Caller& caller, const std::string& name,
+                                   int32_t mibps, Changed changed) {
+  const int32_t wanted = std::min(mibps, services_.options.on_demand_shards_max);
+  auto decide = [mibps, wanted, caller](const cluster::Stream& stream) -> OrError<Change> {
+    if (!is_on_demand(stream)) {
+      return wire::validation("Stream " + stream.name() + " under account " + caller.account +
+                              " is not in the ON_DEMAND mode.");
+    }
+    if (!is_active(stream)) return stream_not_active(stream.name(), caller, status_of(stream));
+    Change change;
+    change.set[attributes::kWarmMibps] = std::to_string(mibps);
+    if (wanted > open_shards(stream)) {
+      change.set[attributes::kTargetShards] = std::to_string(wanted);
+    }
+    change.decided_on = {attributes::kTargetShards, attributes::kMode};
+    return change;
+  };
+  change_attributes(caller, name, std::move(decide), std::move(changed));
 }
 
 void Handlers::handle(const Call&, wire::UpdateMaxRecordSizeRequest& request,

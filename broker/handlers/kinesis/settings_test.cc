@@ -100,6 +100,29 @@ TEST(Settings, AskForAnActiveStream) {
   broker.must(enable);
 }
 
+TEST(Settings, AModeComesWithItsWarmThroughput) {
+  TestBroker broker;
+  broker.create("s", 1);
+  wire::UpdateStreamModeRequest mode;
+  mode.stream_arn = stream_arn(broker.caller, "s");
+  mode.warm_throughput_mibps = 7;
+  mode.stream_mode_details.stream_mode = wire::StreamMode::kProvisioned;
+  EXPECT_EQ(broker.error_of(mode), kInvalid);
+  mode.stream_mode_details.stream_mode = wire::StreamMode::kOnDemand;
+  mode.warm_throughput_mibps = 10'241;
+  EXPECT_EQ(broker.error_of(mode), kLimit);
+  EXPECT_FALSE(summary(broker, "s").warm_throughput);
+  mode.warm_throughput_mibps = 7;
+  broker.must(mode);
+  ASSERT_TRUE(becomes_active(broker, "s"));
+  EXPECT_EQ(summary(broker, "s").open_shard_count, 7);
+  EXPECT_EQ(summary(broker, "s").warm_throughput->target_mibps, 7);
+  mode.warm_throughput_mibps.reset();
+  mode.stream_mode_details.stream_mode = wire::StreamMode::kProvisioned;
+  broker.must(mode);
+  EXPECT_FALSE(summary(broker, "s").warm_throughput);
+}
+
 TEST(Settings, MonitoringModesAndThroughput) {
   TestBroker broker;
   broker.create("s", 2);
