@@ -136,7 +136,7 @@ void Handlers::handle(const Call&, wire::ListStreamConsumersRequest& request,
           if (!page.operation.empty() && page.stream != stream->id) {
             return done(wire::invalid_argument("NextToken is invalid."));
           }
-          const auto limit = static_cast<size_t>(request.max_results.value_or(kListConsumers));
+          const size_t limit = page_size(request.max_results, kListConsumers);
           wire::ListStreamConsumersResponse response;
           response.consumers.emplace();
           for (const auto& [name, created] :

@@ -172,6 +172,27 @@ TEST(Streams, AreListedInPages) {
   EXPECT_EQ(broker.error_of(request), kInvalid);
 }
 
+// More can be asked for than AWS gives at a time.
+TEST(Streams, AreListedInPagesOfAHundredAtMost) {
+  TestBroker broker;
+  broker.create("wide", 101);
+  for (int i = 0; i < 100; ++i) broker.create("s" + std::to_string(i), 1);
+  wire::ListStreamsRequest list;
+  list.limit = 10'000;
+  auto page = broker.must(list);
+  EXPECT_THAT(page.stream_names, SizeIs(100));
+  EXPECT_TRUE(page.has_more_streams);
+  auto request = named<wire::DescribeStreamRequest>("wide");
+  request.limit = 10'000;
+  auto described = broker.must(request).stream_description;
+  EXPECT_THAT(described.shards, SizeIs(100));
+  EXPECT_TRUE(described.has_more_shards);
+  wire::ListShardsRequest shards;
+  shards.stream_name = "wide";
+  shards.max_results = 10'000;
+  EXPECT_THAT(*broker.must(shards).shards, SizeIs(101));
+}
+
 TEST(Shards, SplitAndMerge) {
   TestBroker broker;
   broker.create("s", 1);
