@@ -455,6 +455,15 @@ TEST(Consumers, AreRegisteredAndForgotten) {
   describe_it.stream_arn = stream_arn(broker.caller, "s");
   describe_it.consumer_name = "c";
   EXPECT_EQ(broker.must(describe_it).consumer_description, described);
+  describe_it.consumer_arn = registered.consumer_arn;  // all three, which agree
+  EXPECT_EQ(broker.must(describe_it).consumer_description, described);
+  describe_it.consumer_name = "d";
+  EXPECT_EQ(broker.error_of(describe_it), kInvalid);
+  describe_it.consumer_name = "c";
+  describe_it.stream_arn = stream_arn(broker.caller, "t");
+  EXPECT_EQ(broker.error_of(describe_it), kInvalid);
+  describe_it.consumer_arn.reset();
+  describe_it.stream_arn = stream_arn(broker.caller, "s");
   describe_it.consumer_name = "d";
   EXPECT_EQ(broker.error_of(describe_it), kNotFound);
   wire::ListTagsForResourceRequest tags;
@@ -494,6 +503,8 @@ TEST(Consumers, AreTwentyAtMostAndListedInPages) {
   ASSERT_THAT(*page.consumers, SizeIs(5));
   EXPECT_EQ((*page.consumers)[0].consumer_name, "c25");
   EXPECT_FALSE(page.next_token);
+  list.stream_creation_timestamp_ms = 0;
+  EXPECT_EQ(broker.error_of(list), kInvalid);
   wire::SubscribeToShardRequest subscribe;
   auto answer = broker.call(subscribe);
   EXPECT_EQ(answer.error, kInvalid);
