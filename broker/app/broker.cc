@@ -231,7 +231,7 @@ Status Broker::Parts::open_kafka(const ClientListener& listener) {
 
 Status Broker::Parts::open_kinesis() {
   handlers::kinesis::Options options;
-  options.operation_rates = !config.dev;
+  options.operation_rates = config.kinesis_operation_rates;
   kinesis_handlers = std::make_unique<handlers::kinesis::Handlers>(handlers::kinesis::Services{
       clock, executor, metadata, metrics, config.broker,
       [this]() -> routing::Router& { return *router; },

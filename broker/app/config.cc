@@ -30,6 +30,7 @@ constexpr Setting kSettings[] = {
     {"kinesis", "H:P", "Kinesis listener (HTTP), default port 4567; H:P;tls for HTTPS"},
     {"kinesis-credentials", "FILE", "access keys that may sign (YAML), read again when it changes; without them and --users, --dev takes any"},
     {"kinesis-any-key", nullptr, "verify no signatures; only for a Kinesis listener on loopback"},
+    {"kinesis-operation-rates", nullptr, "AWS's rates of Kinesis's operations on streams; default true, false with --dev"},
     {"replication", "H:P", "listener for other brokers, default port 9095"},
     {"metrics", "H:P", "HTTP listener for /metrics, /livez, /readyz, default port 9644"},
     {"tls-ca", "FILE", "CA for the coordinator and other brokers (PEM); with --tls-cert, --tls-key"},
@@ -107,6 +108,16 @@ Status read_arguments(const std::vector<std::string>& arguments, Values& values)
     values[name] = value;
   }
   return {};
+}
+
+Status take_switch(const Values& values, const char* name, bool& out) {
+  auto it = values.find(name);
+  if (it == values.end()) return Status();
+  if (it->second != "true" && it->second != "false") {
+    return bad(std::string(name) + " is true or false, not '" + it->second + "'");
+  }
+  out = it->second == "true";
+  return Status();
 }
 
 Status take_address(const Values& values, const char* name, bool dev, uint16_t port, Address& out) {
@@ -295,12 +306,9 @@ Result<Config> parse_command_line(const std::vector<std::string>& arguments) {
   take("advertise", config.advertise);
   take("zone", config.zone);
   take("users", config.users);
-  if (auto it = values.find("auto-create-topics"); it != values.end()) {
-    if (it->second != "true" && it->second != "false") {
-      return bad("auto-create-topics is true or false, not '" + it->second + "'");
-    }
-    config.auto_create_topics = it->second == "true";
-  }
+  RETURN_IF_ERROR(take_switch(values, "auto-create-topics", config.auto_create_topics));
+  config.kinesis_operation_rates = !config.dev;
+  RETURN_IF_ERROR(take_switch(values, "kinesis-operation-rates", config.kinesis_operation_rates));
   RETURN_IF_ERROR(take_count(values, "num-partitions", 1, config.num_partitions));
   if (config.dev) config.group_initial_rebalance_delay_ms = 0;
   RETURN_IF_ERROR(take_count(values, "group-initial-rebalance-delay-ms", 0,

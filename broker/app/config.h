@@ -49,6 +49,7 @@ struct Config {
   std::string tls_ca, tls_cert, tls_key;
   std::string client_tls_ca, client_tls_cert, client_tls_key;  // default: the ones above
   std::string users;  // --dev: who may do what
+  bool kinesis_operation_rates = true;
   bool auto_create_topics = true;
   int32_t num_partitions = 1;
   int32_t group_initial_rebalance_delay_ms = 3000;  // 0 with --dev

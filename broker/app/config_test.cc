@@ -112,6 +112,12 @@ TEST(Config, SettingsOfNewTopics) {
   EXPECT_NE(bad.status().message().find("--num-partitions"), std::string::npos);
 }
 
+TEST(Config, KinesisRatesAreLiftedForDevelopment) {
+  EXPECT_FALSE(parse_command_line({"--dev", "--data", "/d"})->kinesis_operation_rates);
+  EXPECT_TRUE(parse_command_line({"--dev", "--data", "/d", "--kinesis-operation-rates"})
+                  ->kinesis_operation_rates);
+}
+
 TEST(Config, SettingsOfGroups) {
   auto dev = parse_command_line({"--dev", "--data", "/d"});
   ASSERT_TRUE(dev.ok());

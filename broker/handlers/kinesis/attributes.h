@@ -14,6 +14,7 @@ inline constexpr const char* kMode = "kinesis.mode";  // PROVISIONED or ON_DEMAN
 inline constexpr const char* kModeChanges = "kinesis.mode-changes";
 inline constexpr const char* kCountChanges = "kinesis.count-changes";
 inline constexpr const char* kEncryptionChanges = "kinesis.encryption-changes";
+inline constexpr const char* kEncryptionStops = "kinesis.encryption-stops";
 inline constexpr const char* kTargetShards = "kinesis.target-shards";  // UpdateShardCount goes on
 inline constexpr const char* kRecordKib = "kinesis.record-kib";
 inline constexpr const char* kWarmMibps = "kinesis.warm-mibps";

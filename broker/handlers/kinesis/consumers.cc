@@ -61,7 +61,7 @@ void Handlers::handle(const Call&, wire::RegisterStreamConsumerRequest& request,
   });
 }
 
-// By the consumer's ARN, or by its name and its stream's ARN.
+// By the consumer's ARN, or by its name and its stream's ARN; by all three where they agree.
 template <class Request, class Response>
 void Handlers::with_consumer(const Request& request, const Done<Response>& done,
                              std::function<void(const Resource&)> then) {
@@ -70,6 +70,14 @@ void Handlers::with_consumer(const Request& request, const Done<Response>& done,
     if (!parts || parts->consumer.empty()) {
       return done(wire::invalid_argument("ConsumerARN " + *request.consumer_arn +
                                          " is not formatted properly."));
+    }
+    auto stream = parse_arn(request.stream_arn.value_or(""));
+    if (request.consumer_name.value_or(parts->consumer) != parts->consumer ||
+        (request.stream_arn && (!stream || stream->stream != parts->stream ||
+                                stream->account != parts->account))) {
+      return done(wire::invalid_argument(
+          "ConsumerARN " + *request.consumer_arn +
+          " conflicts with the ConsumerName or the StreamARN of the request."));
     }
     return with_resource(*request.consumer_arn, done, std::move(then));
   }
@@ -125,6 +133,10 @@ void Handlers::handle(const Call&, wire::DescribeStreamConsumerRequest& request,
 
 void Handlers::handle(const Call&, wire::ListStreamConsumersRequest& request,
                       Done<wire::ListStreamConsumersResponse> done) {
+  if (request.next_token && request.stream_creation_timestamp_ms) {
+    return done(wire::invalid_argument(
+        "NextToken and StreamCreationTimestamp cannot be provided together."));
+  }
   with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
     if (request.stream_creation_timestamp_ms &&
         *request.stream_creation_timestamp_ms / 1000 != created_ms(*stream) / 1000) {
@@ -136,7 +148,7 @@ void Handlers::handle(const Call&, wire::ListStreamConsumersRequest& request,
           if (!page.operation.empty() && page.stream != stream->id) {
             return done(wire::invalid_argument("NextToken is invalid."));
           }
-          const auto limit = static_cast<size_t>(request.max_results.value_or(kListConsumers));
+          const size_t limit = page_size(request.max_results, kListConsumers);
           wire::ListStreamConsumersResponse response;
           response.consumers.emplace();
           for (const auto& [name, created] :

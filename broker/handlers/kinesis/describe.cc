@@ -43,7 +43,7 @@ void Handlers::handle(const Call&, wire::DescribeStreamRequest& request,
     wire::DescribeStreamResponse response;
     auto& out = response.stream_description;
     describe_common(*stream, done.caller(), out);
-    const auto limit = static_cast<size_t>(request.limit.value_or(kDescribeShards));
+    const size_t limit = page_size(request.limit, kDescribeShards);
     int32_t after = -1;
     if (request.exclusive_start_shard_id) {
       auto index = parse_shard_id(*request.exclusive_start_shard_id);
@@ -77,7 +77,7 @@ void Handlers::handle(const Call&, wire::DescribeStreamSummaryRequest& request,
         static_cast<int32_t>(attributes::with_prefix(*stream, attributes::kConsumer).size());
     out.max_record_size_in_kib = record_kib(*stream);
     const auto warm = attributes::get_number(*stream, attributes::kWarmMibps, 0);
-    if (warm > 0) {
+    if (warm > 0 && is_on_demand(*stream)) {
       out.warm_throughput = wire::WarmThroughputObject{
           static_cast<int32_t>(warm), std::min(static_cast<int32_t>(warm), open_shards(*stream))};
     }
@@ -103,7 +103,7 @@ void Handlers::handle(const Call&, wire::ListStreamsRequest& request,
       [this, &request, done](const PageToken& page) {
         const std::string after =
             page.last.empty() ? request.exclusive_start_stream_name.value_or("") : page.last;
-        const auto limit = static_cast<size_t>(request.limit.value_or(kListStreams));
+        const size_t limit = page_size(request.limit, kListStreams);
         wire::ListStreamsResponse response;
         response.stream_summaries.emplace();
         for (const auto& stream : services_.metadata.streams()) {
@@ -257,7 +257,7 @@ void Handlers::list_shards(const StreamPtr& stream, const wire::ListShardsReques
     if (!index) return done(shard_not_found(after_text, stream->name(), done.caller()));
     after = *index;
   }
-  const auto limit = static_cast<size_t>(request.max_results.value_or(kListShards));
+  const size_t limit = page_size(request.max_results, kListShards);
   wire::ListShardsResponse response;
   response.shards.emplace();
   for (const auto* shard : live_shards(*stream, now_ms)) {

@@ -52,6 +52,16 @@ void Handlers::with_stream(const Request& request, const Done<Response>& done,
               });
 }
 
+// The same for what asks for a stream that is ACTIVE.
+template <class Request, class Response>
+void Handlers::with_active_stream(const Request& request, const Done<Response>& done,
+                                  std::function<void(const StreamPtr&)> then) {
+  with_stream(request, done, [done, then = std::move(then)](const StreamPtr& stream) {
+    if (is_active(*stream)) return then(stream);
+    done(stream_not_active(stream->name(), done.caller(), status_of(*stream)));
+  });
+}
+
 template <class Response>
 void Handlers::with_resource(const std::string& arn, const Done<Response>& done,
                              std::function<void(const Resource&)> then) {

@@ -123,7 +123,9 @@ void Handlers::handle(const Call& call, wire::GetShardIteratorRequest& request,
       return done(*error);
     }
     const ShardId id{stream->id, shard->index()};
-    auto answer = [this, id, done](Offset position, int64_t from_timestamp_ms) {
+    const bool dry_run = request.dry_run.value_or(false);
+    auto answer = [this, id, done, dry_run](Offset position, int64_t from_timestamp_ms) {
+      if (dry_run) return done(wire::dry_run_operation());
       state_.with_secret(
           [this, id, done, position, from_timestamp_ms](const Result<std::string>& secret) {
             if (!secret.ok()) return done(to_error(secret.status()));
@@ -168,6 +170,7 @@ struct Handlers::Read {
   ShardIterator iterator;
   StreamPtr stream;
   bool moved_to_start = false;
+  bool dry_run = false;
 };
 
 void Handlers::handle(const Call&, wire::GetRecordsRequest& request,
@@ -176,6 +179,7 @@ void Handlers::handle(const Call&, wire::GetRecordsRequest& request,
   read->token = std::move(request.shard_iterator);
   read->stream_arn = request.stream_arn.value_or("");
   read->limit = request.limit.value_or(kRecordsMax);
+  read->dry_run = request.dry_run.value_or(false);
   state_.with_secret([this, read](const Result<std::string>& secret) {
     if (!secret.ok()) return read->done(to_error(secret.status()));
     read->secret = *secret;
@@ -206,6 +210,7 @@ void Handlers::resolve_iterator(const std::shared_ptr<Read>& read) {
   if (!read->stream->shard(iterator->shard.index)) {
     return read->done(no_shard(shard, read->stream->name(), read->done.caller()));
   }
+  if (read->dry_run) return read->done(wire::dry_run_operation());
   read_records(read);
 }
 

@@ -99,6 +99,9 @@ class Handlers : public wire::Service {
   template <class Request, class Response>
   void with_stream(const Request& request, const Done<Response>& done,
                    std::function<void(const StreamPtr&)> then);
+  template <class Request, class Response>
+  void with_active_stream(const Request& request, const Done<Response>& done,
+                          std::function<void(const StreamPtr&)> then);
   struct Resource {
     StreamPtr stream;
     std::string consumer;  // empty: the stream itself
@@ -137,6 +140,9 @@ class Handlers : public wire::Service {
   // ---- resharding (reshard.cc) ----
   // Bounds within which the autoscaler may move; equal ones are a provisioned stream's.
   void set_bounds(const StreamPtr& stream, int32_t shards_min, int32_t shards_max, Changed changed);
+  // Of an on-demand stream: as many shards as take so much, at once.
+  void set_warm_throughput(const wire::Caller& caller, const std::string& name, int32_t mibps,
+                           Changed changed);
   // Lets the stream have `open` shards, does it, and fixes the bounds there if they were fixed.
   void reshard(const StreamPtr& stream, int32_t open, v1::AdminRequest request, Changed changed);
 

@@ -40,6 +40,7 @@ Rate rate_of(Operation operation) {
     case Operation::kDescribeStreamConsumer:
       return {20, true};
     case Operation::kDescribeStream:
+    case Operation::kUpdateShardCount:
       return {10};
     case Operation::kDescribeStreamSummary:
       return {20};

@@ -1,8 +1,15 @@
 #pragma once
-// Tokens of listings that take several calls. For this folder's files only.
+// Listings that take several calls: their pages and tokens. For this folder's files only.
+#include <algorithm>
+
 #include "broker/handlers/kinesis/handlers.h"
 
 namespace broker::handlers::kinesis {
+
+// How many an answer has: fewer than AWS's own page where it is asked for, never more.
+inline size_t page_size(const std::optional<int32_t>& asked, int32_t most) {
+  return static_cast<size_t>(std::min(asked.value_or(most), most));
+}
 
 template <class Response>
 void Handlers::with_page(wire::Operation operation, const std::optional<std::string>& text,

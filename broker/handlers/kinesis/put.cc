@@ -79,7 +79,6 @@ void Handlers::handle(const Call&, wire::PutRecordRequest& request,
                        std::move(request.partition_key)});
     if (auto error = check_takes_records(*stream, done.caller())) return done(*error);
     if (auto error = check_record(*stream, record_kib(*stream), records[0])) return done(*error);
-    throttle_.put(done.caller(), records[0].data.size() + records[0].partition_key.size());
     if (request.sequence_number_for_ordering) {
       // Ours grow with every put of a key anyway; one that is none is said so.
       auto number = parse_sequence_number(*request.sequence_number_for_ordering);
@@ -90,6 +89,8 @@ void Handlers::handle(const Call&, wire::PutRecordRequest& request,
             done.caller().account + " is invalid."));
       }
     }
+    if (request.dry_run.value_or(false)) return done(wire::dry_run_operation());
+    throttle_.put(done.caller(), records[0].data.size() + records[0].partition_key.size());
     auto flow = std::make_shared<PutFlow>(
         services_, key_tables_, stream, std::move(records),
         [done](const cluster::Stream& stream, const std::vector<PutOutcome>& outcomes) {
@@ -118,6 +119,7 @@ void Handlers::handle(const Call&, wire::PutRecordsRequest& request,
     if (bytes > kRequestBytesMax) {
       return done(wire::invalid_argument("Records size exceeds 10 MB limit"));
     }
+    if (request.dry_run.value_or(false)) return done(wire::dry_run_operation());
     throttle_.put(done.caller(), bytes);
     auto flow = std::make_shared<PutFlow>(
         services_, key_tables_, stream, std::move(request.records),

@@ -411,6 +411,38 @@ TEST(Limits, AreScaled) {
   EXPECT_EQ(broker.must(put_many("s", 150)).failed_record_count, 50);
 }
 
+// Says whether a call would succeed, and does nothing.
+TEST(Records, ADryRunChangesNothing) {
+  TestBroker broker;
+  broker.create("s", 1);
+  constexpr const char* kDryRun = "DryRunOperationException";
+  wire::PutRecordRequest put;
+  put.stream_name = "s";
+  put.partition_key = "k";
+  put.dry_run = true;
+  EXPECT_EQ(broker.error_of(put), kDryRun);
+  auto many = put_many("s", 3);
+  many.dry_run = true;
+  EXPECT_EQ(broker.error_of(many), kDryRun);
+  put.data = std::string((1 << 20) + 1, 'd');  // what would be refused is
+  EXPECT_EQ(broker.error_of(put), "InvalidArgumentException");
+  wire::GetShardIteratorRequest iterate;
+  iterate.stream_name = "s";
+  iterate.shard_id = "shardId-000000000000";
+  iterate.shard_iterator_type = "TRIM_HORIZON";
+  iterate.dry_run = true;
+  EXPECT_EQ(broker.error_of(iterate), kDryRun);
+  wire::GetRecordsRequest get;
+  get.shard_iterator = broker.iterator("s", 0);
+  get.dry_run = true;
+  EXPECT_EQ(broker.error_of(get), kDryRun);
+  get.dry_run = false;
+  EXPECT_TRUE(broker.must(get).records.empty());
+  get.shard_iterator = "x";
+  get.dry_run = true;
+  EXPECT_EQ(broker.error_of(get), "InvalidArgumentException");
+}
+
 TEST(Limits, OfRecordsAndRequests) {
   TestBroker broker;
   broker.create("s", 1);

@@ -65,7 +65,7 @@ void Handlers::handle(const Call&, wire::IncreaseStreamRetentionPeriodRequest& r
                       Done<wire::IncreaseStreamRetentionPeriodResponse> done) {
   const int32_t hours = request.retention_period_hours;
   if (auto error = check_hours(hours)) return done(*error);
-  with_stream(request, done, [this, hours, done](const StreamPtr& stream) {
+  with_active_stream(request, done, [this, hours, done](const StreamPtr& stream) {
     if (hours < retention_hours(*stream)) {
       return done(wrong_direction(hours, *stream, "shorter", "Decrease"));
     }
@@ -77,7 +77,7 @@ void Handlers::handle(const Call&, wire::DecreaseStreamRetentionPeriodRequest& r
                       Done<wire::DecreaseStreamRetentionPeriodResponse> done) {
   const int32_t hours = request.retention_period_hours;
   if (auto error = check_hours(hours)) return done(*error);
-  with_stream(request, done, [this, hours, done](const StreamPtr& stream) {
+  with_active_stream(request, done, [this, hours, done](const StreamPtr& stream) {
     if (hours > retention_hours(*stream)) {
       return done(wrong_direction(hours, *stream, "longer", "Increase"));
     }
@@ -115,10 +115,17 @@ void Handlers::handle(const Call&, wire::StopStreamEncryptionRequest& request,
     return done(wire::invalid_argument("EncryptionType must be KMS."));
   }
   with_stream(request, done, [this, done](const StreamPtr& stream) {
-    auto decide = [caller = done.caller()](const cluster::Stream& stream) -> OrError<Change> {
+    const int64_t now_ms = services_.clock.wall_ms();
+    auto decide = [now_ms,
+                   caller = done.caller()](const cluster::Stream& stream) -> OrError<Change> {
       if (!is_active(stream)) return stream_not_active(stream.name(), caller, status_of(stream));
       if (attributes::get(stream, attributes::kEncryptionKey).empty()) return Change{};
-      return Change{{}, {attributes::kEncryptionKey}, {attributes::kEncryptionKey}};
+      auto times = one_more_today(stream, attributes::kEncryptionStops, kEncryptionChangesPerDay,
+                                  "StopStreamEncryption", now_ms);
+      if (auto* error = std::get_if<wire::Error>(&times)) return *error;
+      return Change{{{attributes::kEncryptionStops, std::get<std::string>(times)}},
+                    {attributes::kEncryptionKey},
+                    {attributes::kEncryptionKey, attributes::kEncryptionStops}};
     };
     change_attributes(done.caller(), stream->name(), std::move(decide), respond_or_fail(done));
   });
@@ -155,7 +162,7 @@ std::vector<std::string> monitored_metrics(const cluster::Stream& stream) {
 
 template <class Request, class Response>
 void Handlers::change_monitoring(const Request& request, bool enable, const Done<Response>& done) {
-  with_stream(request, done, [this, &request, enable, done](const StreamPtr& stream) {
+  with_active_stream(request, done, [this, &request, enable, done](const StreamPtr& stream) {
     const auto& asked = request.shard_level_metrics;
     const bool all = contains(asked, wire::MetricsName::kAll);
     Response response;
@@ -192,6 +199,21 @@ void Handlers::handle(const Call&, wire::DisableEnhancedMonitoringRequest& reque
 
 // ---- mode and throughput ----
 
+namespace {
+
+std::optional<wire::Error> check_warm(std::optional<int32_t> mibps, bool on_demand) {
+  if (!mibps) return std::nullopt;
+  if (!on_demand) {
+    return wire::invalid_argument(
+        "WarmThroughputMiBps can only be specified for a stream in the ON_DEMAND mode.");
+  }
+  if (*mibps <= kWarmMibpsMax) return std::nullopt;
+  return wire::limit_exceeded("WarmThroughputMiBps must not exceed " +
+                              std::to_string(kWarmMibpsMax) + ".");
+}
+
+}  // namespace
+
 void Handlers::handle(const Call&, wire::UpdateStreamModeRequest& request,
                       Done<wire::UpdateStreamModeResponse> done) {
   with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
@@ -201,6 +223,8 @@ void Handlers::handle(const Call&, wire::UpdateStreamModeRequest& request,
     }
     const std::string mode = request.stream_mode_details.stream_mode;
     const bool on_demand = mode == wire::StreamMode::kOnDemand;
+    const auto warm = request.warm_throughput_mibps;
+    if (auto error = check_warm(warm, on_demand)) return done(*error);
     const int64_t now_ms = services_.clock.wall_ms();
     auto decide = [mode, on_demand, now_ms,
                    caller = done.caller()](const cluster::Stream& stream) -> OrError<Change> {
@@ -214,13 +238,18 @@ void Handlers::handle(const Call&, wire::UpdateStreamModeRequest& request,
           {},
           {attributes::kMode, attributes::kModeChanges}};
     };
-    auto changed = [this, stream, on_demand, done](const std::optional<wire::Error>& error) {
+    auto warm_up = [this, stream, warm, done](const std::optional<wire::Error>& error) {
+      if (error) return done(*error);
+      if (!warm) return done(wire::UpdateStreamModeResponse());
+      set_warm_throughput(done.caller(), stream->name(), *warm, respond_or_fail(done));
+    };
+    auto changed = [this, stream, on_demand, done, warm_up](const std::optional<wire::Error>& error) {
       if (error) return done(*error);
       const int32_t open = open_shards(*stream);
       const int32_t least = on_demand ? std::min(kOnDemandShardsMin, open) : open;
       const int32_t most =
           on_demand ? std::max(open, services_.options.on_demand_shards_max) : open;
-      set_bounds(stream, least, most, respond_or_fail(done));
+      set_bounds(stream, least, most, warm_up);
     };
     change_attributes(done.caller(), stream->name(), std::move(decide), std::move(changed));
   });
@@ -230,43 +259,41 @@ void Handlers::handle(const Call&, wire::UpdateStreamWarmThroughputRequest& requ
                       Done<wire::UpdateStreamWarmThroughputResponse> done) {
   with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
     const int32_t mibps = request.warm_throughput_mibps;
-    if (mibps > kWarmMibpsMax) {
-      return done(wire::limit_exceeded("WarmThroughputMiBps must not exceed " +
-                                       std::to_string(kWarmMibpsMax) + "."));
-    }
+    if (auto error = check_warm(mibps, true)) return done(*error);
     const int32_t open = open_shards(*stream);
     wire::UpdateStreamWarmThroughputResponse response;
     response.stream_name = stream->name();
     response.stream_arn = stream_arn(done.caller(), stream->name());
     response.warm_throughput = wire::WarmThroughputObject{mibps, std::min(open, mibps)};
-    // One shard takes 1 MiB/s: throughput in advance is shards in advance.
-    const int32_t wanted = std::min(mibps, services_.options.on_demand_shards_max);
-    auto decide = [mibps, wanted,
-                   caller = done.caller()](const cluster::Stream& stream) -> OrError<Change> {
-      if (!is_on_demand(stream)) {
-        return wire::validation("Stream " + stream.name() + " under account " + caller.account +
-                                " is not in the ON_DEMAND mode.");
-      }
-      if (!is_active(stream)) return stream_not_active(stream.name(), caller, status_of(stream));
-      Change change;
-      change.set[attributes::kWarmMibps] = std::to_string(mibps);
-      if (wanted > open_shards(stream)) {
-        change.set[attributes::kTargetShards] = std::to_string(wanted);
-      }
-      change.decided_on = {attributes::kTargetShards, attributes::kMode};
-      return change;
-    };
-    change_attributes(done.caller(), stream->name(), std::move(decide),
-                      respond_or_fail(done, std::move(response)));
+    set_warm_throughput(done.caller(), stream->name(), mibps,
+                        respond_or_fail(done, std::move(response)));
   });
+}
+
+// One shard takes 1 MiB/s: throughput in advance is shards in advance.
+void Handlers::set_warm_throughput(const wire::Caller& caller, const std::string& name,
+                                   int32_t mibps, Changed changed) {
+  const int32_t wanted = std::min(mibps, services_.options.on_demand_shards_max);
+  auto decide = [mibps, wanted, caller](const cluster::Stream& stream) -> OrError<Change> {
+    if (!is_on_demand(stream)) {
+      return wire::validation("Stream " + stream.name() + " under account " + caller.account +
+                              " is not in the ON_DEMAND mode.");
+    }
+    if (!is_active(stream)) return stream_not_active(stream.name(), caller, status_of(stream));
+    Change change;
+    change.set[attributes::kWarmMibps] = std::to_string(mibps);
+    if (wanted > open_shards(stream)) {
+      change.set[attributes::kTargetShards] = std::to_string(wanted);
+    }
+    change.decided_on = {attributes::kTargetShards, attributes::kMode};
+    return change;
+  };
+  change_attributes(caller, name, std::move(decide), std::move(changed));
 }
 
 void Handlers::handle(const Call&, wire::UpdateMaxRecordSizeRequest& request,
                       Done<wire::UpdateMaxRecordSizeResponse> done) {
-  with_stream(request, done, [this, &request, done](const StreamPtr& stream) {
-    if (!is_active(*stream)) {
-      return done(stream_not_active(stream->name(), done.caller(), status_of(*stream)));
-    }
+  with_active_stream(request, done, [this, &request, done](const StreamPtr& stream) {
     const int32_t kib = request.max_record_size_in_kib;
     v1::StreamConfig config;
     config.set_record_bytes_max(record_bytes_max(kib));

@@ -1,8 +1,8 @@
-// Operations on streams, shards, tags, consumers, policies, settings and the account.
+// Operations on streams, shards, tags, consumers and policies.
 #include <gmock/gmock.h>
 
 #include "broker/handlers/kinesis/attributes.h"
-#include "broker/handlers/kinesis/test_broker.h"
+#include "broker/handlers/kinesis/test_requests.h"
 
 namespace broker::handlers::kinesis {
 namespace {
@@ -12,32 +12,14 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-const std::string kInvalid = "InvalidArgumentException", kInUse = "ResourceInUseException",
-                  kNotFound = "ResourceNotFoundException", kLimit = "LimitExceededException",
-                  kValidation = "ValidationException";
 constexpr const char* kMiddle = "170141183460469231731687303715884105728";
 using Tags = std::map<std::string, std::string>;
-
-template <class Request>
-Request named(const std::string& stream) {
-  Request request;
-  request.stream_name = stream;
-  return request;
-}
 
 wire::CreateStreamRequest on_demand(const std::string& name) {
   wire::CreateStreamRequest request;
   request.stream_name = name;
   request.stream_mode_details = {std::string(wire::StreamMode::kOnDemand)};
   return request;
-}
-
-wire::StreamDescription describe(TestBroker& broker, const std::string& stream) {
-  return broker.must(named<wire::DescribeStreamRequest>(stream)).stream_description;
-}
-
-wire::StreamDescriptionSummary summary(TestBroker& broker, const std::string& stream) {
-  return broker.must(named<wire::DescribeStreamSummaryRequest>(stream)).stream_description_summary;
 }
 
 std::vector<std::string> list(TestBroker& broker, wire::ListShardsRequest request) {
@@ -190,6 +172,27 @@ TEST(Streams, AreListedInPages) {
   EXPECT_EQ(broker.error_of(request), kInvalid);
 }
 
+// More can be asked for than AWS gives at a time.
+TEST(Streams, AreListedInPagesOfAHundredAtMost) {
+  TestBroker broker;
+  broker.create("wide", 101);
+  for (int i = 0; i < 100; ++i) broker.create("s" + std::to_string(i), 1);
+  wire::ListStreamsRequest list;
+  list.limit = 10'000;
+  auto page = broker.must(list);
+  EXPECT_THAT(page.stream_names, SizeIs(100));
+  EXPECT_TRUE(page.has_more_streams);
+  auto request = named<wire::DescribeStreamRequest>("wide");
+  request.limit = 10'000;
+  auto described = broker.must(request).stream_description;
+  EXPECT_THAT(described.shards, SizeIs(100));
+  EXPECT_TRUE(described.has_more_shards);
+  wire::ListShardsRequest shards;
+  shards.stream_name = "wide";
+  shards.max_results = 10'000;
+  EXPECT_THAT(*broker.must(shards).shards, SizeIs(101));
+}
+
 TEST(Shards, SplitAndMerge) {
   TestBroker broker;
   broker.create("s", 1);
@@ -251,11 +254,6 @@ wire::UpdateShardCountRequest count(const std::string& stream, int32_t target) {
   request.target_shard_count = target;
   request.scaling_type = wire::ScalingType::kUniformScaling;
   return request;
-}
-
-bool becomes_active(TestBroker& broker, const std::string& stream) {
-  return broker.world.run_until([&] { return is_active(*broker.metadata.find(stream)); },
-                                60'000'000);
 }
 
 TEST(Shards, UpdateShardCountIsUniform) {
@@ -366,119 +364,6 @@ TEST(Shards, AreListedInPagesWhoseTokensExpire) {
   EXPECT_EQ(stream.shards[0].shard_id, "shardId-000000000001");
 }
 
-TEST(Settings, Retention) {
-  TestBroker broker;
-  broker.create("s", 1);
-  auto increase = [&](int32_t hours) {
-    auto request = named<wire::IncreaseStreamRetentionPeriodRequest>("s");
-    request.retention_period_hours = hours;
-    return broker.error_of(request);
-  };
-  auto decrease = [&](int32_t hours) {
-    auto request = named<wire::DecreaseStreamRetentionPeriodRequest>("s");
-    request.retention_period_hours = hours;
-    return broker.error_of(request);
-  };
-  EXPECT_EQ(increase(48), "");
-  EXPECT_EQ(describe(broker, "s").retention_period_hours, 48);
-  EXPECT_EQ(increase(47), kInvalid);
-  EXPECT_EQ(increase(8761), kInvalid);
-  EXPECT_EQ(increase(8760), "");
-  EXPECT_EQ(decrease(23), kInvalid);
-  EXPECT_EQ(decrease(24), "");
-  EXPECT_EQ(decrease(25), kInvalid);
-  EXPECT_EQ(describe(broker, "s").retention_period_hours, 24);
-  EXPECT_EQ(broker.metadata.find("s")->map.config().retention_ms(), 24LL * 3600 * 1000);
-}
-
-TEST(Settings, EncryptionIsAFlag) {
-  TestBroker broker;
-  broker.create("s", 1);
-  auto start = named<wire::StartStreamEncryptionRequest>("s");
-  start.encryption_type = "NONE";
-  start.key_id = "alias/aws/kinesis";
-  EXPECT_EQ(broker.error_of(start), kInvalid);
-  start.encryption_type = "KMS";
-  broker.must(start);
-  EXPECT_EQ(describe(broker, "s").encryption_type, "KMS");
-  EXPECT_EQ(describe(broker, "s").key_id, "alias/aws/kinesis");
-  wire::PutRecordRequest put;
-  put.stream_name = "s";
-  put.partition_key = "k";
-  EXPECT_EQ(broker.must(put).encryption_type, "KMS");
-  wire::GetRecordsRequest get;
-  get.shard_iterator = broker.iterator("s", 0);
-  EXPECT_EQ(broker.must(get).records[0].encryption_type, "KMS");
-  for (int i = 0; i < 24; ++i) broker.must(start);
-  EXPECT_EQ(broker.error_of(start), kLimit);
-  auto stop = named<wire::StopStreamEncryptionRequest>("s");
-  stop.encryption_type = "KMS";
-  broker.must(stop);
-  EXPECT_EQ(describe(broker, "s").encryption_type, "NONE");
-}
-
-TEST(Settings, MonitoringModesAndThroughput) {
-  TestBroker broker;
-  broker.create("s", 2);
-  auto enable = named<wire::EnableEnhancedMonitoringRequest>("s");
-  enable.shard_level_metrics = {"OutgoingBytes", "IncomingBytes"};
-  auto answer = broker.must(enable);
-  EXPECT_THAT(*answer.current_shard_level_metrics, IsEmpty());
-  EXPECT_THAT(*answer.desired_shard_level_metrics, ElementsAre("IncomingBytes", "OutgoingBytes"));
-  enable.shard_level_metrics = {"ALL"};
-  EXPECT_THAT(*broker.must(enable).desired_shard_level_metrics, SizeIs(7));
-  auto disable = named<wire::DisableEnhancedMonitoringRequest>("s");
-  disable.shard_level_metrics = {"IncomingBytes"};
-  EXPECT_THAT(*broker.must(disable).desired_shard_level_metrics, SizeIs(6));
-  EXPECT_THAT(*describe(broker, "s").enhanced_monitoring[0].shard_level_metrics, SizeIs(6));
-  disable.shard_level_metrics = {"ALL"};
-  EXPECT_THAT(*broker.must(disable).desired_shard_level_metrics, IsEmpty());
-
-  wire::UpdateStreamModeRequest mode;
-  mode.stream_arn = stream_arn(broker.caller, "s");
-  mode.stream_mode_details.stream_mode = wire::StreamMode::kOnDemand;
-  broker.must(mode);
-  EXPECT_EQ(broker.metadata.find("s")->map.config().shards_max(), 200);
-  auto warm = named<wire::UpdateStreamWarmThroughputRequest>("s");
-  warm.warm_throughput_mibps = 6;
-  EXPECT_EQ(broker.must(warm).warm_throughput->target_mibps, 6);
-  ASSERT_TRUE(becomes_active(broker, "s"));
-  EXPECT_EQ(summary(broker, "s").open_shard_count, 6);
-  EXPECT_EQ(summary(broker, "s").warm_throughput->current_mibps, 6);
-  mode.stream_mode_details.stream_mode = wire::StreamMode::kProvisioned;
-  broker.must(mode);
-  EXPECT_EQ(broker.metadata.find("s")->map.config().shards_min(), 6);
-  EXPECT_EQ(broker.metadata.find("s")->map.config().shards_max(), 6);
-  EXPECT_EQ(broker.error_of(warm), kValidation);
-  mode.stream_mode_details.stream_mode = wire::StreamMode::kOnDemand;
-  EXPECT_EQ(broker.error_of(mode), kLimit);
-  broker.pass_hours(24);
-  broker.must(mode);
-}
-
-TEST(Settings, OfTheAccount) {
-  TestBroker broker;
-  auto now = [&] {
-    return *broker.must(wire::DescribeAccountSettingsRequest())
-                .minimum_throughput_billing_commitment;
-  };
-  auto set = [&](const char* status) {
-    wire::UpdateAccountSettingsRequest request;
-    request.minimum_throughput_billing_commitment.status = status;
-    return *broker.must(request).minimum_throughput_billing_commitment;
-  };
-  EXPECT_EQ(now().status, "DISABLED");
-  EXPECT_EQ(set("ENABLED").status, "ENABLED");
-  const int64_t end_ms = *now().earliest_allowed_end_at_ms;
-  EXPECT_EQ(end_ms - *now().started_at_ms, 24LL * 3600 * 1000);
-  EXPECT_EQ(set("DISABLED").status, "ENABLED_UNTIL_EARLIEST_ALLOWED_END");
-  EXPECT_EQ(set("ENABLED").status, "ENABLED");
-  set("DISABLED");
-  broker.pass_hours(25);
-  EXPECT_EQ(now().status, "DISABLED");
-  EXPECT_EQ(now().ended_at_ms, end_ms);
-}
-
 TEST(Tags, OfStreamsAndResources) {
   TestBroker broker;
   broker.create("s", 1);
@@ -570,6 +455,15 @@ TEST(Consumers, AreRegisteredAndForgotten) {
   describe_it.stream_arn = stream_arn(broker.caller, "s");
   describe_it.consumer_name = "c";
   EXPECT_EQ(broker.must(describe_it).consumer_description, described);
+  describe_it.consumer_arn = registered.consumer_arn;  // all three, which agree
+  EXPECT_EQ(broker.must(describe_it).consumer_description, described);
+  describe_it.consumer_name = "d";
+  EXPECT_EQ(broker.error_of(describe_it), kInvalid);
+  describe_it.consumer_name = "c";
+  describe_it.stream_arn = stream_arn(broker.caller, "t");
+  EXPECT_EQ(broker.error_of(describe_it), kInvalid);
+  describe_it.consumer_arn.reset();
+  describe_it.stream_arn = stream_arn(broker.caller, "s");
   describe_it.consumer_name = "d";
   EXPECT_EQ(broker.error_of(describe_it), kNotFound);
   wire::ListTagsForResourceRequest tags;
@@ -609,6 +503,8 @@ TEST(Consumers, AreTwentyAtMostAndListedInPages) {
   ASSERT_THAT(*page.consumers, SizeIs(5));
   EXPECT_EQ((*page.consumers)[0].consumer_name, "c25");
   EXPECT_FALSE(page.next_token);
+  list.stream_creation_timestamp_ms = 0;
+  EXPECT_EQ(broker.error_of(list), kInvalid);
   wire::SubscribeToShardRequest subscribe;
   auto answer = broker.call(subscribe);
   EXPECT_EQ(answer.error, kInvalid);

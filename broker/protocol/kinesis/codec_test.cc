@@ -265,7 +265,7 @@ TEST(KinesisCodec, BrokenRulesInAwsWords) {
             "5 validation errors detected: Value '' at 'records.1.member.partitionKey' failed to "
             "satisfy constraint: Member must have length greater than or equal to 1; Value '' at "
             "'records.1.member.explicitHashKey' failed to satisfy constraint: Member must satisfy "
-            "regular expression pattern: 0|([1-9]\\d{0,38}); Value null at "
+            "regular expression pattern: ^(0|([1-9]\\d{0,38}))$; Value null at "
             "'records.2.member.partitionKey' failed to satisfy constraint: Member must not be null; "
             "Value '' at 'streamName' failed to satisfy constraint: Member must satisfy regular "
             "expression pattern: [a-zA-Z0-9_.-]+; Value '' at 'streamName' failed to satisfy "
@@ -315,6 +315,27 @@ TEST(KinesisCodec, TooManyRecordsAreCountedNotKept) {
   EXPECT_NE(error.message.find("at 'records.9.member.partitionKey'"), std::string::npos);
   EXPECT_EQ(error.message.find("at 'records.10.member.partitionKey'"), std::string::npos);
   EXPECT_EQ(error.message.find("'streamName'"), std::string::npos);
+}
+
+// A list or map that is too long is repeated with all that is in it; one of no end, in part.
+TEST(KinesisCodec, TooManyWordsAreAllTold) {
+  std::string body = R"({"StreamName":"s","TagKeys":[)", told;
+  for (int i = 0; i < 51; ++i) {
+    body += std::string(i ? "," : "") + "\"k" + std::to_string(i) + "\"";
+    told += std::string(i ? ", " : "") + "k" + std::to_string(i);
+  }
+  EXPECT_EQ(refused<RemoveTagsFromStreamRequest>(body + "]}").message,
+            "1 validation error detected: Value '[" + told +
+                "]' at 'tagKeys' failed to satisfy constraint: Member must have length less than or "
+                "equal to 50");
+  EXPECT_EQ(refused<RemoveTagsFromStreamRequest>(body + ",7]}").type, "SerializationException");
+  for (int i = 0; i < 100'000; ++i) body += ",\"key\"";
+  EXPECT_LT(refused<RemoveTagsFromStreamRequest>(body + "]}").message.size(), 100'000u);
+  std::string tags = R"({"StreamName":"s","Tags":{)";
+  for (int i = 0; i < 201; ++i) {
+    tags += std::string(i ? "," : "") + "\"k" + std::to_string(i) + "\":\"v\"";
+  }
+  EXPECT_NE(refused<AddTagsToStreamRequest>(tags + "}}").message.find("k200=v"), std::string::npos);
 }
 
 TEST(KinesisCodec, Base64) {

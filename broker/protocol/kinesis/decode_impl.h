@@ -214,10 +214,12 @@ bool decode_struct(V& value, T& out, const Path& path, Decoding& decoding) {
   return true;
 }
 
+// Of a list or a map that is too long, as an error repeats it.
+constexpr size_t kTextMax = 64 << 10;
+
 // "[a, b]" as Java prints a list.
 template <class T>
 std::string list_text(const std::vector<T>& elements, size_t count) {
-  constexpr size_t kTextMax = 64 << 10;
   std::string text;
   for (size_t i = 0; i < count && text.size() < kTextMax; ++i) {
     if (i > 0) text += ", ";
@@ -230,18 +232,20 @@ std::string list_text(const std::vector<T>& elements, size_t count) {
   return "[" + text + "]";
 }
 
-// Keeps no more elements than the list may have: the rest are counted only.
+// Keeps no more elements than the list may have, and of scalars what an error repeats: the rest are
+// counted only.
 template <class T, class V>
 bool decode_list(V& value, const Shape& shape, std::vector<T>& out, const Path& path,
                  Decoding& decoding) {
   constexpr bool kScalar = std::is_same_v<T, std::string>;
   const size_t position = decoding.position();
-  size_t count = 0;
+  size_t count = 0, told = 0;
   bool elements_ok = true;
   out.clear();
   bool ok = value.each_element([&](V& element) {
     ++count;
-    if (static_cast<int64_t>(count) > shape.max) return element.skip(), true;
+    const bool too_many = static_cast<int64_t>(count) > shape.max;
+    if (too_many && (!kScalar || told > kTextMax)) return element.skip(), true;
     Path here{&path, {}, count};
     if (element.token() == Token::kNull) {
       decoding.missing(here, {});
@@ -252,6 +256,7 @@ bool decode_list(V& value, const Shape& shape, std::vector<T>& out, const Path& 
         return decoding.mismatch(shape.element->kind, element.token());
       }
       if (!decode_scalar(element, *shape.element, out.emplace_back(), decoding)) return false;
+      told += out.back().size() + 2;
       elements_ok &= Decoding::keeps(*shape.element, out.back());
       return true;
     } else {
@@ -278,11 +283,11 @@ bool decode_map(V& value, const Shape& shape, std::map<std::string, std::string>
                 const Path& path, Decoding& decoding) {
   bool keys_ok = true, values_ok = true;
   const size_t position = decoding.position();
-  size_t count = 0;
+  size_t count = 0, told = 0;
   out.clear();
   bool ok = value.each_member([&](std::string_view key, V& element) {
     ++count;
-    if (static_cast<int64_t>(count) > shape.max) return element.skip(), true;
+    if (static_cast<int64_t>(count) > shape.max && told > kTextMax) return element.skip(), true;
     std::string& text = out[std::string(key)];
     keys_ok &= Decoding::keeps(*shape.key, std::string(key));
     if (element.token() == Token::kNull) return true;
@@ -291,6 +296,7 @@ bool decode_map(V& value, const Shape& shape, std::map<std::string, std::string>
     }
     if (!decode_scalar(element, *shape.element, text, decoding)) return false;
     values_ok &= Decoding::keeps(*shape.element, text);
+    told += key.size() + text.size() + 3;
     return true;
   });
   if (!ok) {

@@ -7,6 +7,10 @@ namespace broker::protocol::kinesis {
 Error access_denied(std::string message) {
   return {"AccessDeniedException", std::move(message)};
 }
+Error dry_run_operation() {
+  return {"DryRunOperationException",
+          "The request was rejected because the DryRun parameter was specified."};
+}
 Error expired_iterator(std::string message) {
   return {"ExpiredIteratorException", std::move(message)};
 }

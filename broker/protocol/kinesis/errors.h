@@ -15,6 +15,7 @@ struct Error {
 
 // Of the API. A stream's own words ("Stream x under account y not found.") are the handlers'.
 Error access_denied(std::string message);
+Error dry_run_operation();  // the call would have succeeded
 Error expired_iterator(std::string message);
 Error expired_next_token(std::string message);
 Error internal_failure(std::string message);  // 500: clients try again

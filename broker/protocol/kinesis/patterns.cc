@@ -61,7 +61,7 @@ bool stream_arn(std::string_view text) {
 
 bool resource_arn(std::string_view text) {
   if (!take_arn(text)) return false;
-  for (std::string_view kind : {"stream/", "channel/", "queue/"}) {
+  for (std::string_view kind : {"stream/", "channel/"}) {
     size_t at = text.find(kind);
     if (at != text.npos && visible(text.substr(at + kind.size()))) return true;
   }

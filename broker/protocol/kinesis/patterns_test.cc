@@ -38,6 +38,8 @@ TEST(KinesisPatterns, Arns) {
   EXPECT_FALSE(consumer_arn("arn:aws:kinesis:r:123456789012:stream/a/consumer/c"));
   EXPECT_FALSE(consumer_arn("arn:aws:kinesis:r:123456789012:stream/a/consumer/c:x"));
   EXPECT_TRUE(resource_arn("arn:aws:kinesis:r:123456789012:stream/a/consumer/c:15"));
+  EXPECT_TRUE(resource_arn("arn:aws:kinesis:r:123456789012:channel/a"));
+  EXPECT_FALSE(resource_arn("arn:aws:kinesis:r:123456789012:queue/a"));
   EXPECT_FALSE(resource_arn("arn:aws:kinesis:r:123456789012:table/a"));
 }
 
