@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <condition_variable>
 #include <deque>
 #include <mutex>
 
@@ -43,15 +44,18 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
   }
   size_t queued() const { return queue_.size(); }
   void cancel() { context_.TryCancel(); }
-  // Ends the call. On return nothing is posted any more, and there are no events.
+  // Ends the call, and waits for its end. On return nothing is posted any more, and there are no
+  // events. The caller has the last reference: with it goes one to the channel, and where that is the
+  // last gRPC joins its threads; one of these would join itself.
   void abandon() {
-    {
-      std::lock_guard lock(mutex_);
-      executor_ = nullptr;
-    }
+    std::unique_lock lock(mutex_);
+    executor_ = nullptr;
+    lock.unlock();
     events_ = {};
     cancel();
     let_end();
+    lock.lock();
+    ended_.wait(lock, [this] { return done_; });
   }
 
   void OnReadDone(bool ok) override {
@@ -72,8 +76,12 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
     });
   }
   void OnDone(const ::grpc::Status& status) override {
-    auto self = std::move(self_);  // to the end of this function: post() uses the stream
-    post([self, why = status.error_message()] {
+    std::lock_guard lock(mutex_);
+    done_ = true;
+    ended_.notify_all();
+    auto self = std::move(self_);
+    if (!executor_) return;  // abandoned: who waits for it has another reference
+    executor_->post([self = std::move(self), why = status.error_message()] {
       auto ended = std::move(self->events_.ended);
       self->events_ = {};
       if (ended) ended(why);
@@ -108,6 +116,8 @@ class SessionStream : public ::grpc::ClientBidiReactor<v1::BrokerMessage, v1::Co
   v1::BrokerMessage outgoing_;
   std::deque<v1::BrokerMessage> queue_;
   bool writing_ = false, closed_ = false;
+  std::condition_variable ended_;
+  bool done_ = false;  // under mutex_: gRPC uses the stream no more
   std::shared_ptr<SessionStream> self_;
 };
 
