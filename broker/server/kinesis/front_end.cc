@@ -123,7 +123,10 @@ void FrontEnd::call(HttpRequest request, ExchangePtr exchange) {
   const Format format = exchange->format;
   const Operation operation = *exchange->operation;
   auto call = std::make_shared<api::Call>(
-      std::move(caller), format, [this, exchange](std::string body, const Error* error) {
+      std::move(caller), format,
+      [this, alive = alive_, exchange](std::string body, const Error* error) {
+        // A call that is dropped answers too, and the last ones are dropped with the executor.
+        if (!*alive) return;
         HttpResponse response;
         if (error) {
           response = error_response(*exchange, *error);

@@ -5,6 +5,7 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <memory>
 
 #include "broker/base/metrics.h"
 #include "broker/protocol/kinesis/call.h"
@@ -18,6 +19,8 @@ class FrontEnd {
 
   FrontEnd(env::Clock& clock, env::Random& random, Metrics& metrics, SignatureCheck& signatures,
            protocol::kinesis::Service& service);
+  // What is not answered by then has no answer.
+  ~FrontEnd() { *alive_ = false; }
   void handle(HttpRequest request, Reply reply);
 
  private:
@@ -47,6 +50,7 @@ class FrontEnd {
   std::array<OperationMetrics, protocol::kinesis::kOperationCount + 1> operations_;
   std::string date_;
   int64_t date_s_ = -1;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for late answers
 };
 
 }  // namespace broker::server::kinesis

@@ -154,6 +154,13 @@ class KinesisListenerTest : public ::testing::Test {
     thread_.join();
   }
 
+  double requests_counted() {
+    return metrics_
+        .counter("sluice_kinesis_requests_total", "Requests of the Kinesis API",
+                 {{"operation", "ListStreams"}})
+        .Value();
+  }
+
   env::PosixClock clock_;
   env::SystemRandom random_;
   Metrics metrics_;
@@ -518,6 +525,24 @@ TEST_F(KinesisListenerTest, Http2DrainAnswersWhatIsInFlight) {
   EXPECT_EQ(client.headers[id][":status"], "200");
   EXPECT_FALSE(client.wait(2));
   drained.get_future().wait();
+}
+
+// Seen: at a broker's end, calls that waited for something were dropped with the executor, answered
+// so, and used the front end, which had gone before.
+TEST_F(KinesisListenerTest, ACallThatIsDroppedAfterTheDoorIsGoneIsNotAnswered) {
+  serve();
+  service_.hold = true;
+  Client client(port_);
+  client.send(post("ListStreams", R"({"Limit":7})"));
+  wait_until([this] { return !service_.held.empty(); });
+  on_reactor([this] { listener_->stop(); });
+  executor_.stop();
+  thread_.join();
+  listener_.reset();
+  const double counted = requests_counted();
+  service_.held.clear();
+  EXPECT_EQ(requests_counted(), counted);
+  EXPECT_EQ(client.answer().status, 0);
 }
 
 }  // namespace
