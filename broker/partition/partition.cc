@@ -99,21 +99,23 @@ struct Partition::HostImpl : replication::Host {
     for (const auto& batch : copy) partition.note_batch(batch);
     return {};
   }
-  void truncate(Offset end) override {
-    must(log.truncate(end, when_durable([this] { partition.replica_->on_durable(); })), "truncate");
+  Status truncate(Offset end) override {
+    RETURN_IF_ERROR(
+        log.truncate(end, when_durable([this] { partition.replica_->on_durable(); })));
     if (partition.seal_end_ && *partition.seal_end_ > end) partition.seal_end_.reset();
     partition.rebuild_producers();
+    return {};
   }
-  void reset(Offset start) override {
-    must(log.reset(start, when_durable([this, start] {
-           partition.replica_->on_log_start_durable(start);
-           partition.replica_->on_durable();
-         })),
-         "reset");
+  Status reset(Offset start) override {
+    RETURN_IF_ERROR(log.reset(start, when_durable([this, start] {
+                                partition.replica_->on_log_start_durable(start);
+                                partition.replica_->on_durable();
+                              })));
     partition.seal_end_.reset();
     partition.producers_.clear();
     partition.bytes_since_snapshot_ = 0;
     partition.log_known_ = true;  // it is empty
+    return {};
   }
   void advance_log_start(Offset start) override {
     partition.save_producers();  // what goes away would be missing in the next table

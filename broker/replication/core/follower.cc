@@ -36,9 +36,12 @@ void Replica::on_attach(BrokerId from, const Attach& message) {
   }
   fenced_here_ = false;
   if (log_lost() && !emptied_) {
+    if (Status status = host_.reset(Offset{0}); !status.ok()) {
+      log_error("replication", "a damaged log cannot be emptied", {{"error", status.to_string()}});
+      return;  // silent: it has nothing to say of this log
+    }
     emptied_ = true;
     high_watermark_ = durable_log_start_ = Offset{0};
-    host_.reset(Offset{0});
   }
   Following following;
   following.leader = from;
@@ -78,7 +81,12 @@ void Replica::on_append(BrokerId from, Append message) {
     return;
   }
   if (message.first && !following_->synchronised) {
-    cut(message);
+    if (Status status = cut(message); !status.ok()) {
+      log_warn("replication", "the log cannot be cut to the leader's",
+               {{"from", message.base.value}, {"error", status.to_string()}});
+      acknowledge(true, status.code() == Code::kNoSpace);  // the leader tries again
+      return;
+    }
     following_->synchronised = true;
     following_->start_end = message.start_end;
     // What was committed by counting the copy that was lost: in an earlier term, so it is in the start
@@ -113,20 +121,18 @@ void Replica::on_append(BrokerId from, Append message) {
   }
 }
 
-void Replica::cut(const Append& message) {
+Status Replica::cut(const Append& message) {
   if (assignment_.memory && message.base < high_watermark_) {
     // A majority has stopped uncleanly, and nobody who could lead had these records.
     log_warn("replication", "committed records of a memory stream are lost",
              {{"from", message.base.value}, {"committed", high_watermark_.value}});
     high_watermark_ = message.base;
   }
-  if (message.reset) {
-    host_.reset(message.base);
-  } else if (host_.log_end() > message.base) {
-    // Committed entries are on every later leader: cutting one would be a lost record.
-    CHECK_GE(message.base, std::min(high_watermark_, host_.log_end()));
-    host_.truncate(message.base);
-  }
+  if (message.reset) return host_.reset(message.base);
+  if (host_.log_end() <= message.base) return {};
+  // Committed entries are on every later leader: cutting one would be a lost record.
+  CHECK_GE(message.base, std::min(high_watermark_, host_.log_end()));
+  return host_.truncate(message.base);
 }
 
 // The state goes to the log behind what it is about: what is only held is durable when it is.

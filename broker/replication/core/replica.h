@@ -97,10 +97,11 @@ class Host {
   // Whole batches from `from`, about `bytes_max` (at least one batch when there is any).
   virtual Result<std::vector<Batch>> read(Offset from, size_t bytes_max) = 0;
 
-  // Follower: the leader's batches. An error (disk full) means that nothing was appended.
+  // Follower: the leader's batches. An error (disk full, unreadable) means that nothing was done: the
+  // log is as it was, and must not be exposed as the leader's.
   virtual Status append(std::vector<Batch> batches) = 0;
-  virtual void truncate(Offset end) = 0;
-  virtual void reset(Offset start) = 0;
+  virtual Status truncate(Offset end) = 0;
+  virtual Status reset(Offset start) = 0;
   virtual void advance_log_start(Offset start) = 0;     // older records are deleted
   virtual void persist(ReplicaState state) = 0;
 
@@ -259,7 +260,7 @@ class Replica {
   void on_attach(BrokerId from, const Attach& message);
   void answer_attach();
   void on_append(BrokerId from, Append message);
-  void cut(const Append& message);
+  Status cut(const Append& message);
   void acknowledge(bool reattach, bool full = false);
   void adopt_if_complete();
   void expose(Offset leader_high_watermark);

@@ -217,6 +217,45 @@ TEST(ReplicaWorld, ARepeatedAttachmentCutsNothing) {
   EXPECT_EQ(follower.log.size(), 1u);
 }
 
+// Seed 717035091035: a follower whose disk could not be read kept what it was to cut, was counted for
+// what it did not have, and showed the old records as committed.
+TEST(ReplicaWorld, AFollowerThatCannotCutItsLogIsNotCounted) {
+  World world(1, 2);
+  Node &leader = *world.nodes[0], &follower = *world.nodes[1];
+  ASSERT_TRUE(follower.append({entry(Offset{0}, Term{0}, 99)}).ok());
+  Assignment assignment{Term{1}, BrokerId{0}, world.members, {}, {}, 0};
+  for (auto* node : {&leader, &follower}) {
+    node->replica->on_new_term(Term{1});
+    node->make_durable();
+    node->replica->on_assignment(assignment, 0);
+  }
+  auto run = [&] {
+    for (int i = 0; i < 200; i++) {
+      world.now += 50;
+      leader.replica->tick(world.now);
+      for (auto* node : {&leader, &follower}) node->make_durable();
+      while (!world.flying.empty()) {
+        World::Flying f = world.flying.front();
+        world.flying.erase(world.flying.begin());
+        world.nodes[static_cast<size_t>(f.to)]->replica->on_message(BrokerId{f.from}, f.message,
+                                                                    world.now);
+      }
+    }
+  };
+  follower.unreadable = true;
+  world.set_link(0, 1, true);
+  ASSERT_TRUE(leader.append({entry(Offset{0}, Term{1}, 7)}).ok());
+  leader.replica->on_appended(8);
+  run();
+  EXPECT_EQ(leader.replica->high_watermark(), Offset{0});
+  EXPECT_EQ(follower.replica->high_watermark(), Offset{0});
+  follower.unreadable = false;
+  run();
+  EXPECT_EQ(leader.replica->high_watermark(), Offset{1});
+  ASSERT_EQ(follower.log.size(), 1u);
+  EXPECT_EQ(follower.log[0].header.term, Term{1});
+}
+
 // Three members, the first of which leads, and a learner.
 struct Led : World {
   explicit Led(FlowOptions options = {}) : World(1, 4, options) {

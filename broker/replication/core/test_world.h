@@ -56,14 +56,16 @@ struct Node : Host {
     pending.push_back({Op::kAppend, log, {}});
     return {};
   }
-  void truncate(Offset end) override {
+  Status truncate(Offset end) override {
+    if (unreadable) return Status(Code::kIoError, "unreadable");
     log.resize(static_cast<size_t>(end.value));
     durable = std::min(durable, end.value);
     pending.push_back({Op::kAppend, log, {}});
+    return {};
   }
-  void reset(Offset) override {
-    ASSERT_TRUE(replica->log_lost()) << "nothing is deleted here";
-    truncate(Offset{0});
+  Status reset(Offset) override {
+    EXPECT_TRUE(replica->log_lost()) << "nothing is deleted here";
+    return truncate(Offset{0});
   }
   void advance_log_start(Offset) override {}
   void persist(ReplicaState s) override { pending.push_back({Op::kState, {}, s}); }
@@ -95,6 +97,7 @@ struct Node : Host {
   std::deque<Op> pending;
   std::vector<HeadAnswer> answers;
   bool disk_full = false;
+  bool unreadable = false;  // so that nothing can be cut
   std::map<BrokerId, Urgency> urgency;  // of the last append to each
   std::unique_ptr<Flow> flow;
   std::unique_ptr<Replica> replica;  // gives its credits back to the flow

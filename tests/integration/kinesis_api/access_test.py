@@ -24,4 +24,3 @@ def test_who_may_not(world):
         world.is_refusal(answer, DENIED, r"User: arn:aws:iam::\d{12}:user/nobody is not authorized "
                          f"to perform: kinesis:{operation} on resource: .* because no identity-based "
                          f"policy allows the kinesis:{operation} action", operation, request)
-    world.must("DeleteStream", StreamName="kept")

@@ -204,11 +204,3 @@ class Broker:
 
     def forget(self):
         shutil.rmtree(self.dir)
-
-    def attributes(self, stream):
-        """What the coordinator keeps with a stream."""
-        for path in (self.dir / "data/coordinator/streams").glob("*.json"):
-            kept = json.loads(path.read_text())
-            if f'"{stream}"' in path.read_text():
-                return kept
-        return {}

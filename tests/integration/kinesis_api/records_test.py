@@ -37,7 +37,6 @@ def test_records_are_put_by_the_rules(world):
     # Nothing of all that has been stored but the two.
     read = world.must("GetRecords", ShardIterator=world.iterator("puts"))["Records"]
     assert len(read) == 2, read
-    world.must("DeleteStream", StreamName="puts")
 
 
 def test_a_record_has_a_mebibyte_or_ten(world):
@@ -60,7 +59,6 @@ def test_a_record_has_a_mebibyte_or_ten(world):
     for kib in (1023, 10241):
         world.refused(VALIDATION, ".*'maxRecordSizeInKiB'.*", "UpdateMaxRecordSize", StreamARN=arn,
                       MaxRecordSizeInKiB=kib)
-    world.must("DeleteStream", StreamName="large")
 
 
 def test_a_request_has_500_records_and_ten_mebibytes(world):
@@ -73,7 +71,6 @@ def test_a_request_has_500_records_and_ten_mebibytes(world):
     assert world.must("PutRecords", StreamName="batch", Records=full)["FailedRecordCount"] == 0
     world.refused(INVALID, "Records size exceeds 10 MB limit", "PutRecords", StreamName="batch",
                   Records=full[:9] + [record(bytes(MIB))])
-    world.must("DeleteStream", StreamName="batch")
 
 
 def test_a_read_has_10000_records_or_ten_mebibytes(world):
@@ -95,7 +92,6 @@ def test_a_read_has_10000_records_or_ten_mebibytes(world):
     page = world.must("GetRecords", ShardIterator=latest)
     # What the log has around each record counts too: ten would be ten mebibytes without it.
     assert len(page["Records"]) in (9, 10) and page["NextShardIterator"], len(page["Records"])
-    world.must("DeleteStream", StreamName="reads")
 
 
 # ---- iterators ----
@@ -145,8 +141,6 @@ def test_iterators_are_made_by_the_rules(world):
     while page.get("NextShardIterator"):
         page = world.must("GetRecords", ShardIterator=page["NextShardIterator"])
     assert [c["ShardId"] for c in page["ChildShards"]] == [SHARD(1), SHARD(2)], page
-    for name in ("where", "elsewhere"):
-        world.must("DeleteStream", StreamName=name)
 
 
 def test_an_iterator_lives_for_five_minutes(world):
@@ -169,7 +163,6 @@ def test_an_iterator_lives_for_five_minutes(world):
     refused(INVALID, "Invalid ShardIterator.", get, ShardIterator=token)
     world.must("DeleteStream", StreamName="brief")
     refused(NOT_FOUND, ".*does not exist", get, ShardIterator=iterator)
-    world.must("DeleteStream", StreamName="other")
 
 
 # ---- listings ----
@@ -232,8 +225,6 @@ def test_tokens_live_for_five_minutes(world):
                   StreamCreationTimestamp=Time(1000))
     world.refused(NOT_FOUND, ".*not found.", "ListStreamConsumers", StreamARN=arn,
                   StreamCreationTimestamp=Time(1000))
-    world.must("DeleteStream", StreamName="pages", EnforceConsumerDeletion=True)
-    world.must("DeleteStream", StreamName="pages2")
 
 
 def test_pages_are_no_larger_than_aws_makes_them(world):
@@ -251,8 +242,6 @@ def test_pages_are_no_larger_than_aws_makes_them(world):
     for limit in ({}, {"Limit": 10000}):
         page = world.must("ListStreams", **limit)
         assert len(page["StreamNames"]) == 100 and page["HasMoreStreams"], len(page["StreamNames"])
-    answers = world.door.burst([("DeleteStream", {"StreamName": name}) for name in made])
-    assert all(answer.status == 200 for answer in answers)
 
 
 # ---- what a shard takes and gives in a second ----
@@ -260,14 +249,12 @@ def test_pages_are_no_larger_than_aws_makes_them(world):
 def within_a_second(world, calls, expected):
     """Calls at once, again until they were all answered within a second; then `expected` must be so.
     A machine that is too slow for it proves nothing, and that is said."""
-    for attempt in range(5):
-        name = f"fast{attempt}"
-        world.make(name)
+    for _ in range(5):
+        name = world.make_another("fast")
         made = calls(name)
         began = time.monotonic()
         answers = world.door.burst(made)
         took = time.monotonic() - began
-        world.must("DeleteStream", StreamName=name)
         if took < 0.9:
             expected(name, answers)
             return ""
@@ -323,7 +310,6 @@ def test_ten_mebibytes_read_are_paid_for_in_five_seconds(world):
     page = world.must("GetRecords", ShardIterator=iterator)
     answer = world.door.call("GetRecords", {"ShardIterator": iterator, "Limit": 1})
     took = time.monotonic() - began
-    world.must("DeleteStream", StreamName="paid")
     assert len(page["Records"]) in (9, 10), len(page["Records"])
     if took > 3:
         return "too slow a machine to say"
@@ -342,4 +328,3 @@ def test_subscribing_says_that_it_is_not_here_yet(world):
             "ConsumerARN": consumer, "ShardId": SHARD(0), "StartingPosition": {"Type": "LATEST"}}, form)
         world.is_refusal(answer, INVALID, "SubscribeToShard is not offered by this endpoint yet: read "
                          "with GetShardIterator and GetRecords.", "SubscribeToShard")
-    world.must("DeleteStream", StreamName="later", EnforceConsumerDeletion=True)

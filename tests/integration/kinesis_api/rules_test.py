@@ -100,7 +100,6 @@ def test_shards_split_and_merge_by_the_rules(world):
             AdjacentShardToMerge=SHARD(1))
     world.must("MergeShards", StreamName="shards", ShardToMerge=SHARD(1), AdjacentShardToMerge=SHARD(2))
     world.wait_active("shards")
-    world.must("DeleteStream", StreamName="shards")
 
 
 def rescale(world, target, kind=None, says=".*"):
@@ -125,7 +124,6 @@ def test_shards_are_counted_by_the_rules(world):
     for target in (4, 2, 4, 2, 1, 2, 1, 2, 1):
         rescale(world, target)
     rescale(world, 2, LIMIT, words(DAY.format("UpdateShardCount", 10)))
-    world.must("DeleteStream", StreamName="count")
 
 
 def test_on_demand_streams_are_not_scaled_by_hand(world):
@@ -137,7 +135,6 @@ def test_on_demand_streams_are_not_scaled_by_hand(world):
                   AdjacentShardToMerge=SHARD(1))
     world.refused(VALIDATION, says, "UpdateShardCount", StreamName="demand", TargetShardCount=5,
                   ScalingType="UNIFORM_SCALING")
-    world.must("DeleteStream", StreamName="demand")
 
 
 def test_a_topics_partitions_are_not_shards_to_split(world):
@@ -151,7 +148,6 @@ def test_a_topics_partitions_are_not_shards_to_split(world):
                   ScalingType="UNIFORM_SCALING")
     world.refused(INVALID, "Stream topic is a topic.*", "UpdateStreamMode", StreamARN=ARN + "topic",
                   StreamModeDetails=ON_DEMAND)
-    world.must("DeleteStream", StreamName="topic")
 
 
 # ---- settings ----
@@ -184,7 +180,6 @@ def test_retention_is_a_day_to_a_year(world):
         retain(world, down, hours)
     retain(world, down, 25, INVALID, r"Requested retention period \(25 hours\) for stream kept can not "
            r"be longer than existing retention period \(24 hours\). Use IncreaseRetentionPeriod API.")
-    world.must("DeleteStream", StreamName="kept")
 
 
 def test_encryption_is_started_and_stopped_25_times_a_day(world):
@@ -200,7 +195,6 @@ def test_encryption_is_started_and_stopped_25_times_a_day(world):
     world.refused(LIMIT, words(DAY.format("StartStreamEncryption", 25)), "StartStreamEncryption", **request)
     assert world.summary("sealed")["EncryptionType"] == "NONE"
     world.must("StopStreamEncryption", **request)  # nothing to stop
-    world.must("DeleteStream", StreamName="sealed")
 
 
 def test_metrics_are_switched_on_and_off(world):
@@ -216,7 +210,6 @@ def test_metrics_are_switched_on_and_off(world):
     before, after = change("DisableEnhancedMonitoring", "IncomingBytes", "OutgoingBytes")
     assert len(before) == 7 and len(after) == 5, (before, after)
     assert change("DisableEnhancedMonitoring", "ALL")[1] == []
-    world.must("DeleteStream", StreamName="watched")
 
 
 def test_modes_change_twice_a_day(world):
@@ -238,7 +231,6 @@ def test_modes_change_twice_a_day(world):
     assert "WarmThroughput" not in world.summary("modes")
     world.refused(LIMIT, words(DAY.format("UpdateStreamMode", 2)), "UpdateStreamMode",
                   **change("ON_DEMAND"))
-    world.must("DeleteStream", StreamName="modes")
 
 
 def test_throughput_in_advance(world):
@@ -253,8 +245,6 @@ def test_throughput_in_advance(world):
     assert answer["WarmThroughput"] == {"TargetMiBps": 8, "CurrentMiBps": 6}, answer
     world.wait_active("warm")
     assert world.summary("warm")["OpenShardCount"] == 8
-    for name in ("cold", "warm"):
-        world.must("DeleteStream", StreamName=name)
 
 
 def test_account_settings(world):
@@ -306,7 +296,6 @@ def test_tags_are_fifty(world):
     world.must("RemoveTagsFromStream", StreamName="tags", TagKeys=["k00", "no such"])
     world.must("UntagResource", ResourceARN=arn, TagKeys=["k01"])
     assert len(world.must("ListTagsForStream", StreamName="tags")["Tags"]) == 48
-    world.must("DeleteStream", StreamName="tags", EnforceConsumerDeletion=True)
 
 
 def test_consumers_are_twenty(world):
@@ -337,7 +326,6 @@ def test_consumers_are_twenty(world):
     assert world.summary("fans")["ConsumerCount"] == 19
     world.refused(INVALID, ".*more than 50 tags.*", "RegisterStreamConsumer", StreamARN=arn,
                   ConsumerName="c20", Tags={f"k{i}": "v" for i in range(51)})
-    world.must("DeleteStream", StreamName="fans", EnforceConsumerDeletion=True)
 
 
 def test_policies_are_json_of_20_kib(world):
@@ -365,4 +353,3 @@ def test_policies_are_json_of_20_kib(world):
         world.refused(NOT_FOUND, f"Consumer {gone} not found.", operation, ResourceARN=gone, **more)
         world.refused(INVALID, ".*names no stream or consumer.", operation,
                       ResourceARN=ARN.replace("stream/", "channel/") + "c", **more)
-    world.must("DeleteStream", StreamName="ruled", EnforceConsumerDeletion=True)

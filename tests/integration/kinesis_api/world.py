@@ -27,6 +27,7 @@ class World:
     def __init__(self, broker):
         self.broker, self.door = broker, broker.door
         self.provoked = set()
+        self.made = 0
 
     def must(self, operation, **request):
         return self.door.must(operation, **request)
@@ -49,6 +50,13 @@ class World:
         if limits:
             self.sluice("stream", "update", name, "--limits", limits)
         return ARN + name
+
+    def make_another(self, prefix):
+        """A stream's name that no test has had. Small streams stay: to delete one takes half a
+        second."""
+        self.made += 1
+        self.make(f"{prefix}-{self.made}")
+        return f"{prefix}-{self.made}"
 
     def sluice(self, *args):
         done = subprocess.run([door.BIN / "sluice", "--broker",
