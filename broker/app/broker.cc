@@ -530,6 +530,9 @@ Broker::~Broker() {
   parts_->wal_io.reset();
   parts_->wal_io_2.reset();
   parts_->background_io.reset();
+  // A client's request may wait for a shard longer than the doors did: its handler is told, and goes
+  // after that.
+  if (parts_->partitions) parts_->partitions->end();
 }
 
 Status Broker::start() {

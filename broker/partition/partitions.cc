@@ -1,5 +1,7 @@
 #include "broker/partition/partitions.h"
 
+#include <utility>
+
 #include "broker/base/log.h"
 
 namespace broker::partition {
@@ -33,9 +35,12 @@ Partitions::Partitions(Parts parts, BrokerId self, replication::ReplicaOptions o
           "Bytes of record batches sent to replicas that were behind.")),
       flow_(flow, [this] { give_turns_soon(); }) {}
 
-Partitions::~Partitions() {
+Partitions::~Partitions() { end(); }
+
+void Partitions::end() {
   *alive_ = false;
-  partitions_.clear();
+  // Who is told looks for shards, and is to find none.
+  const auto ended = std::exchange(partitions_, {});
 }
 
 void Partitions::start() {

@@ -38,6 +38,9 @@ class Partitions : private Surroundings {
 
   // Opens what the store holds and starts to follow the metadata.
   void start();
+  // At the end of the process, once the executor runs no more: whoever waits for a shard is told that
+  // it has left, and there are no shards any more. Everything that waits must still be there.
+  void end();
 
   // Null when this broker has no replica of the shard.
   Partition* find(const ShardId& id);

@@ -171,6 +171,25 @@ TEST(Fetch, LongPollEndsWithDataOrTime) {
   EXPECT_EQ(empty.responses.at(0).partitions.at(0).records->size(), 0u);
 }
 
+// Seen: at a broker's end its shards told the handlers of waiting requests, which had gone before.
+TEST(Fetch, AFetchThatWaitsAtTheBrokersEndIsTold) {
+  TestBroker broker;
+  broker.create_stream("t", kPartitioned, 1);
+  auto left = broker.send<wire::FetchResponse>(12, fetch("t", 0, 60'000));
+  auto told = broker.send<wire::FetchResponse>(12, fetch("t", 0, 60'000));
+  broker.world.run_for_us(1'000'000);
+  EXPECT_FALSE(told->answered);
+  broker.end_shards();
+  EXPECT_TRUE(broker.world.run_until([&] { return told->answered; }, 1'000'000));
+  EXPECT_TRUE(left->answered);
+}
+TEST(Fetch, AFetchMayWaitPastTheBrokersEnd) {
+  TestBroker broker;
+  broker.create_stream("t", kPartitioned, 1);
+  broker.send<wire::FetchResponse>(12, fetch("t", 0, 60'000));
+  broker.world.run_for_us(1'000'000);
+}
+
 TEST(Fetch, LimitsLetOneBatchThrough) {
   TestBroker broker;
   broker.create_stream("t", kPartitioned, 1);

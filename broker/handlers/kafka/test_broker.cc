@@ -51,6 +51,8 @@ TestBroker::TestBroker(Options options, const security::Authorizer* authorizer) 
       world.run_until([this] { return metadata.find_broker(BrokerId{0}) != nullptr; }, 10'000'000));
 }
 
+TestBroker::~TestBroker() { end_shards(); }
+
 void TestBroker::create_stream(const std::string& name, v1::StreamMode mode, int32_t partitions) {
   v1::AdminRequest request;
   request.mutable_create_stream()->set_name(name);

@@ -23,6 +23,9 @@ class NoPeers : public partition::PeerTransport {
 class TestBroker {
  public:
   explicit TestBroker(Options options = {}, const security::Authorizer* authorizer = nullptr);
+  ~TestBroker();
+  // What waits for a shard is told that there are none any more, as at a broker's end.
+  void end_shards() { partitions_->end(); }
 
   // Sends a request; its answer is decoded when it comes.
   template <class Response>
