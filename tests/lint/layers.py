@@ -21,6 +21,7 @@ BROKER = {
     "metering": ["model", "proto"],
     "coordination": ["quotas", "metering", "proto", "env"],
     "security": ["proto"],
+    "security/acls": ["proto"],
     "cluster": ["model", "env", "proto"],
     "cluster/grpc": ["cluster", "proto", "env"],
     "partition": ["storage", "replication/core", "cluster", "model", "env", "proto",
@@ -31,7 +32,7 @@ BROKER = {
     "groups": ["groups/core", "partition", "cluster", "model", "env", "proto"],
     "protocol/kafka": ["model"],
     "protocol/kinesis": [],
-    "handlers/kafka": ["security", "quotas", "groups", "protocol/kafka", "partition", "cluster", "model", "env", "proto"],
+    "handlers/kafka": ["security", "security/acls", "quotas", "groups", "protocol/kafka", "partition", "cluster", "model", "env", "proto"],
     "handlers/grpc": ["metering", "routing", "partition", "cluster", "model", "env", "proto", "coordination"],
     "handlers/kinesis": ["protocol/kinesis", "security", "quotas", "routing", "partition", "cluster",
                          "model", "env", "proto", "coordination"],
@@ -64,7 +65,8 @@ OPERATOR = {
 # The command line runs what is pure of the operator: its planners, on traces and on edits.
 PURE = {"cli": ["autoscale", "api", "plan", "admission"]}
 # What the operator may use of the broker: the shared ground, and the coordinator's state machine.
-SHARED = ["base", "proto", "env", "env/posix", "model", "coordination", "security", "quotas", "metering"]
+SHARED = ["base", "proto", "env", "env/posix", "model", "coordination", "security", "security/acls",
+          "quotas", "metering"]
 
 
 def module_of(path, table):

@@ -20,6 +20,8 @@ std::optional<Operation> cluster_operation(ApiKey key) {
     case ApiKey::kElectLeaders:
     case ApiKey::kAlterReplicaLogDirs:
       return Operation::kAlter;
+    case ApiKey::kDescribeAcls:
+    case ApiKey::kDescribeUserScramCredentials:
     case ApiKey::kListPartitionReassignments:
     case ApiKey::kDescribeLogDirs:
     case ApiKey::kDescribeQuorum:
@@ -39,6 +41,9 @@ void deny(Exchange& exchange) {
   Response response;
   if constexpr (requires { response.error_code; }) {
     response.error_code = exchange.fail(Error::kClusterAuthorizationFailed);
+    if constexpr (requires { response.error_message; }) {
+      response.error_message = "Cluster authorization failed.";
+    }
     respond(exchange, response);
   } else {
     exchange.close();
