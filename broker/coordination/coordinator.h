@@ -110,13 +110,17 @@ struct PlannedMove {
   std::string reason;  // zones or balance
 };
 
+// How long a proposal is not replaced by another that would do as well: somebody reads it.
+inline constexpr int64_t kProposalStandsMs = 10 * 60 * 1000;
+
 // Whether the cluster evens itself out, or waits until somebody approves the moves that would. Moves
 // that drain a broker, replace a lost copy, or were asked for are made in either case.
 struct Balancing {
   bool propose = false;
   std::vector<PlannedMove> approved;
-  // What somebody is looking at: proposed again, whatever else would do by now, as long as all of it
-  // can still be done and something is to be evened out.
+  // What somebody is looking at, where that was proposed by a coordinator before this one: proposed
+  // again, whatever else would do by now, as long as all of it can still be done and something is to
+  // be evened out.
   std::vector<PlannedMove> standing;
 };
 

@@ -308,6 +308,7 @@ class Core {
   // proposal.cc
   void hold_back(MovePlan& plan, bool looked);
   bool stands(const std::vector<PlannedMove>& moves) const;
+  std::set<int32_t> brokers_that_take() const;
   void add_approved(MovePlan& plan);
   bool is_being_made(const Stream& stream, const Shard& shard, const PlannedMove& move) const;
 
@@ -433,6 +434,8 @@ class Core {
   Balancing balancing_;
   std::optional<std::vector<PlannedMove>> proposed_;
   std::optional<int> approved_left_;
+  int64_t proposed_ms_ = 0;               // when, and between which brokers
+  std::set<int32_t> proposed_between_;
   bool evens_bytes_ = false;  // disks are being evened out: until they are even, not just better
   bool something_changed_ = false;
   std::function<void()> changed_;

@@ -44,12 +44,29 @@ void Core::hold_back(MovePlan& plan, bool looked) {
     }
     return true;
   });
-  if (!proposed.empty() && stands(balancing_.standing)) proposed = balancing_.standing;
+  const std::set<int32_t> between = brokers_that_take();
+  const bool young = between == proposed_between_ && now() - proposed_ms_ < kProposalStandsMs;
+  if (!proposed.empty() && stands(balancing_.standing)) {
+    proposed = balancing_.standing;
+  } else if (!proposed.empty() && balancing_.standing.empty() && young && proposed_ &&
+             stands(*proposed_)) {
+    proposed = *proposed_;
+  }
   if (looked && (!proposed_ || !same_moves(*proposed_, proposed))) {
     proposed_ = std::move(proposed);
+    proposed_ms_ = now();
+    proposed_between_ = between;
     something_changed_ = true;
   }
   add_approved(plan);
+}
+
+std::set<int32_t> Core::brokers_that_take() const {
+  std::set<int32_t> out;
+  for (const auto& broker : broker_infos()) {
+    if (!broker.draining && !broker.directory.empty()) out.insert(broker.id);
+  }
+  return out;
 }
 
 bool Core::stands(const std::vector<PlannedMove>& moves) const {

@@ -59,6 +59,25 @@ TEST(Proposal, WhatStandsIsProposedUntilItCannotBeDone) {
   EXPECT_EQ(w.coordinator->proposed_moves()->size(), 9u);
 }
 
+// The same before anybody outside has heard of it: in CI it was replaced within that moment.
+TEST(Proposal, StandsForAWhileBetweenTheSameBrokers) {
+  World w(3, 1);
+  grow(w, {.propose = true});
+  ASSERT_TRUE(w.run_until([&] { return has_proposal(w); }, 60'000));
+  auto size = [&] { return w.coordinator->proposed_moves()->size(); };
+  const size_t at_first = size();
+  w.create("t", 12);  // the empty broker takes of it what it can: fewer moves are wanted by now
+  w.run(30'000);
+  EXPECT_EQ(size(), at_first);
+  w.run(kProposalStandsMs);
+  EXPECT_LT(size(), at_first) << "it is made anew in the end";
+  w.add_broker(4, "z1");
+  EXPECT_TRUE(w.run_until([&] {
+    const auto& moves = w.coordinator->proposed_moves();
+    return moves && std::any_of(moves->begin(), moves->end(), [](auto& m) { return m.to == 4; });
+  }, 60'000));
+}
+
 TEST(Proposal, AnotherCoordinatorGoesOnWithWhatWasApproved) {
   World w(3, 1);
   grow(w, {.propose = true});

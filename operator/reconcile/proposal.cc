@@ -63,7 +63,7 @@ bool stands(const api::StreamCluster& cluster, const api::RebalanceProposal& pro
       std::equal(states.begin(), states.end(), proposal.brokers.begin(), proposal.brokers.end(),
                  [](const auto& state, const auto& load) { return state.id == load.broker; });
   const int64_t age = api::rfc3339_ms(now) - api::rfc3339_ms(proposal.created_at);
-  return same_brokers && age >= 0 && age < kProposalStandsMs;
+  return same_brokers && age >= 0 && age < broker::coordination::kProposalStandsMs;
 }
 
 }  // namespace

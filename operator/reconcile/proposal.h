@@ -7,9 +7,6 @@
 
 namespace sluice_operator::reconcile {
 
-// How long a proposal is not replaced by another that would do as well: somebody reads it.
-inline constexpr int64_t kProposalStandsMs = 10 * 60 * 1000;
-
 // What the coordinator may do to even the cluster out. `now`: RFC 3339.
 broker::coordination::Balancing balancing_of(const api::StreamCluster& cluster,
                                              const std::string& now);
