@@ -123,7 +123,7 @@ TEST_F(WebhookEnd, AQuestionThatBreaksOffFreesItsConnection) {
   const int before = open_sockets();
   for (int i = 0; i < 10; ++i) Connection(port_).send(head(4) + "{");
   int after = 0;
-  for (int i = 0; i < 5000; ++i) {
+  for (int i = 0; i < 5000; ++i) {  // the library closes them on threads of its own
     after = open_sockets();
     if (after <= before) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -15,6 +15,7 @@
 namespace broker::cluster {
 namespace {
 
+// Looks again and again: it is gRPC's own threads that bring it about.
 bool eventually(const std::function<bool()>& condition) {
   for (int i = 0; i < 10'000; ++i) {
     if (condition()) return true;

@@ -8,15 +8,16 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import socket
-import subprocess
-import tempfile
+import sys
 
 import cbor
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "kinesis"))
+import broker as alone  # noqa: E402  one broker alone, as the clients' tests have it
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-BIN = pathlib.Path(os.environ.get("SLUICE_BIN") or ROOT / "build/release/bin")
+BIN = alone.BIN
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 TARGET = "Kinesis_20131202."
 JSON, CBOR = "application/x-amz-json-1.1", "application/x-amz-cbor-1.1"
@@ -165,42 +166,22 @@ def check_envelope(answer, form):
         assert headers.get("x-amzn-errortype") == answer.type != "", (headers, answer)
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-class Broker:
-    """A context: one `sluice-broker --dev` that verifies signatures."""
+class Broker(alone.Broker):
+    """A context: one `sluice-broker --dev` that verifies signatures. Its folder stays until forget()."""
 
     def __init__(self, *settings, authorize=False):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="sluice-kinesis-api-"))
-        self.ports = {name: free_port() for name in ("kafka", "grpc", "kinesis", "metrics")}
+        super().__init__(*settings, verify=False)
         (self.dir / "users.yaml").write_text(USERS % str(authorize).lower())
         (self.dir / "keys.yaml").write_text("".join(
             f'- {{accessKeyId: {key}, secretAccessKey: {secret}, accountId: "{ACCOUNT}", '
             f"user: {key[4:].lower()}}}\n" for key, secret in (OWNER, NOBODY)))
-        self.settings = ["--users", self.dir / "users.yaml",
-                         "--kinesis-credentials", self.dir / "keys.yaml", *settings]
+        self.settings += ["--users", self.dir / "users.yaml",
+                          "--kinesis-credentials", self.dir / "keys.yaml"]
         self.door = Door(self.ports["kinesis"])
-        self.process = None
-
-    def __enter__(self):
-        listeners = [word for name, port in self.ports.items()
-                     for word in (f"--{name}", f"127.0.0.1:{port}")]
-        with open(self.dir / "log", "ab") as log:
-            self.process = subprocess.Popen(
-                [BIN / "sluice-broker", "--dev", "--data", self.dir / "data", *listeners,
-                 *self.settings], stdout=subprocess.PIPE, stderr=log, text=True)
-        line = self.process.stdout.readline()
-        assert "ready" in line, f"the broker did not start: see {self.dir}/log"
-        return self
 
     def __exit__(self, *_):
         self.door.close()
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=30)
+        self.stop()
 
     def forget(self):
         shutil.rmtree(self.dir)
