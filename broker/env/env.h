@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,14 +38,17 @@ class Executor {
   virtual void cancel(TimerId timer) = 0;
 };
 
-// An open file. Calls block; none is made concurrently on the same file unless said otherwise.
+// An open file. Calls block; reads may be made concurrently, nothing else unless said otherwise.
 class File {
  public:
   virtual ~File() = default;
   // Reads up to `size` bytes at `position`; fewer only at the end of the file. May be called while
   // a write to another range is in progress.
   virtual Result<size_t> read_at(uint64_t position, char* out, size_t size) = 0;
-  // Writes all pieces one after another from `position` on (page cache only).
+  // The same without waiting for the disk: none when not all of it is in memory. (Where the system
+  // cannot tell: as read_at.)
+  virtual Result<std::optional<size_t>> read_cached(uint64_t position, char* out, size_t size) = 0;
+  // Writes all pieces one after another from `position` on; they may stay in memory until sync().
   virtual Status write_at(uint64_t position, std::span<const std::string_view> pieces) = 0;
   // Makes everything written before durable. A failure here is final: never retried.
   virtual Status sync() = 0;
@@ -54,7 +58,10 @@ class File {
   virtual Result<uint64_t> size() = 0;
 };
 
-enum class OpenMode { kRead, kReadWrite, kCreate };
+// kFill: an existing file that one writer fills anew from its start, each write beginning where the one
+// before it ended, and does not read. Bytes go to the disk without staying in the page cache where the
+// file system can; up to a block of zeros may follow them.
+enum class OpenMode { kRead, kReadWrite, kCreate, kFill };
 
 class FileSystem {
  public:

@@ -5,7 +5,7 @@
 namespace broker::sim {
 namespace {
 
-constexpr uint64_t kSector = 512;
+constexpr uint64_t kSector = 512, kBlock = 4096;
 
 std::string folder_of(const std::string& path) {
   auto slash = path.rfind('/');
@@ -21,18 +21,41 @@ Status not_found(const std::string& path) {
 
 class SimFile : public env::File {
  public:
-  SimFile(SimDisk& disk, std::string path, SimDisk::InodePtr inode)
-      : disk_(disk), path_(std::move(path)), inode_(std::move(inode)), generation_(disk.generation_) {}
+  SimFile(SimDisk& disk, std::string path, SimDisk::InodePtr inode, bool fills)
+      : disk_(disk),
+        path_(std::move(path)),
+        inode_(std::move(inode)),
+        generation_(disk.generation_),
+        fills_(fills) {}
 
   Result<size_t> read_at(uint64_t position, char* out, size_t size) override {
     RETURN_IF_ERROR(check(DiskOp::kRead));
     if (position >= inode_->data.size()) return size_t{0};
     return inode_->data.copy(out, size, position);
   }
+  Result<std::optional<size_t>> read_cached(uint64_t position, char* out, size_t size) override {
+    if (disk_.cold_percent_ > 0 && disk_.random_.below(100) < disk_.cold_percent_) {
+      return std::optional<size_t>();
+    }
+    ASSIGN_OR_RETURN(size_t got, read_at(position, out, size));
+    return std::optional(got);
+  }
   Status write_at(uint64_t position, std::span<const std::string_view> pieces) override {
     RETURN_IF_ERROR(check(DiskOp::kWrite));
     SimDisk::Change change{false, position, {}};
+    if (fills_) {  // as FilledFile of env/posix: whole blocks, the last one of before once more
+      CHECK(position == filled_);
+      change.position -= held_.size();
+      change.bytes = held_;
+    }
     for (auto piece : pieces) change.bytes += piece;
+    if (fills_) {
+      filled_ = change.position + change.bytes.size();
+      held_ = change.bytes.substr(change.bytes.size() / kBlock * kBlock);
+      uint64_t room = std::max<uint64_t>(inode_->data.size(), filled_) - change.position;
+      uint64_t blocks = (change.bytes.size() + kBlock - 1) / kBlock * kBlock;
+      change.bytes.resize(std::min(blocks, room), '\0');
+    }
     return disk_.write(*inode_, std::move(change));
   }
   Status sync() override {
@@ -67,6 +90,9 @@ class SimFile : public env::File {
   std::string path_;
   SimDisk::InodePtr inode_;
   uint64_t generation_;
+  const bool fills_;  // env::OpenMode::kFill
+  uint64_t filled_ = 0;
+  std::string held_;
 };
 
 void SimDisk::apply(std::string& to, const Change& change) {
@@ -105,7 +131,8 @@ Result<std::unique_ptr<env::File>> SimDisk::open(const std::string& path, env::O
     found = names_.emplace(path, std::make_shared<Inode>()).first;
     unsynced_names_[folder_of(path)].push_back({path, found->second, {}});
   }
-  return std::unique_ptr<env::File>(std::make_unique<SimFile>(*this, path, found->second));
+  return std::unique_ptr<env::File>(std::make_unique<SimFile>(
+      *this, path, found->second, mode == env::OpenMode::kFill));
 }
 
 Status SimDisk::make_dirs(const std::string& path) {

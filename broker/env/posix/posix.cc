@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -31,6 +32,8 @@ Status errno_status(const std::string& what) {
 class PosixFile : public File {
  public:
   PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  PosixFile(const PosixFile&) = delete;
+  PosixFile& operator=(const PosixFile&) = delete;
   ~PosixFile() override { ::close(fd_); }
 
   Result<size_t> read_at(uint64_t position, char* out, size_t size) override {
@@ -43,6 +46,24 @@ class PosixFile : public File {
       done += static_cast<size_t>(n);
     }
     return done;
+  }
+
+  Result<std::optional<size_t>> read_cached(uint64_t position, char* out, size_t size) override {
+    size_t done = 0;
+    while (done < size) {
+      iovec rest{out + done, size - done};
+      ssize_t n = ::preadv2(fd_, &rest, 1, static_cast<off_t>(position + done), RWF_NOWAIT);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EAGAIN) return std::optional<size_t>();
+      if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+        ASSIGN_OR_RETURN(size_t got, read_at(position, out, size));
+        return std::optional(got);
+      }
+      if (n < 0) return errno_status("read " + path_);
+      if (n == 0) break;
+      done += static_cast<size_t>(n);
+    }
+    return std::optional(done);
   }
 
   Status write_at(uint64_t position, std::span<const std::string_view> pieces) override {
@@ -90,9 +111,67 @@ class PosixFile : public File {
     return static_cast<uint64_t>(info.st_size);
   }
 
+ protected:
+  const int fd_;
+  const std::string path_;
+};
+
+// OpenMode::kFill by direct I/O: pages of the cache cost a broker that only appends a copy, memory, and
+// where a hypervisor lends memory page by page most of its processor time. Whole blocks only can be
+// written so: what a write leaves of its last block is kept, and written once more with what follows it.
+class FilledFile : public PosixFile {
+ public:
+  using PosixFile::PosixFile;
+
+  Status write_at(uint64_t position, std::span<const std::string_view> pieces) override {
+    CHECK(position == block_ + held_);
+    if (!stage_) stage_.reset(static_cast<char*>(std::aligned_alloc(kBlock, kStage)));
+    if (!stage_) return Status(Code::kIoError, "no memory to write " + path_);
+    for (std::string_view piece : pieces) {
+      while (!piece.empty()) {
+        size_t n = std::min(piece.size(), kStage - held_);
+        std::memcpy(stage_.get() + held_, piece.data(), n);
+        piece.remove_prefix(n);
+        held_ += n;
+        if (held_ == kStage) RETURN_IF_ERROR(flush(kStage));
+      }
+    }
+    if (held_ == 0) return {};
+    size_t blocks = (held_ + kBlock - 1) / kBlock * kBlock;
+    std::memset(stage_.get() + held_, 0, blocks - held_);
+    return flush(blocks);
+  }
+
  private:
-  int fd_;
-  std::string path_;
+  static constexpr size_t kBlock = 4096, kStage = 1 << 20;
+  struct Free {
+    void operator()(char* p) const { std::free(p); }
+  };
+
+  Status flush(size_t size) {
+    for (size_t done = 0; done < size;) {
+      ssize_t n = ::pwrite(fd_, stage_.get() + done, size - done, static_cast<off_t>(block_ + done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EINVAL && go_through_the_cache()) continue;
+      if (n < 0) return errno_status("write " + path_);
+      done += static_cast<size_t>(n);
+    }
+    size_t whole = held_ / kBlock * kBlock;
+    std::memmove(stage_.get(), stage_.get() + whole, held_ - whole);
+    block_ += whole;
+    held_ -= whole;
+    return {};
+  }
+
+  // A file system that takes the flag, but not writes of such blocks. False when it was so already.
+  bool go_through_the_cache() {
+    int flags = ::fcntl(fd_, F_GETFL);
+    return flags >= 0 && (flags & O_DIRECT) && ::fcntl(fd_, F_SETFL, flags & ~O_DIRECT) == 0;
+  }
+
+  std::unique_ptr<char, Free> stage_;
+  uint64_t block_ = 0;  // where the staged bytes begin in the file
+  size_t held_ = 0;     // of them
 };
 
 int64_t clock_ns(clockid_t id) {
@@ -112,8 +191,12 @@ Result<std::unique_ptr<File>> PosixFileSystem::open(const std::string& path, Ope
   if (mode == OpenMode::kRead) flags |= O_RDONLY;
   if (mode == OpenMode::kReadWrite) flags |= O_RDWR;
   if (mode == OpenMode::kCreate) flags |= O_RDWR | O_CREAT;
+  if (mode == OpenMode::kFill) flags |= O_WRONLY | O_DIRECT;
   int fd = ::open(path.c_str(), flags, 0640);
+  // Some file systems have no direct I/O.
+  if (fd < 0 && errno == EINVAL) fd = ::open(path.c_str(), flags & ~O_DIRECT, 0640);
   if (fd < 0) return errno_status("open " + path);
+  if (mode == OpenMode::kFill) return std::unique_ptr<File>(std::make_unique<FilledFile>(fd, path));
   return std::unique_ptr<File>(std::make_unique<PosixFile>(fd, path));
 }
 

@@ -44,6 +44,42 @@ TEST(PosixFileSystem, ReplacesAFileAtomically) {
   EXPECT_EQ(fs.list(dir.path)->size(), 1u);
 }
 
+// Writes of any size, each where the last one ended, as the write-ahead log's jobs are.
+TEST(PosixFileSystem, FillsAFileInOrder) {
+  TempDir dir;
+  PosixFileSystem fs;
+  const std::string path = dir.path + "/log", old(64 << 10, 'o');
+  ASSERT_TRUE(write_file_atomically(fs, path, old).ok());
+  auto file = fs.open(path, OpenMode::kFill);
+  ASSERT_TRUE(file.ok());
+  auto reader = fs.open(path, OpenMode::kRead);
+  ASSERT_TRUE(reader.ok());
+  std::string all;
+  const std::string large((5 << 20) + 17, 'l');
+  const std::string first(100, 'a'), second(4096 - 100, 'b'), third(10'000, 'c');
+  for (std::string_view piece : {std::string_view(first), std::string_view(second),
+                                 std::string_view("d"), std::string_view(third),
+                                 std::string_view(large), std::string_view("the end")}) {
+    std::string_view pieces[] = {piece.substr(0, piece.size() / 3), piece.substr(piece.size() / 3)};
+    Status written = (*file)->write_at(all.size(), pieces);
+    ASSERT_TRUE(written.ok()) << written.to_string();
+    ASSERT_TRUE((*file)->sync().ok());
+    all += piece;
+    // What is at its place is seen by whoever reads through the page cache, before and after.
+    std::string seen(all.size(), '\0');
+    auto n = (*reader)->read_at(0, seen.data(), seen.size());
+    ASSERT_TRUE(n.ok());
+    ASSERT_EQ(*n, all.size());
+    ASSERT_TRUE(seen == all) << "after " << all.size();
+  }
+  // Zeros up to the block's end.
+  std::string rest(5000, 'x');
+  auto n = (*reader)->read_at(all.size(), rest.data(), rest.size());
+  ASSERT_TRUE(n.ok());
+  EXPECT_EQ(rest.substr(0, *n), std::string(4096 - all.size() % 4096, '\0'));
+  EXPECT_EQ(fs.open(dir.path + "/none", OpenMode::kFill).code(), Code::kNotFound);
+}
+
 // flock() is per open file, so that a second one of this process stands for another process.
 TEST(LockFile, SaysThatAnotherHoldsIt) {
   TempDir dir;
