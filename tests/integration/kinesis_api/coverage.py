@@ -17,7 +17,6 @@ UNREACHED = {
     **{("*", kind): NO_KMS for kind in KMS},
     ("*", "InternalFailureException"): INSIDE,
     ("StopStreamEncryption", LIMIT): PER_DAY,
-    ("ListShards", LIMIT): "1,000 times a second: unit-tested",
     **{("SubscribeToShard", kind): LATER for kind in (NOT_FOUND, IN_USE, LIMIT, DRY_RUN)},
     **{(operation, IN_USE): ANY_STATE for operation in (
         "AddTagsToStream", "RemoveTagsFromStream", "TagResource", "UntagResource",

@@ -18,7 +18,7 @@ PER_SECOND = {
 # Those that a stream, or a shard, has for itself.
 OF_A_STREAM = {"RegisterStreamConsumer", "DeregisterStreamConsumer", "DescribeStreamConsumer",
                "ListStreamConsumers", "GetShardIterator", "ListShards"}
-MANY = 100  # a rate that no client here could exceed for certain is unit-tested only
+MANY = 100  # more than these are not signed in time: see test_the_rate_of_list_shards
 
 
 def request_to(operation, stream):
@@ -62,6 +62,29 @@ def test_every_rate(world):
             assert other.message.startswith("Rate exceeded") != (operation in OF_A_STREAM), \
                 (operation, other)
     return f"too slow a machine to say of {slow}" if slow else f"{len(PER_SECOND) - 1} operations"
+
+
+def test_the_rate_of_list_shards(world):
+    """One request, signed once and sent again and again, as fast as it is answered."""
+    rate, stream = PER_SECOND["ListShards"], world.make_another("listed")
+    request = world.door.request("ListShards", {"StreamName": stream})
+    deadline = time.monotonic() + 60
+    while True:
+        began, answers = time.monotonic(), []
+        for _ in range(3 * rate // 100):
+            answers += world.door.exchange([request] * 100)
+        took = time.monotonic() - began
+        refused = [answer for answer in answers if answer.status != 200]
+        given = len(answers) - len(refused)
+        assert given >= min(len(answers), rate), (given, took)
+        assert given <= rate * (took + 1), (given, took)
+        if refused:
+            break
+        assert time.monotonic() < deadline, f"{len(answers)} calls took {took:.1f} s, and again for a minute"
+    for answer in refused:
+        world.is_refusal(answer, LIMIT, "Rate exceeded for account .*: "
+                         f"ListShards may be called {rate} times a second.", "ListShards")
+    return f"{given} of {len(answers)} calls in {took:.1f} s"
 
 
 def test_what_has_no_rate(world):
