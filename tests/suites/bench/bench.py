@@ -85,10 +85,12 @@ class Bench:
         cost["broker_cpu_s_per_million"] = round(cost["broker_cpu_s"] * 1e6 / records, 3)
         return {"records": records, "per_s": float((steady or rates)[-1]), **cost}
 
-    def latency(self, row, cluster, topic, rate, partitions=1, properties=()):
+    def latency(self, row, cluster, topic, rate, partitions=1, properties=(), readers=1, **more):
         command = [self.generator, "latency", "-b", cluster.servers, "-t", topic, "-p", partitions, "-r", rate,
-                   "-d", self.seconds, "-w", 2, "-s", 1024, *[a for p in properties for a in ("-X", p)]]
+                   "-d", self.seconds, "-w", 2, "-s", 1024, "-c", readers,
+                   *[a for p in properties for a in ("-X", p)]]
         done, cost = self.measure(cluster, list(map(str, command)))
+        cost.update(more)
         try:
             got = json.loads(done.stdout)
         except ValueError:
@@ -144,6 +146,86 @@ def latencies(row, rate):
         for cluster in three(bench):
             cluster.delete(topics[cluster.name])
     return run
+
+
+def consume(row, partitions, size, guess, through):
+    """What was just written, from its beginning, by one client."""
+    def run(bench):
+        made = {}
+        for cluster in three(bench):
+            made[cluster.name] = topic = cluster.create(partitions)
+            cluster.wait_led(topic, partitions)
+            subprocess.run([bench.generator, "produce", "-b", cluster.servers, "-t", topic, "-p", str(partitions),
+                            "-n", str(guess), "-s", str(size)], check=True, stdout=subprocess.DEVNULL)
+        for turn in range(1, bench.runs + 1):
+            for cluster in three(bench):
+                bench.record(row, cluster, run=turn,
+                             **through(bench, cluster, made[cluster.name], partitions, guess))
+        for cluster in three(bench):
+            cluster.delete(made[cluster.name])
+    return run
+
+
+def by_librdkafka(bench, cluster, topic, partitions, records):
+    done, cost = bench.measure(cluster, list(map(str, [
+        bench.generator, "consume", "-b", cluster.servers, "-t", topic, "-p", partitions, "-n", records])))
+    got = json.loads(done.stdout) if done.stdout else {"error": done.stderr[-300:]}
+    cost["broker_cpu_s_per_million"] = round(cost["broker_cpu_s"] * 1e6 / records, 3)
+    return {**got, **cost}
+
+
+def by_java(bench, cluster, topic, partitions, records):
+    done, cost = bench.measure(cluster, bench.kafka.tool(
+        "ConsumerPerformance", "--topic", topic, "--num-records", records, "--bootstrap-server", cluster.servers,
+        "--timeout", 30000))
+    lines = [line.split(", ") for line in done.stdout.splitlines() if line[:2].isdigit()]
+    if not lines:
+        return {"error": (done.stdout + done.stderr)[-300:], **cost}
+    cost["broker_cpu_s_per_million"] = round(cost["broker_cpu_s"] * 1e6 / records, 3)
+    # "fetch.nMsg.sec" leaves out the time of the group's rebalance
+    return {"records": records, "per_s": float(lines[-1][-1]), **cost}
+
+
+def many_readers(row, rate, readers):
+    """Latency with that many consumers at the end of the partition."""
+    def run(bench):
+        topics = {}
+        for cluster in three(bench):
+            topics[cluster.name] = cluster.create(1)
+            cluster.wait_led(topics[cluster.name], 1)
+        for turn in range(1, bench.runs + 1):
+            for cluster in three(bench):
+                bench.latency(row, cluster, topics[cluster.name], rate, readers=readers, run=turn)
+        for cluster in three(bench):
+            cluster.delete(topics[cluster.name])
+    return run
+
+
+def catch_up(bench):
+    """Latency of a producer at 1,000/s, alone and beside readers of old records that only the disk has."""
+    records, size = 1_000_000, 1024
+    old, new = {}, {}
+    for cluster in three(bench):
+        old[cluster.name], new[cluster.name] = cluster.create(12), cluster.create(1)
+        cluster.wait_led(old[cluster.name], 12)
+        cluster.wait_led(new[cluster.name], 1)
+        subprocess.run([bench.generator, "produce", "-b", cluster.servers, "-t", old[cluster.name], "-p", "12",
+                        "-n", str(records), "-s", str(size)], check=True, stdout=subprocess.DEVNULL)
+    for turn in range(1, bench.runs + 1):
+        for cluster in three(bench):
+            bench.latency("catch-up-alone", cluster, new[cluster.name], 1000, run=turn)
+            subprocess.run(["sync"], check=True)
+            pathlib.Path("/proc/sys/vm/drop_caches").write_text("1")
+            # 60 MB/s, so that it lasts as long as the producer and leaves it a processor
+            reader = subprocess.Popen([bench.generator, "consume", "-b", cluster.servers, "-t", old[cluster.name],
+                                       "-p", "12", "-n", str(records), "-r", "60000"],
+                                      stdout=subprocess.PIPE, text=True)
+            bench.latency("catch-up-beside", cluster, new[cluster.name], 1000, run=turn)
+            reader.kill() if reader.poll() is None else None
+            reader.wait()
+    for cluster in three(bench):
+        cluster.delete(old[cluster.name])
+        cluster.delete(new[cluster.name])
 
 
 def many_shards(bench):
@@ -256,6 +338,11 @@ ROWS = {
     "rf1-12-1k": throughput("rf1-12-1k", one, 1024, 12, 300_000),
     "latency-1000": latencies("latency-1000", 1000),
     "latency-10000": latencies("latency-10000", 10000),
+    "consume-12-1k": consume("consume-12-1k", 12, 1024, 1_000_000, by_librdkafka),
+    "consume-12-100": consume("consume-12-100", 12, 100, 4_000_000, by_librdkafka),
+    "consume-java-12-1k": consume("consume-java-12-1k", 12, 1024, 1_000_000, by_java),
+    "latency-100-readers": many_readers("latency-100-readers", 100, 100),
+    "catch-up": catch_up,
     "shard-growth": shard_growth,
     "producer-growth": producer_growth,
     "5000-shards": many_shards,

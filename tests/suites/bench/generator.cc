@@ -5,6 +5,10 @@
 //       [-X name=value]...
 //       open loop: a record's latency counts from the moment it was due, so that a stall is charged
 //       to every record that it delayed
+//       [-c READERS] that many consumers are at the end of all partitions; end to end is theirs all
+//   generator consume -b BROKERS -t TOPIC -p PARTITIONS -n RECORDS [-r RATE]
+//       from the beginning; its rate counts from the first record to the last. With a rate it reads no
+//       faster
 //   generator touch -b BROKERS -t TOPIC -p PARTITIONS
 //       one record to each partition; tells when the last was acknowledged
 #include <librdkafka/rdkafka.h>
@@ -20,6 +24,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -34,7 +39,8 @@ struct Options {
   int partitions = 1;
   int64_t records = 100'000;
   size_t size = 1024;
-  double rate = 1000, seconds = 10, warm_up_seconds = 2;
+  int readers = 1;
+  double rate = 0, seconds = 10, warm_up_seconds = 2;
   Properties properties;
 };
 
@@ -158,6 +164,50 @@ int produce(const Options& options) {
   return outcome.failed > 0;
 }
 
+int consume(const Options& options) {
+  rd_kafka_t* client = make_client(RD_KAFKA_CONSUMER, options,
+                                   {{"group.id", "generator"},
+                                    {"enable.auto.commit", "false"},
+                                    {"check.crcs", "false"}},
+                                   nullptr);
+  rd_kafka_poll_set_consumer(client);
+  auto* all = rd_kafka_topic_partition_list_new(options.partitions);
+  for (int p = 0; p < options.partitions; p++) {
+    rd_kafka_topic_partition_list_add(all, options.topic.c_str(), p)->offset =
+        RD_KAFKA_OFFSET_BEGINNING;
+  }
+  rd_kafka_assign(client, all);
+  rd_kafka_topic_partition_list_destroy(all);
+  rd_kafka_queue_t* queue = rd_kafka_queue_get_consumer(client);
+  std::vector<rd_kafka_message_t*> batch(10'000);
+  int64_t received = 0, failed = 0, began = 0, bytes = 0, last = now_ns();
+  std::string error;
+  double cpu_before = 0;
+  while (received < options.records) {
+    ssize_t n = rd_kafka_consume_batch_queue(queue, 100, batch.data(), batch.size());
+    if (n > 0 && !began) began = now_ns(), cpu_before = cpu_seconds();
+    for (ssize_t i = 0; i < n; i++) {
+      const rd_kafka_message_t& message = *batch[static_cast<size_t>(i)];
+      if (message.err && failed++ == 0) error = rd_kafka_message_errstr(&message);
+      if (!message.err) received++, bytes += static_cast<int64_t>(message.len);
+      rd_kafka_message_destroy(batch[static_cast<size_t>(i)]);
+    }
+    if (n > 0) last = now_ns();
+    if (now_ns() - last > 30'000'000'000) die("nothing came for 30 s: " + error);
+    while (options.rate > 0 && began &&
+           double(received) > double(now_ns() - began) / 1e9 * options.rate) {
+      usleep(1000);
+    }
+  }
+  double seconds = double(last - began) / 1e9;
+  std::printf("{\"records\": %lld, \"bytes\": %lld, \"seconds\": %.3f, \"per_s\": %.0f, "
+              "\"failed\": %lld, \"error\": \"%s\", \"client_cpu_s\": %.2f}\n",
+              static_cast<long long>(received), static_cast<long long>(bytes), seconds,
+              double(received) / seconds, static_cast<long long>(failed), error.c_str(),
+              cpu_seconds() - cpu_before);
+  return failed > 0;
+}
+
 int touch(const Options& options) {
   Outcome outcome;
   rd_kafka_t* client = make_client(RD_KAFKA_PRODUCER, options,
@@ -263,7 +313,15 @@ int latency(const Options& options) {
   int64_t began = now_ns() + 1'500'000'000;
   outcome.count_from_ns = began + static_cast<int64_t>(options.warm_up_seconds * 1e9);
   outcome.acknowledged_us.reserve(static_cast<size_t>(total));
-  Reader reader(options, outcome);
+  std::vector<std::unique_ptr<Reader>> readers;
+  for (int i = 0; i < options.readers; i++) {
+    readers.push_back(std::make_unique<Reader>(options, outcome));
+  }
+  auto received = [&] {
+    int64_t all = 0;
+    for (auto& reader : readers) all += reader->received();
+    return all;
+  };
   std::atomic<bool> stop{false};
   std::thread answers([&] {
     while (!stop) rd_kafka_poll(client, 50);
@@ -278,33 +336,37 @@ int latency(const Options& options) {
       clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
     }
     std::memcpy(payload.data(), &due, sizeof due);
-    counted += due >= outcome.count_from_ns;
+    counted += due >= outcome.count_from_ns ? options.readers : 0;
     enqueue(client, topic, static_cast<int32_t>(i % options.partitions), payload.data(),
             payload.size(), true);
   }
   double sent_rate = double(total) / (double(now_ns() - began) / 1e9);
   int64_t give_up = now_ns() + 20'000'000'000;
-  while ((outcome.answered < total + 1 || reader.received() < counted) && now_ns() < give_up) {
+  while ((outcome.answered < total + 1 || received() < counted) && now_ns() < give_up) {
     usleep(1000);
   }
   stop = true;
   answers.join();
-  auto& received = reader.finish();
+  std::vector<int64_t> latencies_us;
+  for (auto& reader : readers) {
+    auto& its = reader->finish();
+    latencies_us.insert(latencies_us.end(), its.begin(), its.end());
+  }
   std::printf("{\"rate\": %g, \"sent_rate\": %.0f, \"failed\": %lld, \"missing\": %lld, "
               "\"client_cpu_s\": %.2f",
               options.rate, sent_rate, static_cast<long long>(outcome.failed),
-              static_cast<long long>(counted - reader.received()), cpu_seconds());
+              static_cast<long long>(counted - received()), cpu_seconds());
   print_quantiles("ack_us", outcome.acknowledged_us);
-  print_quantiles("end_to_end_us", received);
+  print_quantiles("end_to_end_us", latencies_us);
   std::printf("}\n");
-  return outcome.failed > 0 || reader.received() < counted;
+  return outcome.failed > 0 || received() < counted;
 }
 
 Options parse(int argc, char** argv) {
   Options options;
-  if (argc < 2) die("which mode? produce, latency or touch");
+  if (argc < 2) die("which mode? produce, latency, consume or touch");
   options.mode = argv[1];
-  for (int o; (o = getopt(argc - 1, argv + 1, "b:t:p:n:s:r:d:w:X:")) != -1;) {
+  for (int o; (o = getopt(argc - 1, argv + 1, "b:t:p:n:s:r:d:w:c:X:")) != -1;) {
     switch (o) {
       case 'b': options.brokers = optarg; break;
       case 't': options.topic = optarg; break;
@@ -313,6 +375,7 @@ Options parse(int argc, char** argv) {
       case 's': options.size = static_cast<size_t>(std::atoll(optarg)); break;
       case 'r': options.rate = std::atof(optarg); break;
       case 'd': options.seconds = std::atof(optarg); break;
+      case 'c': options.readers = std::atoi(optarg); break;
       case 'w': options.warm_up_seconds = std::atof(optarg); break;
       case 'X': {
         std::string pair = optarg;
@@ -325,6 +388,7 @@ Options parse(int argc, char** argv) {
     }
   }
   if (options.brokers.empty() || options.topic.empty()) die("-b BROKERS and -t TOPIC are needed");
+  if (options.mode == "latency" && options.rate <= 0) die("latency needs -r RATE");
   return options;
 }
 
@@ -335,6 +399,7 @@ int main(int argc, char** argv) {
   int status = 2;
   if (options.mode == "produce") status = produce(options);
   else if (options.mode == "latency") status = latency(options);
+  else if (options.mode == "consume") status = consume(options);
   else if (options.mode == "touch") status = touch(options);
   else die("no such mode: " + options.mode);
   std::fflush(stdout);

@@ -54,7 +54,7 @@ def main():
     of = lambda *names: [r for r in order if r.split()[0].startswith(names)]
     both = [(row, system) for row in order for system in ("kafka", "sluice") if groups[row, system]]
 
-    table("Throughput, acks=all", ["row", "system", "runs", "records/s (min / median / max)", "ratio",
+    table("Throughput (produce: acks=all; consume: what was just written)", ["row", "system", "runs", "records/s (min / median / max)", "ratio",
                                    "broker CPU s per million", "ratio", "generator CPU s", "other load, cores",
                                    "peak RSS MiB"],
           [[row, system, len(runs), spread(field(runs, "per_s")),
@@ -63,13 +63,13 @@ def main():
             ratio(groups, "broker_cpu_s_per_million", row) if system == "sluice" else "",
             median(field(runs, "generator_cpu_s")), median(field(runs, "others_cores")),
             median(field(runs, "peak_rss_mib"), 0)]
-           for row, system in both if row in of("rf", "java", "producer") for runs in [groups[row, system]]])
+           for row, system in both if row in of("rf", "java", "producer", "consume") for runs in [groups[row, system]]])
     table("Latency, ms, open loop, 1 KiB", ["row", "system", "runs", "end to end p50", "p99", "p99.9",
                                             "acknowledged p50", "p99", "broker CPU s", "other load, cores"],
           [[row, system, len(runs), *[spread(quantiles(runs, "end_to_end_us", q), 2) for q in ("p50", "p99", "p999")],
             *[median(quantiles(runs, "ack_us", q)) for q in ("p50", "p99")], median(field(runs, "broker_cpu_s")),
             median(field(runs, "others_cores"))]
-           for row, system in both if row in of("latency", "shard-growth") for runs in [groups[row, system]]])
+           for row, system in both if row in of("latency", "catch-up", "shard-growth") for runs in [groups[row, system]]])
     table("5,000 shards in five streams at replication 3", ["system", "runs", "answered s", "all have leaders s", "each written once s",
                                             "broker CPU s", "idle cores a broker", "RSS MiB of three", "failed"],
           [[system, len(runs), *[spread(field(runs, n), 2) for n in ("answered_s", "led_s", "written_s")],
