@@ -12,8 +12,8 @@ constexpr size_t kWritePieces = 64;
 class FrameReader {
  public:
   asio::mutable_buffer space() {
-    if (chunk_->size() - filled_ == 0) grow(kChunk);
-    return asio::buffer(chunk_->data() + filled_, chunk_->size() - filled_);
+    if (size_ == filled_) grow(kChunk);
+    return asio::buffer(chunk_.get() + filled_, size_ - filled_);
   }
   void filled(size_t bytes) { filled_ += bytes; }
 
@@ -22,16 +22,16 @@ class FrameReader {
     std::optional<std::pair<FrameKind, Buffer>> none;
     size_t have = filled_ - taken_;
     if (have < kFrameHeader) return none;
-    auto length = load_be<uint32_t>(chunk_->data() + taken_);
+    auto length = load_be<uint32_t>(chunk_.get() + taken_);
     if (length < 1 || length > kFrameBytesMax) {
       return Status(Code::kCorruption, "frame of " + std::to_string(length) + " bytes");
     }
     if (have < 4 + length) {
-      if (taken_ + 4 + length > chunk_->size()) grow(4 + length);
+      if (taken_ + 4 + length > size_) grow(4 + length);
       return none;
     }
-    auto kind = static_cast<FrameKind>((*chunk_)[taken_ + 4]);
-    Buffer body(chunk_, std::string_view(chunk_->data() + taken_ + kFrameHeader, length - 1));
+    auto kind = static_cast<FrameKind>(chunk_[taken_ + 4]);
+    Buffer body(chunk_, std::string_view(chunk_.get() + taken_ + kFrameHeader, length - 1));
     taken_ += 4 + length;
     return std::optional(std::pair(kind, std::move(body)));
   }
@@ -40,14 +40,15 @@ class FrameReader {
   // A new chunk with room for `wanted` bytes after what is not taken yet.
   void grow(size_t wanted) {
     size_t rest = filled_ - taken_;
-    auto fresh = std::make_shared<std::string>();
-    fresh->resize(std::max(kChunk, wanted) + rest);
-    std::memcpy(fresh->data(), chunk_->data() + taken_, rest);
+    size_ = std::max(kChunk, wanted) + rest;
+    auto fresh = std::make_shared_for_overwrite<char[]>(size_);
+    std::memcpy(fresh.get(), chunk_.get() + taken_, rest);
     chunk_ = std::move(fresh);
     taken_ = 0;
     filled_ = rest;
   }
-  std::shared_ptr<std::string> chunk_ = std::make_shared<std::string>(kChunk, '\0');
+  size_t size_ = kChunk;
+  std::shared_ptr<char[]> chunk_ = std::make_shared_for_overwrite<char[]>(kChunk);
   size_t taken_ = 0, filled_ = 0;
 };
 
