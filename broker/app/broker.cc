@@ -118,7 +118,7 @@ struct Broker::Parts {
   env::SystemRandom random;
   env::AsioExecutor executor;
   // Ended first: their last completions are posted to a reactor that does not run any more.
-  std::unique_ptr<env::ThreadIoQueue> wal_io, wal_io_2, background_io;
+  std::unique_ptr<env::ThreadIoQueue> wal_io, wal_io_2, background_io, read_io;
   std::unique_ptr<storage::Store> store;
   cluster::Metadata metadata;
   std::unique_ptr<cluster::ZoneTraffic> traffic;
@@ -155,13 +155,14 @@ Status Broker::Parts::open_storage() {
   wal_io = std::make_unique<env::ThreadIoQueue>(executor, "wal");
   wal_io_2 = std::make_unique<env::ThreadIoQueue>(executor, "wal-2");
   background_io = std::make_unique<env::ThreadIoQueue>(executor, "background-io");
+  read_io = std::make_unique<env::ThreadIoQueue>(executor, "read");
   storage::StoreOptions options;
   options.dir = config.data;
   options.broker = config.broker;
   int64_t began = clock.mono_ms();
   ASSIGN_OR_RETURN(store, storage::Store::open(
                               {clock, fs, *wal_io, *background_io, random, metrics, {}, &executor,
-                               wal_io_2.get()}, options));
+                               wal_io_2.get(), read_io.get()}, options));
   log_info("broker", "log recovered",
            {{"shards", store->shard_count()},
             {"ms", clock.mono_ms() - began},
@@ -530,6 +531,7 @@ Broker::~Broker() {
   parts_->wal_io.reset();
   parts_->wal_io_2.reset();
   parts_->background_io.reset();
+  parts_->read_io.reset();
   // A client's request may wait for a shard longer than the doors did: its handler is told, and goes
   // after that.
   if (parts_->partitions) parts_->partitions->end();

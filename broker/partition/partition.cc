@@ -134,6 +134,25 @@ struct Partition::HostImpl : replication::Host {
               {{"shard", partition.id().to_string()}, {"what", what}, {"error", status.to_string()}});
   }
 
+  // One load a follower at a time; what it has brought is read whether it has or not.
+  Result<std::optional<std::vector<Batch>>> read_for(BrokerId to, Offset from,
+                                                     size_t bytes_max) override {
+    auto known = loads.find(to);
+    if (known != loads.end() && !known->second) return std::optional<std::vector<Batch>>();
+    storage::Load load{[this, alive = partition.alive_, to] {
+      if (!*alive) return;
+      loads[to] = true;
+      partition.on_turn(to);
+    }};
+    auto read = log.read(from, bytes_max, log.log_end(), known == loads.end() ? &load : nullptr);
+    if (known != loads.end()) loads.erase(known);
+    if (read.code() == Code::kCorruption) partition.changed_.damaged = true;
+    RETURN_IF_ERROR(read.status());
+    if (!load.started) return std::optional(std::move(*read));
+    loads[to] = false;
+    return std::optional<std::vector<Batch>>();
+  }
+
   void send(BrokerId to, replication::Message message) override {
     partition.around_.send(to, partition.id(), std::move(message));
   }
@@ -171,6 +190,7 @@ struct Partition::HostImpl : replication::Host {
   Partition& partition;
   storage::ShardLog& log;
   Term led = kNoTerm;  // the term in which it leads, or has led and role_changed() has not run since
+  std::map<BrokerId, bool> loads;  // for followers; whether one is over
   bool left_cleanly = false;
   bool hand_over_refused = false;
 };
@@ -501,7 +521,8 @@ Result<T> Partition::checked(Result<T> read) {
   return read;
 }
 
-Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica) {
+Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica,
+                                storage::Load* load) {
   if (!is_leader() && !any_replica) {
     return Status(Code::kNotLeader, "this broker does not lead the shard");
   }
@@ -518,22 +539,23 @@ Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica)
   fetched.high_watermark = limit;
   fetched.log_start = log_start();
   if (from == limit) return fetched;
-  ASSIGN_OR_RETURN(fetched.batches, checked(log_.read(from, bytes_max, limit)));
+  ASSIGN_OR_RETURN(fetched.batches, checked(log_.read(from, bytes_max, limit, load)));
   int64_t records = 0;
   for (const auto& batch : fetched.batches) {
     fetched.bytes += batch.bytes.size();
     records += batch.header.record_count;
   }
-  load().read(fetched.bytes, records);
+  this->load().read(fetched.bytes, records);
   return fetched;
 }
 
-Result<Fetched> Partition::read_within_limits(Offset from, int64_t records_max, size_t bytes_max) {
-  if (is_leader() && limits_ && !limits_->admit_read(around_.mono_ms())) {
+Result<Fetched> Partition::read_within_limits(Offset from, int64_t records_max, size_t bytes_max,
+                                              storage::Load* load) {
+  if (load && is_leader() && limits_ && !limits_->admit_read(around_.mono_ms())) {
     return Status(Code::kResourceExhausted, "the shard's limits are reached");
   }
-  ASSIGN_OR_RETURN(Fetched fetched, read(from, bytes_max));
-  if (!limits_) return fetched;
+  ASSIGN_OR_RETURN(Fetched fetched, read(from, bytes_max, false, load));
+  if (!limits_ || (load && load->started)) return fetched;
   ASSIGN_OR_RETURN(Cut cut, cut_records(fetched.batches, from, records_max,
                                         static_cast<int64_t>(bytes_max)));
   limits_->note_read(around_.mono_ms(), cut.bytes);

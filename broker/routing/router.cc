@@ -201,7 +201,7 @@ void Router::read_within_limits(const ShardId& shard, Offset from, int64_t recor
     if (!leader) {
       answer(Status(Code::kUnavailable, "the shard has no leader at the moment"));
     } else if (*leader == self_) {
-      answer(limited_read_here(shard, from, records_max, bytes_max));
+      limited_read_here(shard, from, records_max, bytes_max, std::move(answer));
     } else {
       std::string head = request_head(Kind::kReadWithinLimits, shard);
       ByteWriter out(head);
@@ -217,11 +217,27 @@ void Router::read_within_limits(const ShardId& shard, Offset from, int64_t recor
   retrying<partition::Fetched>(clock_.mono_ms() + kAnswerMs, once, std::move(done));
 }
 
-Result<partition::Fetched> Router::limited_read_here(const ShardId& shard, Offset from,
-                                                     int64_t records_max, size_t bytes_max) {
-  auto* partition = partitions_.find(shard);
-  if (!partition) return Status(Code::kNotLeader, "this broker has no replica of the shard");
-  return partition->read_within_limits(from, records_max, bytes_max);
+void Router::load_and_read(const ShardId& shard, Read read,
+                           std::function<void(Result<partition::Fetched>)> done) {
+  auto once = [this, shard, read = std::move(read)](storage::Load* load) -> Result<partition::Fetched> {
+    auto* partition = partitions_.find(shard);
+    if (!partition) return Status(Code::kNotLeader, "this broker has no replica of the shard");
+    return read(*partition, load);
+  };
+  storage::Load load{[once, done] { done(once(nullptr)); }};
+  auto fetched = once(&load);
+  if (!load.started) done(std::move(fetched));
+}
+
+void Router::limited_read_here(const ShardId& shard, Offset from, int64_t records_max,
+                               size_t bytes_max,
+                               std::function<void(Result<partition::Fetched>)> done) {
+  load_and_read(
+      shard,
+      [from, records_max, bytes_max](partition::Partition& partition, storage::Load* load) {
+        return partition.read_within_limits(from, records_max, bytes_max, load);
+      },
+      std::move(done));
 }
 
 void Router::read(const ShardId& shard, Offset from, size_t bytes_max, int64_t wait_ms,
@@ -246,17 +262,21 @@ void Router::read(const ShardId& shard, Offset from, size_t bytes_max, int64_t w
 
 void Router::read_here(const ShardId& shard, Offset from, size_t bytes_max, int64_t deadline_ms,
                        std::function<void(Result<partition::Fetched>)> done) {
-  auto* partition = partitions_.find(shard);
-  if (!partition) {
-    done(Status(Code::kNotLeader, "this broker has no replica of the shard"));
-    return;
-  }
-  auto fetched = partition->read(from, bytes_max);
-  int64_t left = deadline_ms - clock_.mono_ms();
-  if (!fetched.ok() || !fetched->batches.empty() || partition->closed() || left <= 0) {
-    done(std::move(fetched));
-    return;
-  }
+  load_and_read(
+      shard,
+      [from, bytes_max](partition::Partition& partition, storage::Load* load) {
+        return partition.read(from, bytes_max, false, load);
+      },
+      [this, shard, from, bytes_max, deadline_ms, done](Result<partition::Fetched> fetched) {
+        auto* partition = partitions_.find(shard);
+        bool news = !fetched.ok() || !fetched->batches.empty() || !partition || partition->closed();
+        if (news || clock_.mono_ms() >= deadline_ms) return done(std::move(fetched));
+        wait_and_read(shard, from, bytes_max, deadline_ms, done);
+      });
+}
+
+void Router::wait_and_read(const ShardId& shard, Offset from, size_t bytes_max, int64_t deadline_ms,
+                           std::function<void(Result<partition::Fetched>)> done) {
   // Whichever comes first: news, or the time.
   struct Wait {
     partition::Partition::WaitId id = 0;
@@ -270,9 +290,9 @@ void Router::read_here(const ShardId& shard, Offset from, size_t bytes_max, int6
     if (auto* p = partitions_.find(shard)) p->cancel_wait(wait->id);
     read_here(shard, from, bytes_max, timed_out ? 0 : deadline_ms, done);
   };
-  wait->timer = executor_.schedule_after(left, [again] { again(true); });
+  wait->timer = executor_.schedule_after(deadline_ms - clock_.mono_ms(), [again] { again(true); });
   // Not from inside the partition; which may outlive this router at a stop.
-  wait->id = partition->wait_past(from, [&executor = executor_, again] {
+  wait->id = partitions_.find(shard)->wait_past(from, [&executor = executor_, again] {
     executor.post([again] { again(false); });
   });
 }
@@ -380,7 +400,10 @@ void Router::on_request(const Buffer& request,
       int64_t records_max = in.i64();
       size_t bytes_max = in.u32();
       if (!in.ok()) break;
-      return reply_fetched(limited_read_here(shard, from, records_max, bytes_max), reply);
+      limited_read_here(
+          shard, from, records_max, bytes_max,
+          [reply](Result<partition::Fetched> result) { reply_fetched(result, reply); });
+      return;
     }
     case Kind::kOffsets: {
       auto offsets = offsets_here(shard);

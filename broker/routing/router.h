@@ -70,10 +70,16 @@ class Router {
                         bool within_limits, partition::AppendDone done);
   void append_here(const ShardId& shard, const Buffer& batch, partition::Acks acks,
                    bool within_limits, partition::AppendDone done);
-  Result<partition::Fetched> limited_read_here(const ShardId& shard, Offset from,
-                                               int64_t records_max, size_t bytes_max);
+  using Read = std::function<Result<partition::Fetched>(partition::Partition&, storage::Load*)>;
+  // Reads here; where that has to wait for the disk, once more when it is there.
+  void load_and_read(const ShardId& shard, Read read,
+                     std::function<void(Result<partition::Fetched>)> done);
+  void limited_read_here(const ShardId& shard, Offset from, int64_t records_max, size_t bytes_max,
+                         std::function<void(Result<partition::Fetched>)> done);
   void read_here(const ShardId& shard, Offset from, size_t bytes_max, int64_t deadline_ms,
                  std::function<void(Result<partition::Fetched>)> done);
+  void wait_and_read(const ShardId& shard, Offset from, size_t bytes_max, int64_t deadline_ms,
+                     std::function<void(Result<partition::Fetched>)> done);
   Result<ShardOffsets> offsets_here(const ShardId& shard);
   Result<Offset> offset_at_here(const ShardId& shard, int64_t timestamp_ms);
 

@@ -11,7 +11,20 @@ std::string numbered(const std::string& dir, uint64_t file, const char* suffix) 
   std::snprintf(name, sizeof name, "/%010llu%s", static_cast<unsigned long long>(file), suffix);
   return log_dir(dir) + name;
 }
+constexpr size_t kLoadPiece = 64 << 10;  // stays in the processor's cache: only the system's is filled
+
+Result<std::shared_ptr<const Entries>> read_entries(env::FileSystem& fs, const std::string& path,
+                                                    const Run& run) {
+  ASSIGN_OR_RETURN(auto index, fs.open(path, env::OpenMode::kRead));
+  ASSIGN_OR_RETURN(Entries loaded, read_index_entries(*index, run));
+  return std::make_shared<const Entries>(std::move(loaded));
+}
 }  // namespace
+
+LogFiles::LogFiles(const Env& env, const StoreOptions& options)
+    : env_(env), options_(options), self_(std::make_shared<LogFiles*>(this)) {}
+
+LogFiles::~LogFiles() { *self_ = nullptr; }
 
 std::string log_path(const std::string& dir, uint64_t file) { return numbered(dir, file, ".log"); }
 std::string index_path(const std::string& dir, uint64_t file) {
@@ -51,10 +64,17 @@ Result<std::shared_ptr<const Entries>> LogFiles::entries(const Run& run) {
     blocks_.splice(blocks_.begin(), blocks_, found->second);
     return blocks_.front().entries;
   }
-  ASSIGN_OR_RETURN(auto index,
-                   env_.fs.open(index_path(options_.dir, run.file), env::OpenMode::kRead));
-  ASSIGN_OR_RETURN(Entries loaded, read_index_entries(*index, run));
-  auto entries = std::make_shared<const Entries>(std::move(loaded));
+  ASSIGN_OR_RETURN(auto entries, read_entries(env_.fs, index_path(options_.dir, run.file), run));
+  keep(key, entries);
+  return entries;
+}
+
+bool LogFiles::has_entries(const Run& run) const {
+  return run.entries || block_by_key_.contains({run.file, run.index_position});
+}
+
+void LogFiles::keep(std::pair<uint64_t, uint32_t> key, std::shared_ptr<const Entries> entries) {
+  if (block_by_key_.contains(key)) return;
   blocks_.push_front({key, entries});
   block_by_key_[key] = blocks_.begin();
   block_bytes_ += entries->size() * sizeof(Entry);
@@ -63,7 +83,37 @@ Result<std::shared_ptr<const Entries>> LogFiles::entries(const Run& run) {
     block_by_key_.erase(blocks_.back().key);
     blocks_.pop_back();
   }
-  return entries;
+}
+
+void LogFiles::load(const Run& run, std::optional<Span> span, std::function<void()> loaded) {
+  if (!span) {
+    auto entries = std::make_shared<std::shared_ptr<const Entries>>();
+    env_.read_io->submit(
+        [&fs = env_.fs, path = index_path(options_.dir, run.file), run, entries] {
+          ASSIGN_OR_RETURN(*entries, read_entries(fs, path, run));
+          return Status();
+        },
+        [self = self_, key = std::pair(run.file, run.index_position), entries,
+         loaded = std::move(loaded)](Status status) {
+          if (status.ok() && *self) (*self)->keep(key, *entries);
+          loaded();
+        });
+    return;
+  }
+  auto file = open(run.file);
+  env_.read_io->submit(
+      [file, span = *span] {
+        RETURN_IF_ERROR(file.status());
+        std::string piece(std::min(span.size, kLoadPiece), '\0');
+        for (size_t done = 0; done < span.size; done += piece.size()) {
+          RETURN_IF_ERROR((*file)
+                              ->read_at(span.position + done, piece.data(),
+                                        std::min(piece.size(), span.size - done))
+                              .status());
+        }
+        return Status();
+      },
+      [loaded = std::move(loaded)](Status) { loaded(); });
 }
 
 void LogFiles::forget(uint64_t file) {

@@ -41,8 +41,18 @@ struct LogReader::Wanted {
   Offset from;  // moves on with each batch taken
   size_t bytes_left;
   Offset end_max;
+  Load* load;
   std::vector<Batch> batches;
   bool full = false;
+
+  // What comes next is not in memory: the read ends here. What it has already is told first; the rest
+  // is there when it is asked for.
+  void wait_for(LogFiles& files, const Run& run, std::optional<Span> span) {
+    full = true;
+    if (!batches.empty()) return files.load(run, span, [] {});
+    load->started = true;
+    files.load(run, span, std::move(load->loaded));
+  }
 };
 
 bool LogReader::take(Wanted& w, Batch batch) const {
@@ -60,8 +70,10 @@ bool LogReader::take(Wanted& w, Batch batch) const {
   return !w.full;
 }
 
-Result<std::vector<Batch>> LogReader::read(Offset from, size_t bytes_max, Offset end_max) {
-  Wanted w{from, bytes_max, end_max, {}, false};
+Result<std::vector<Batch>> LogReader::read(Offset from, size_t bytes_max, Offset end_max,
+                                           Load* load) {
+  if (!files_.loads()) load = nullptr;
+  Wanted w{from, bytes_max, end_max, load, {}, false};
   while (!w.full && w.from < std::min(log_.log_end(), end_max)) {
     Offset before = w.from;
     if (!log_.tail_.empty() && w.from >= log_.tail_.front().batch.header.base_offset) {
@@ -93,6 +105,10 @@ void LogReader::read_tail(Wanted& w) {
 }
 
 Status LogReader::read_run(const Run& run, Wanted& w) {
+  if (w.load && !files_.has_entries(run)) {
+    w.wait_for(files_, run, std::nullopt);
+    return {};
+  }
   ASSIGN_OR_RETURN(auto entries, files_.entries(run));
   ASSIGN_OR_RETURN(auto file, files_.open(run.file));
   auto next = std::upper_bound(entries->begin(), entries->end(), w.from,
@@ -125,10 +141,19 @@ Status LogReader::read_run(const Run& run, Wanted& w) {
       wanted += e.size;
       last++;
     }
-    std::string bytes(end - start, '\0');
-    ASSIGN_OR_RETURN(size_t got, file->read_at(start, bytes.data(), bytes.size()));
-    bytes.resize(got);
-    Buffer chunk = Buffer::from_string(std::move(bytes));
+    const size_t size = end - start;
+    auto bytes = std::make_shared_for_overwrite<char[]>(size);
+    std::optional<size_t> got;
+    if (w.load) {
+      ASSIGN_OR_RETURN(got, file->read_cached(start, bytes.get(), size));
+    } else {
+      ASSIGN_OR_RETURN(got, file->read_at(start, bytes.get(), size));
+    }
+    if (!got) {
+      w.wait_for(files_, run, Span{start, size});
+      return {};
+    }
+    Buffer chunk(bytes, std::string_view(bytes.get(), *got));
     for (; i <= last && !w.full; i++) {
       const Entry& e = (*entries)[i];
       uint64_t at = e.position - start;

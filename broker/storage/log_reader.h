@@ -19,7 +19,8 @@ class LogReader {
  public:
   LogReader(ShardLog& log, LogFiles& files) : log_(log), files_(files) {}
   // As ShardLog::read, without its bounds check.
-  Result<std::vector<Batch>> read(Offset from, size_t bytes_max, Offset end_max);
+  Result<std::vector<Batch>> read(Offset from, size_t bytes_max, Offset end_max,
+                                  Load* load = nullptr);
   Result<std::optional<BatchHeader>> find_timestamp(int64_t timestamp_ms, Offset end_max);
   Result<std::optional<BatchHeader>> find_max_timestamp(Offset end_max);
 

@@ -22,6 +22,14 @@ namespace broker::storage {
 
 class StoreCore;
 
+// Given to a read that must not wait for the disk.
+struct Load {
+  // Called once, on the reactor, when the read has `started` to fetch what is missing and that is in
+  // memory now, or cannot be had. Read again, without a Load then: so a read waits at most once.
+  std::function<void()> loaded;
+  bool started = false;
+};
+
 class ShardLog {
  public:
   // Ok: durable. There is no other outcome for a queued operation: a failed write or fsync ends the
@@ -89,10 +97,11 @@ class ShardLog {
 
   // Whole batches from the one that holds `from`, all ending at or below `end_max`: as many as fit
   // in `bytes_max`, but at least one where there is one. Empty at the end of the log. Reads what is
-  // not durable yet, too: callers bound it by `end_max`. Blocks on the disk when the data is not in
-  // the tail cache. kOutOfRange outside [log_start, log_end]; kCorruption instead of bytes that
-  // fail a check.
-  Result<std::vector<Batch>> read(Offset from, size_t bytes_max, Offset end_max);
+  // not durable yet, too: callers bound it by `end_max`. Without `load` it blocks on the disk when the
+  // data is neither in the tail cache nor in the system's; with one it returns what is there, and where
+  // that is nothing has started the load. kOutOfRange outside [log_start, log_end]; kCorruption instead
+  // of bytes that fail a check.
+  Result<std::vector<Batch>> read(Offset from, size_t bytes_max, Offset end_max, Load* load = nullptr);
   // Header of the first batch at or after log_start, ending at or below `end_max`, whose maximum
   // timestamp is at least `timestamp_ms`.
   Result<std::optional<BatchHeader>> find_timestamp(int64_t timestamp_ms, Offset end_max);

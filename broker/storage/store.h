@@ -52,6 +52,9 @@ struct Env {
   // A second queue like `wal_io`, on a thread of its own: a group of writes goes out while the one
   // before is being synced. Null: one after another.
   env::IoQueue* wal_io_2 = nullptr;
+  // A queue on a thread of its own for reads that would keep the reactor waiting for the disk (Load).
+  // Null: they do.
+  env::IoQueue* read_io = nullptr;
 };
 
 struct Retention {

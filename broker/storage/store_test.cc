@@ -196,6 +196,64 @@ TEST(Store, WhatIsNotFollowedAnyMoreLeavesTheCache) {
   for (int s : {0, 1}) EXPECT_FALSE(read_all(m.log(s)).empty()) << "from the file";
 }
 
+// The reactor serves everybody: what one reader wants from the disk is fetched beside it.
+TEST(Store, AReadDoesNotWaitForTheDisk) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 3, 100);
+  const std::string all = read_all(m.log(1));
+  m.stop(false);
+  ASSERT_TRUE(m.start().ok());  // index blocks have to be read, too
+  m.disk.set_cold(100);
+  ShardLog& log = m.log(1);
+  std::string read;
+  int loads = 0;
+  for (Offset at = log.log_start(); at < log.log_end();) {
+    bool over = false;
+    Load load{[&over] { over = true; }};
+    auto batches = log.read(at, 1000, log.log_end(), &load);
+    ASSERT_TRUE(batches.ok()) << batches.status().to_string();
+    if (load.started) {
+      EXPECT_TRUE(batches->empty());
+      EXPECT_FALSE(over) << "while the caller is still there";
+      m.settle();
+      ASSERT_TRUE(over);
+      loads++;
+      batches = log.read(at, 1000, log.log_end());
+      ASSERT_TRUE(batches.ok()) << batches.status().to_string();
+    }
+    ASSERT_FALSE(batches->empty());
+    for (const Batch& b : *batches) read += b.bytes.view();
+    at = batches->back().header.end_offset();
+  }
+  EXPECT_EQ(read, all);
+  EXPECT_GT(loads, 20);
+  m.disk.set_cold(0);
+  Load load{[] { FAIL() << "nothing is missing"; }};
+  EXPECT_FALSE(log.read(log.log_start(), 1000, log.log_end(), &load)->empty());
+  EXPECT_FALSE(load.started);
+}
+
+TEST(Store, ALoadThatFailsIsOverToo) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 1, 100);
+  m.disk.set_cold(100);
+  m.disk.set_fault([](sim::DiskOp op, const std::string& path) {
+    return op == sim::DiskOp::kRead ? Status(Code::kIoError, path) : Status();
+  });
+  bool over = false;
+  // What is already in the log file's last run is known to the reader by its entries.
+  auto batches = m.log(0).read(Offset{0}, 1000, m.log(0).log_end());
+  EXPECT_EQ(batches.code(), Code::kIoError);
+  Load load{[&over] { over = true; }};
+  batches = m.log(0).read(Offset{0}, 1000, m.log(0).log_end(), &load);
+  m.settle();
+  EXPECT_EQ(over, load.started);
+  EXPECT_EQ(load.started, batches.ok());
+  EXPECT_TRUE(over);
+}
+
 TEST(Store, CleanShutdownIsRememberedOnce) {
   Machine m;
   ASSERT_TRUE(m.start().ok());

@@ -63,13 +63,15 @@ class Machine {
     store.reset();
     wal_io.reset();
     background_io.reset();
+    read_io.reset();
     executor = std::make_unique<sim::SimExecutor>(world);
     wal_io = std::make_unique<sim::SimIoQueue>(*executor, 50, 500);
     background_io = std::make_unique<sim::SimIoQueue>(*executor, 50, 3000);
+    read_io = std::make_unique<sim::SimIoQueue>(*executor, 50, 3000);
     failed = {};
     Env env{clock, disk, *wal_io, *background_io, world.random(), metrics,
             [this](const Status& why) { failed = why; },
-            join_turns ? executor.get() : nullptr};
+            join_turns ? executor.get() : nullptr, nullptr, read_io.get()};
     auto opened = Store::open(env, options);
     if (!opened.ok()) return opened.status();
     store = std::move(*opened);
@@ -105,7 +107,7 @@ class Machine {
   Metrics metrics;
   StoreOptions options;
   std::unique_ptr<sim::SimExecutor> executor;
-  std::unique_ptr<sim::SimIoQueue> wal_io, background_io;
+  std::unique_ptr<sim::SimIoQueue> wal_io, background_io, read_io;
   std::unique_ptr<Store> store;
   Status failed;
   int acknowledged = 0;

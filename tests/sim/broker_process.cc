@@ -76,6 +76,9 @@ Status BrokerProcess::start() {
   wal_io_ = std::make_unique<SimIoQueue>(*executor_, settings_.disk_min_us, settings_.disk_max_us);
   background_io_ =
       std::make_unique<SimIoQueue>(*executor_, settings_.disk_min_us, 4 * settings_.disk_max_us);
+  read_io_ =
+      std::make_unique<SimIoQueue>(*executor_, settings_.disk_min_us, settings_.disk_max_us);
+  disk_->set_cold(settings_.cold_percent);
   RETURN_IF_ERROR(disk_->make_dirs(kDir));
   if (settings_.stops_look_clean) make_stop_look_clean();
   storage::StoreOptions options;
@@ -89,7 +92,7 @@ Status BrokerProcess::start() {
   options.free_bytes_min = 0;
   storage::Env env{clock_, *disk_, *wal_io_, *background_io_, world_.random(), *metrics_,
                    [this](const Status& why) { fail(why); },
-                   executor_.get()};
+                   executor_.get(), nullptr, read_io_.get()};
   auto store = storage::Store::open(env, options);
   if (!store.ok()) {
     tear_down();
@@ -203,6 +206,7 @@ void BrokerProcess::tear_down() {
   store_.reset();
   wal_io_.reset();
   background_io_.reset();
+  read_io_.reset();
   // Whoever holds a completion of this process may still drop it: the executor goes last.
   executor_.reset();
   metrics_.reset();

@@ -15,6 +15,7 @@ namespace broker::sim {
 struct BrokerSettings {
   uint64_t log_file_bytes = 128 << 10;
   uint64_t tail_cache_bytes = 64 << 10;
+  uint64_t cold_percent = 30;  // of what is read from files
   int64_t disk_min_us = 30, disk_max_us = 900;
   replication::ReplicaOptions replication;
   replication::FlowOptions flow;
@@ -83,7 +84,7 @@ class BrokerProcess {
 
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<SimExecutor> executor_;
-  std::unique_ptr<SimIoQueue> wal_io_, background_io_;
+  std::unique_ptr<SimIoQueue> wal_io_, background_io_, read_io_;
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<cluster::Metadata> metadata_;
   std::unique_ptr<cluster::Session> session_;

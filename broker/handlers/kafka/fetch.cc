@@ -33,6 +33,7 @@ class Fetching : public std::enable_shared_from_this<Fetching> {
     std::vector<Answer> answers;  // as plan_.targets
     size_t bytes = 0;
     bool urgent = false;  // an error or a divergence is told at once
+    size_t loading = 0;    // bytes that are on their way from the disk, at most
     std::map<Uuid, size_t> by_stream;  // bytes
   };
   struct Wait {
@@ -53,6 +54,7 @@ class Fetching : public std::enable_shared_from_this<Fetching> {
   void wait();
   void cancel_waits();
   void on_wake();
+  void on_loaded(const ShardId& shard);
   void answer(Read read);
   bool is_over_quota(size_t bytes);
   void answer_throttled();
@@ -69,6 +71,7 @@ class Fetching : public std::enable_shared_from_this<Fetching> {
   std::string rack_;  // the consumer's zone, where it reads from the closest replica
   bool done_ = false, wake_posted_ = false;
   std::vector<Wait> waits_;
+  std::map<ShardId, bool> loads_;  // for this request; whether one is over
   std::optional<env::TimerId> timer_;
 };
 
@@ -99,9 +102,11 @@ void Fetching::attempt() {
   Working working(*exchange_);
   cancel_waits();
   Read read = read_all();
-  bool late = services_.clock.mono_ms() >= deadline_ms_;
-  if (read.urgent || late || plan_.targets.empty() ||
-      static_cast<int64_t>(read.bytes) >= bytes_min_) {
+  // What is on the disk is waited for, as Apache Kafka does: the time is for news.
+  bool waits_for_disk = read.loading > 0 && read.bytes == 0;
+  bool enough = services_.clock.mono_ms() >= deadline_ms_ ||
+                static_cast<int64_t>(read.bytes) >= bytes_min_;
+  if (read.urgent || plan_.targets.empty() || (enough && !waits_for_disk)) {
     return answer(std::move(read));
   }
   wait();
@@ -183,7 +188,8 @@ bool Fetching::diverged(const partition::Partition& partition, const FetchTarget
 
 Error Fetching::read_records(partition::Partition& partition, const FetchTarget& target, Read& read,
                              Answer& answer) {
-  size_t room = bytes_max_ - std::min(bytes_max_, read.bytes);
+  const size_t taken = read.bytes + read.loading;
+  size_t room = bytes_max_ - std::min(bytes_max_, taken);
   room = std::min(room, static_cast<size_t>(std::max(target.asked.partition_max_bytes, 0)));
   Offset from{target.asked.fetch_offset};
   // A follower may hear of what is committed a little later than the leader's consumer did. An
@@ -192,7 +198,20 @@ Error Fetching::read_records(partition::Partition& partition, const FetchTarget&
       (from <= partition.log_end() || services_.clock.mono_ms() < deadline_ms_)) {
     return Error::kNone;
   }
-  auto fetched = partition.read(from, room, !rack_.empty());
+  const ShardId& shard = partition.id();
+  const auto known = loads_.find(shard);
+  const bool loads = known != loads_.end() && !known->second;
+  const bool in_bounds = from >= partition.log_start() && from <= partition.high_watermark();
+  if (loads) read.loading += std::max<size_t>(room, 1);
+  if (loads || (room == 0 && taken > 0 && in_bounds)) return Error::kNone;
+  storage::Load load{[self = shared_from_this(), shard] { self->on_loaded(shard); }};
+  auto fetched =
+      partition.read(from, room, !rack_.empty(), known == loads_.end() ? &load : nullptr);
+  if (load.started) {
+    loads_[shard] = false;
+    read.loading += std::max<size_t>(room, 1);
+    return Error::kNone;
+  }
   if (!fetched.ok()) {
     return fetched.code() == Code::kUnavailable ? Error::kOffsetNotAvailable
                                                 : wire::to_kafka_error(fetched.code());
@@ -218,8 +237,8 @@ void Fetching::wait() {
     auto id = partition->wait_past(partition->high_watermark(), [self] { self->on_wake(); });
     waits_.push_back({shard, id});
   }
-  if (!timer_) {
-    int64_t left_ms = std::max<int64_t>(deadline_ms_ - services_.clock.mono_ms(), 0);
+  int64_t left_ms = deadline_ms_ - services_.clock.mono_ms();
+  if (!timer_ && left_ms > 0) {
     timer_ = services_.executor.schedule_after(left_ms, [self] {
       self->timer_.reset();
       self->attempt();
@@ -231,6 +250,11 @@ void Fetching::cancel_waits() {
   for (const Wait& wait : std::exchange(waits_, {})) {
     if (auto* partition = services_.find_partition(wait.shard)) partition->cancel_wait(wait.id);
   }
+}
+
+void Fetching::on_loaded(const ShardId& shard) {
+  loads_[shard] = true;
+  on_wake();
 }
 
 // Runs inside a partition: reads in a turn of its own, once for all that wake in this one.

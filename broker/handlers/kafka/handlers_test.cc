@@ -171,6 +171,30 @@ TEST(Fetch, LongPollEndsWithDataOrTime) {
   EXPECT_EQ(empty.responses.at(0).partitions.at(0).records->size(), 0u);
 }
 
+// Records on the disk are fetched beside the reactor, and waited for longer than for news.
+TEST(Fetch, WhatIsOnTheDiskIsWaitedFor) {
+  TestBroker broker;
+  broker.create_stream("t", kPartitioned, 2);
+  for (int i = 0; i < 3; ++i) produce_one(broker, "t", {.value_bytes = 1000});
+  auto request = fetch("t", 0);
+  request.min_bytes = 0;
+  auto warm = broker.call<wire::FetchResponse>(12, request);
+  broker.leave_only_on_disk();
+  auto cold = broker.send<wire::FetchResponse>(12, request);
+  EXPECT_FALSE(cold->answered);
+  EXPECT_TRUE(broker.world.run_until([&] { return cold->answered; }, 1'000'000));
+  EXPECT_EQ(cold->response.responses.at(0).partitions.at(0).records->flatten(),
+            warm.responses.at(0).partitions.at(0).records->flatten());
+  // Another partition's news do not wait for it.
+  auto& empty = request.topics[0].partitions.emplace_back(request.topics[0].partitions[0]);
+  empty.partition = 1;
+  empty.fetch_offset = 7;
+  auto refused = broker.send<wire::FetchResponse>(12, request);
+  ASSERT_TRUE(refused->answered);
+  EXPECT_EQ(refused->response.responses.at(0).partitions.at(1).error_code,
+            code(Error::kOffsetOutOfRange));
+}
+
 // Seen: at a broker's end its shards told the handlers of waiting requests, which had gone before.
 TEST(Fetch, AFetchThatWaitsAtTheBrokersEndIsTold) {
   TestBroker broker;

@@ -26,6 +26,12 @@ class TestBroker {
   ~TestBroker();
   // What waits for a shard is told that there are none any more, as at a broker's end.
   void end_shards() { partitions_->end(); }
+  // Nothing of what is stored is in memory any more, neither here nor in the system's cache.
+  void leave_only_on_disk() {
+    world.run_for_us(1'000'000);
+    store_->trim_cache(0);
+    disk_.set_cold(100);
+  }
 
   // Sends a request; its answer is decoded when it comes.
   template <class Response>
@@ -84,7 +90,8 @@ class TestBroker {
   sim::SimClock clock_{world};
   sim::SimExecutor executor_{world};
   sim::SimDisk disk_{world.random()};
-  sim::SimIoQueue wal_io_{executor_, 100, 200}, background_io_{executor_, 100, 200};
+  sim::SimIoQueue wal_io_{executor_, 100, 200}, background_io_{executor_, 100, 200},
+      read_io_{executor_, 100, 200};
   Metrics metrics_;
   quotas::ClientQuotas quotas_{clock_, metrics_};
   NoPeers peers_;

@@ -10,7 +10,8 @@ TestBroker::TestBroker(Options options, const security::Authorizer* authorizer) 
   store_options.log_file_bytes = 32 << 20;
   CHECK(disk_.make_dirs("/data").ok());
   auto store = storage::Store::open(
-      {clock_, disk_, wal_io_, background_io_, world.random(), metrics}, store_options);
+      {clock_, disk_, wal_io_, background_io_, world.random(), metrics, {}, nullptr, nullptr, &read_io_},
+      store_options);
   CHECK(store.ok());
   store_ = std::move(*store);
   cluster::v1::Register self;

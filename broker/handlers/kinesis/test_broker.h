@@ -113,7 +113,8 @@ class TestBroker {
   quotas::ClientQuotas client_quotas_{clock_, metrics};
   sim::SimExecutor executor_{world};
   sim::SimDisk disk_{world.random()};
-  sim::SimIoQueue wal_io_{executor_, 100, 200}, background_io_{executor_, 100, 200};
+  sim::SimIoQueue wal_io_{executor_, 100, 200}, background_io_{executor_, 100, 200},
+      read_io_{executor_, 100, 200};
   NoPeers peers_;
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<cluster::Session> session_;

@@ -206,7 +206,10 @@ void Replica::replicate(Progress& peer) {
     }
     const Urgency urgency = urgency_of(peer);
     if (!host_.may_send(peer.member.broker, urgency)) return;
-    auto batches = host_.read(std::max(peer.next, host_.log_start()), options_.append_bytes_max);
+    auto read = host_.read_for(peer.member.broker, std::max(peer.next, host_.log_start()),
+                               options_.append_bytes_max);
+    if (read.ok() && !*read) return;
+    Result<std::vector<Batch>> batches = read.ok() ? Result(std::move(**read)) : read.status();
     if (!batches.ok() || batches->empty() ||
         batches->front().header.base_offset != peer.next) {
       // Deleted meanwhile (attaching again finds the new start), or unreadable here.

@@ -96,6 +96,9 @@ class Host {
   virtual std::vector<TermStart> log_terms() const = 0;
   // Whole batches from `from`, about `bytes_max` (at least one batch when there is any).
   virtual Result<std::vector<Batch>> read(Offset from, size_t bytes_max) = 0;
+  // The same for a follower, without waiting for the disk: none while it does. Replica::on_turn follows.
+  virtual Result<std::optional<std::vector<Batch>>> read_for(BrokerId to, Offset from,
+                                                             size_t bytes_max) = 0;
 
   // Follower: the leader's batches. An error (disk full, unreadable) means that nothing was done: the
   // log is as it was, and must not be exposed as the leader's.

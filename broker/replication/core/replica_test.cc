@@ -341,6 +341,25 @@ TEST(ReplicaWorld, OldRecordsAreCatchUpDataUnlessProducersWaitForThem) {
   EXPECT_EQ(led.leader().urgency[third], Urgency::kLive) << "without it there is no majority";
 }
 
+// What a follower needs from the disk is fetched first; nobody waits for that.
+TEST(ReplicaWorld, AFollowerIsSentWhatTheDiskHasWhenItIsLoaded) {
+  Led led;
+  for (int peer : {1, 2}) led.set_link(0, peer, true);
+  led.settle();
+  led.append(5);
+  led.settle();
+  led.leader().cold = true;
+  led.set_link(0, 3, true);
+  led.settle();
+  EXPECT_EQ(led.node(3).log.size(), 0u);
+  EXPECT_TRUE(led.leader().waiting.contains(BrokerId{3}));
+  EXPECT_EQ(led.leader().replica->high_watermark(), Offset{5});
+  led.leader().cold = false;
+  led.leader().replica->on_turn(BrokerId{3});
+  led.settle();
+  EXPECT_EQ(led.node(3).log.size(), 5u);
+}
+
 // Every tick sent a whole window to a follower whose disk was full, which threw it away.
 TEST(ReplicaWorld, AFollowerThatTakesNothingIsNotSentToInATightLoop) {
   Led led;

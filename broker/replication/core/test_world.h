@@ -43,6 +43,15 @@ struct Node : Host {
     }
     return table;
   }
+  Result<std::optional<std::vector<Batch>>> read_for(BrokerId to, Offset from,
+                                                     size_t bytes_max) override {
+    if (cold) {
+      waiting.insert(to);
+      return std::optional<std::vector<Batch>>();
+    }
+    ASSIGN_OR_RETURN(auto batches, read(from, bytes_max));
+    return std::optional(std::move(batches));
+  }
   Result<std::vector<Batch>> read(Offset from, size_t) override {
     std::vector<Batch> out;
     for (size_t i = static_cast<size_t>(from.value); i < log.size() && out.size() < 3; i++) {
@@ -98,6 +107,8 @@ struct Node : Host {
   std::vector<HeadAnswer> answers;
   bool disk_full = false;
   bool unreadable = false;  // so that nothing can be cut
+  bool cold = false;        // what followers need is on the disk
+  std::set<BrokerId> waiting;  // for it
   std::map<BrokerId, Urgency> urgency;  // of the last append to each
   std::unique_ptr<Flow> flow;
   std::unique_ptr<Replica> replica;  // gives its credits back to the flow
