@@ -2,8 +2,11 @@
 
 namespace broker::link {
 namespace {
+// The newest that this broker speaks. Two brokers speak the older one's newest: a later version may only
+// add to the hello's end.
 constexpr uint8_t kProtocolVersion = 1;
-}
+constexpr uint8_t kOldestVersion = 1;
+}  // namespace
 
 std::string encode_hello(const Hello& hello) {
   std::string body;
@@ -23,10 +26,14 @@ Result<Hello> decode_hello(std::string_view body) {
   hello.broker = BrokerId{in.i32()};
   hello.directory = in.uuid();
   hello.cluster = std::string(in.bytes(in.u16()));
-  if (!in.ok() || in.remaining() > 0) return Status(Code::kCorruption, "malformed hello");
-  if (version != kProtocolVersion) {
-    return Status(Code::kUnsupported, "the peer speaks broker link version " +
-                                          std::to_string(version) + ", this broker 1");
+  const bool longer = in.remaining() > 0;
+  if (!in.ok() || (longer && version == kProtocolVersion)) {
+    return Status(Code::kCorruption, "malformed hello");
+  }
+  if (version < kOldestVersion) {
+    return Status(Code::kUnsupported, "the peer speaks broker link version " + std::to_string(version) +
+                                          ", this broker " + std::to_string(kOldestVersion) +
+                                          " and later");
   }
   return hello;
 }

@@ -31,6 +31,21 @@ void know(End& end, int id, uint16_t port) {
   end.metadata.apply(update);
 }
 
+// Versions are to follow one another in a running cluster.
+TEST(Hello, OfALaterVersionIsUnderstood) {
+  const Hello hello{"test", BrokerId{7}, Uuid::from_random(5, 7)};
+  std::string body = encode_hello(hello);
+  EXPECT_EQ(decode_hello(body + "more").code(), Code::kCorruption);
+  body[0]++;
+  auto later = decode_hello(body + "more");
+  ASSERT_TRUE(later.ok()) << later.status().to_string();
+  EXPECT_EQ(later->broker, hello.broker);
+  EXPECT_EQ(later->cluster, hello.cluster);
+  body[0] = 0;
+  EXPECT_EQ(decode_hello(body).code(), Code::kUnsupported);
+  EXPECT_EQ(decode_hello(std::string_view(body).substr(0, 10)).code(), Code::kCorruption);
+}
+
 TEST(Links, FindEachOtherCarryAndNoticeDeath) {
   env::AsioExecutor executor;
   env::PosixClock clock;

@@ -168,7 +168,8 @@ int consume(const Options& options) {
   rd_kafka_t* client = make_client(RD_KAFKA_CONSUMER, options,
                                    {{"group.id", "generator"},
                                     {"enable.auto.commit", "false"},
-                                    {"check.crcs", "false"}},
+                                    // By default it stops for a second where 100,000 records wait.
+                                    {"queued.min.messages", "1000000"}},
                                    nullptr);
   rd_kafka_poll_set_consumer(client);
   auto* all = rd_kafka_topic_partition_list_new(options.partitions);
@@ -260,7 +261,10 @@ class Reader {
     rd_kafka_assign(client_, all);
     rd_kafka_topic_partition_list_destroy(all);
     thread_ = std::thread([this] { run(); });
-    while (at_end_ < options.partitions) usleep(1000);  // positioned: what comes now is seen
+  }
+  // Positioned: what comes now is seen.
+  void wait_at_end(int partitions) {
+    while (at_end_ < partitions) usleep(1000);
   }
   std::vector<int64_t>& finish() {
     stop_ = true;
@@ -317,6 +321,7 @@ int latency(const Options& options) {
   for (int i = 0; i < options.readers; i++) {
     readers.push_back(std::make_unique<Reader>(options, outcome));
   }
+  for (auto& reader : readers) reader->wait_at_end(options.partitions);
   auto received = [&] {
     int64_t all = 0;
     for (auto& reader : readers) all += reader->received();
