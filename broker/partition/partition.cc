@@ -16,6 +16,7 @@ constexpr size_t kUsageScanBytes = 8 << 20;     // of the log, counted again in 
 constexpr int64_t kUsageAgainMs = 10'000;       // told again until the map has it
 constexpr int64_t kLongTermLookMs = 60'000;
 constexpr int64_t kLongTermNews = 1 << 20;
+constexpr int64_t kPredecessorMs = 30'000;  // clients come again after a second at most
 constexpr int64_t kHandOverMs = 2000;  // after that somebody else has the word
 
 Status log_not_known() {
@@ -133,6 +134,7 @@ void Partition::append(Buffer bytes, Acks acks, AppendDone done) {
     status = throttled(header->record_count, header->size);
   }
   if (!status.ok()) {
+    if (refuses_for_now(status)) refused_ms_ = around_.mono_ms();
     done(status);
     return;
   }
@@ -143,7 +145,10 @@ void Partition::append(Buffer bytes, Acks acks, AppendDone done) {
 void Partition::append_within_limits(Buffer bytes, Acks acks, AppendDone done) {
   auto header = parse_batch_header(bytes.view());
   Status status = header.ok() ? check_append(*header) : header.status();
-  if (!status.ok()) return done(status);
+  if (!status.ok()) {
+    if (refuses_for_now(status)) refused_ms_ = around_.mono_ms();
+    return done(status);
+  }
   if (limits_) {
     auto admitted = admit_records(*limits_, around_.mono_ms(), std::move(bytes));
     if (!admitted.ok()) return done(admitted.status());
@@ -199,19 +204,17 @@ bool Partition::answer_repeat(const BatchHeader& header, Acks acks, AppendDone& 
 void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, AppendDone done) {
   Appended answer{log_.log_end(), log_.log_start(), -1};
   if (header.idempotent()) {
-    if (!knows_log()) return done(log_not_known());
+    if (!knows_log()) {
+      refused_ms_ = around_.mono_ms();
+      return done(log_not_known());
+    }
     auto verdict = producers_.check(header, log_start() == Offset{0});
     if (verdict.duplicate) {
       answer.base_offset = verdict.duplicate->first;
       finish_when(acks, verdict.duplicate->second, answer, std::move(done));
       return;
     }
-    // What acks=all has stored is known to every leader: its first batch was refused, and comes again.
-    // Not called a gap: librdkafka then begins a new epoch in every partition, and what it has in
-    // flight elsewhere, perhaps stored, would be sent again as new.
-    if (verdict.unknown && verdict.code == Code::kOutOfOrderSequence && acks == Acks::kAll) {
-      verdict.code = Code::kUnavailable;
-    }
+    if (predecessor_may_come(verdict, acks)) verdict.code = Code::kUnavailable;
     if (verdict.code != Code::kOk) {
       done(Status(verdict.code, verdict.reason));
       return;
@@ -238,6 +241,31 @@ void Partition::append_checked(Buffer bytes, BatchHeader header, Acks acks, Appe
   if (!header.control()) load().appended(batch);
   finish_when(acks, header.end_offset(), answer, std::move(done));
   replica_->on_appended(batch.bytes.size());
+}
+
+bool Partition::refuses_for_now(const Status& status) const {
+  switch (status.code()) {
+    case Code::kUnavailable:
+    case Code::kNotLeader:
+    case Code::kNoSpace:
+    case Code::kResourceExhausted: return true;
+    default: return false;
+  }
+}
+
+// What acks=all has stored is known to every leader. Where one batch is missing before another, it was
+// refused by a leader that was not ready, or had gone, and comes again: so the later one is told to come
+// again, too. Not called a gap: librdkafka then begins a new epoch in every partition, and what it has
+// in flight elsewhere, perhaps stored, is sent again as new. (KIP-98 knows no such answer; a producer
+// whose batch is really lost is told of the gap when the time is over.)
+bool Partition::predecessor_may_come(const Producers::Verdict& verdict, Acks acks) const {
+  if (verdict.code != Code::kOutOfOrderSequence || acks != Acks::kAll) return false;
+  if (verdict.unknown) return true;
+  if (in_memory()) return false;  // a majority's crash may have taken it
+  const int64_t now_ms = around_.mono_ms();
+  const bool from_before = verdict.last_end <= led_from_;
+  return (from_before && now_ms - led_since_ms_ < kPredecessorMs) ||
+         now_ms - refused_ms_ < kPredecessorMs;
 }
 
 void Partition::finish_when(Acks acks, Offset end, Appended answer, AppendDone done) {
@@ -331,6 +359,8 @@ void Partition::role_changed() {
   if (is_leader()) {
     if (host_->led == replica_->term()) return;
     host_->led = replica_->term();
+    led_since_ms_ = around_.mono_ms();
+    led_from_ = log_.log_end();
     host_->left_cleanly = host_->hand_over_refused = false;
     return;
   }

@@ -181,6 +181,8 @@ class Partition {
     AppendDone done;
   };
   Status check_append(const BatchHeader& header) const;
+  bool refuses_for_now(const Status& status) const;
+  bool predecessor_may_come(const Producers::Verdict& verdict, Acks acks) const;
   std::string_view setting(const char* name) const;  // of Kafka's, kept by name; empty: not set
   bool stamps_append_time() const;
   Status compress_as_asked(Buffer& bytes, BatchHeader& header) const;
@@ -242,6 +244,9 @@ class Partition {
     bool damaged = false;
   } changed_;
   bool settling_ = false;
+  int64_t led_since_ms_ = INT64_MIN / 2;     // this broker leads, in this term,
+  Offset led_from_{0};                       // from where its log ended then
+  int64_t refused_ms_ = INT64_MIN / 2;       // a producer that will try again
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for late completions
 };
 

@@ -26,6 +26,7 @@ Producers::Verdict Producers::check(const BatchHeader& header, bool from_zero) c
     return verdict;
   }
   const Producer& producer = it->second;
+  if (!producer.batches.empty()) verdict.last_end = producer.batches.back().end;
   if (header.producer_epoch < producer.epoch) {
     verdict.code = Code::kInvalidProducerEpoch;
     verdict.reason = "epoch " + std::to_string(header.producer_epoch) + " of producer " +

@@ -22,6 +22,8 @@ class Producers {
     Code code = Code::kOk;
     std::string reason;
     bool unknown = false;  // nothing of the producer is known
+    // Of what is known of it, the end of the newest batch.
+    Offset last_end{0};
     // A repeat of this stored batch: to be answered with it, once it is committed.
     std::optional<std::pair<Offset, Offset>> duplicate;  // base, end
   };
