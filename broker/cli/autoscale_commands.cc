@@ -210,7 +210,8 @@ Result<Json> resource_of(const ScalingOf& of, const Arguments& arguments) {
   }
   const std::string where =
       arguments.has("namespace") ? " in namespace " + arguments.get("namespace") : "";
-  return Status(Code::kNotFound, std::string("there is no ") + of.kind() + " '" + of.name + "'" + where);
+  return Status(Code::kNotFound,
+                std::string("there is no ") + of.kind() + " '" + of.name + "'" + where);
 }
 
 Result<int> why(const Arguments& arguments) {
@@ -241,7 +242,8 @@ Result<int> why(const Arguments& arguments) {
   return 0;
 }
 
-Result<autoscale::Timeline> timeline_of_prometheus(const ScalingOf& of, const Arguments& arguments) {
+Result<autoscale::Timeline> timeline_of_prometheus(const ScalingOf& of,
+                                                   const Arguments& arguments) {
   HttpGet get;
   get.url = arguments.get("prometheus");
   get.ca_path = arguments.get("ca");
@@ -255,9 +257,10 @@ Result<autoscale::Timeline> timeline_of_prometheus(const ScalingOf& of, const Ar
   auto end_s = static_cast<int64_t>(std::time(nullptr));
   int64_t begin_s = end_s - std::max<int64_t>(span_ms / 1000, 10);
   int64_t step_s = std::max<int64_t>(1, (end_s - begin_s) / 2000);
-  get.target = "/api/v1/query_range?query=" + url_encode(plot_query(of, arguments.get("namespace"))) +
-               "&start=" + std::to_string(begin_s) + "&end=" + std::to_string(end_s) +
-               "&step=" + std::to_string(step_s);
+  get.target =
+      "/api/v1/query_range?query=" + url_encode(plot_query(of, arguments.get("namespace"))) +
+      "&start=" + std::to_string(begin_s) + "&end=" + std::to_string(end_s) +
+      "&step=" + std::to_string(step_s);
   ASSIGN_OR_RETURN(auto body, http_get(get));
   return timeline_of_answer(of, body);
 }
@@ -277,8 +280,9 @@ Result<int> plot(const Arguments& arguments) {
 
 std::vector<Option> resource_options() {
   auto options = Kubectl::options();
-  options.push_back({"file", "FILE",
-                     "the resource, or a list, as JSON instead of asking kubectl; - for standard input"});
+  options.push_back(
+      {"file", "FILE",
+       "the resource, or a list, as JSON instead of asking kubectl; - for standard input"});
   return options;
 }
 
@@ -317,10 +321,12 @@ std::vector<Command> autoscale_commands() {
        generate},
       {"autoscale plot",
        {"STREAM|cluster/NAME"},
-       "Draw the scaling of a stream's shards or a cluster's brokers as SVG, from its status or a Prometheus",
+       "Draw the scaling of a stream's shards or a cluster's brokers as SVG, from its status or a "
+       "Prometheus",
        plot_options,
        {"sluice autoscale plot clicks --out clicks.svg",
-        "sluice autoscale plot clicks --prometheus http://localhost:9090 --last 6h --out clicks.svg",
+        "sluice autoscale plot clicks --prometheus http://localhost:9090 --last 6h --out "
+        "clicks.svg",
         "sluice autoscale plot cluster/quickstart --out brokers.svg"},
        plot},
       {"why",

@@ -25,7 +25,9 @@ constexpr Names kStream{"sluice_autoscale_open_shards", "sluice_autoscale_needed
                         "open shards", " shards become "};
 constexpr Names kCluster{"sluice_autoscale_brokers", "sluice_autoscale_needed_brokers", "cluster",
                          "brokers", " brokers become "};
-const Names& names_of(const ScalingOf& of) { return of.cluster ? kCluster : kStream; }
+const Names& names_of(const ScalingOf& of) {
+  return of.cluster ? kCluster : kStream;
+}
 
 std::string quoted(const std::string& text) {
   std::string out = "\"";
@@ -55,7 +57,8 @@ using Points = std::vector<std::pair<double, double>>;
 Points points_of(const nlohmann::json& series) {
   Points points;
   for (const auto& point : series.value("values", nlohmann::json::array())) {
-    if (!point.is_array() || point.size() != 2 || !point[0].is_number() || !point[1].is_string()) continue;
+    if (!point.is_array() || point.size() != 2 || !point[0].is_number() || !point[1].is_string())
+      continue;
     double value = std::strtod(point[1].get_ref<const std::string&>().c_str(), nullptr);
     if (std::isfinite(value)) points.emplace_back(point[0].get<double>(), value);
   }
@@ -161,16 +164,20 @@ Result<Timeline> timeline_of_answer(const ScalingOf& of, const std::string& body
     const auto labels = series.value("metric", nlohmann::json::object());
     const std::string name = labels.value("__name__", "");
     auto points = points_of(series);
-    if (name == names.needed) timeline.demand = std::move(points);
-    else if (name == names.count) timeline.count.assign(points.begin(), points.end());
+    if (name == names.needed)
+      timeline.demand = std::move(points);
+    else if (name == names.count)
+      timeline.count.assign(points.begin(), points.end());
     else if (name == kDecisions) {
-      decisions[labels.value("action", "") + " (" + labels.value("reason", "") + ")"] = std::move(points);
+      decisions[labels.value("action", "") + " (" + labels.value("reason", "") + ")"] =
+          std::move(points);
     }
   }
   if (timeline.count.empty()) {
-    return Status(Code::kNotFound, "Prometheus has no " + std::string(names.count) + " of this " +
-                                       names.label + ": does it scrape the operator" +
-                                       (of.cluster ? ", and has the cluster autoscaling.brokers?" : "?"));
+    return Status(Code::kNotFound,
+                  "Prometheus has no " + std::string(names.count) + " of this " + names.label +
+                      ": does it scrape the operator" +
+                      (of.cluster ? ", and has the cluster autoscaling.brokers?" : "?"));
   }
   timeline.begin_s = timeline.count.front().first;
   timeline.end_s = std::max(timeline.count.back().first, timeline.begin_s + 1);

@@ -1,6 +1,6 @@
 #pragma once
-// What `sluice autoscale plot` draws and `sluice why` tells: the scaling of a stream's shards or of a
-// cluster's brokers over time, from the decisions in a status or from the operator's metrics in a
+// What `sluice autoscale plot` draws and `sluice why` tells: the scaling of a stream's shards or of
+// a cluster's brokers over time, from the decisions in a status or from the operator's metrics in a
 // Prometheus. Pure.
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,13 +10,16 @@
 
 namespace broker::cli {
 
-// As kubectl names things: "clicks" and "stream/clicks" are a stream, "cluster/quickstart" a cluster.
+// As kubectl names things: "clicks" and "stream/clicks" are a stream, "cluster/quickstart" a
+// cluster.
 struct ScalingOf {
   bool cluster = false;
   std::string name;
 
   const char* kind() const { return cluster ? "StreamCluster" : "Stream"; }
-  const char* resources() const { return cluster ? "streamclusters.sluice.dev" : "streams.sluice.dev"; }
+  const char* resources() const {
+    return cluster ? "streamclusters.sluice.dev" : "streams.sluice.dev";
+  }
 };
 ScalingOf parse_scaling_of(const std::string& word);
 

@@ -181,8 +181,8 @@ void Groups::count() {
   for (auto& [state, gauge] : states_) gauge->Set(by_state[state]);
 }
 
-// What groups have committed; and how far they are behind, for the shards that this broker leads, too.
-// Whoever sees all brokers' pages reckons the rest from sluice_shard_end_offset.
+// What groups have committed; and how far they are behind, for the shards that this broker leads,
+// too. Whoever sees all brokers' pages reckons the rest from sluice_shard_end_offset.
 void Groups::count_lag() {
   std::map<LagKey, double> lag, committed;
   for (auto& [id, coordinator] : coordinators_) {

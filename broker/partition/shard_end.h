@@ -1,6 +1,7 @@
 #pragma once
-// Where a shard ends, as a gauge: one past the last committed record. A group's lag is reckoned from it,
-// wherever the group is coordinated. Kept by the partition while it leads and knows what is committed.
+// Where a shard ends, as a gauge: one past the last committed record. A group's lag is reckoned
+// from it, wherever the group is coordinated. Kept by the partition while it leads and knows what
+// is committed.
 #include <string>
 
 #include "broker/base/ids.h"

@@ -66,7 +66,8 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
                       ""};
   status.listeners = {{"route", "b.example.com:8443"}};
   status.last_decision = Decision{"2026-01-01T00:00:00Z", "Split", {1}, "Hot", "m", {{"x", "1"}}};
-  status.decisions = {*status.last_decision, {"2026-01-01T00:00:00Z", "AddBroker", {}, "r", "m", {}}};
+  status.decisions = {*status.last_decision,
+                      {"2026-01-01T00:00:00Z", "AddBroker", {}, "r", "m", {}}};
   Json object = {{"metadata", {{"name", "c"}, {"annotations", {{"sluice.dev/paused", "true"}}}}},
                  {"spec", spec_to_json(spec)},
                  {"status", status_to_json(status)}};

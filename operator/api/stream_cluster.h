@@ -111,7 +111,8 @@ struct StreamClusterSpec {
     std::string prometheus_url;  // empty: scrape the brokers
     int32_t interval_seconds = 1;
     std::string prometheus_ca, token_secret, token_key = "token";
-    std::map<std::string, std::string> queries;  // bytes, records, throttled, heat, ends, brokers, …
+    std::map<std::string, std::string>
+        queries;  // bytes, records, throttled, heat, ends, brokers, …
     std::optional<BrokerScaling> brokers;        // absent: their number is left alone
   } autoscaling;
 };

@@ -1,5 +1,5 @@
-// What producers wait and how far readers are behind, in decisions about brokers: one is added where
-// that can help, and no second one where it did not; none goes while somebody waits.
+// What producers wait and how far readers are behind, in decisions about brokers: one is added
+// where that can help, and no second one where it did not; none goes while somebody waits.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -163,10 +163,11 @@ TEST(BrokerLatency, NoneGoesWhileProducersWaitAnywhereOrDidLately) {
 }
 
 TEST(BrokerLatency, AWaitThatIsNotKnownOrCannotBeDecidesNothing) {
-  for (auto [wait, reason] : {std::pair<std::optional<double>, const char*>{std::nullopt, "MetricsMissing"},
-                              {NAN, "MetricsAbsurd"},
-                              {-1, "MetricsAbsurd"},
-                              {1e12, "MetricsAbsurd"}}) {
+  for (auto [wait, reason] :
+       {std::pair<std::optional<double>, const char*>{std::nullopt, "MetricsMissing"},
+        {NAN, "MetricsAbsurd"},
+        {-1, "MetricsAbsurd"},
+        {1e12, "MetricsAbsurd"}}) {
     World world;
     world.brokers = 6;
     world.looks(80, 0.6, 5);
@@ -187,7 +188,8 @@ TEST(BrokerLag, NoBrokerGoesWhileAReaderFallsFurtherBehind) {
   auto decision = world.looks(500, 0.6, 5);
   EXPECT_EQ(decision.reason, "LagGrowing");
   EXPECT_NE(decision.message.find("group 'shop' is 12000 records behind in 'clicks'"),
-            std::string::npos) << decision.message;
+            std::string::npos)
+      << decision.message;
   EXPECT_EQ(decision.inputs.at("lagRecords"), "12000");
   EXPECT_EQ(decision.inputs.at("lagStream"), "clicks");
   world.change = [](BrokerSnapshot& s) { s.lags["clicks"].unknown = {3}; };

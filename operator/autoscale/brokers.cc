@@ -61,8 +61,8 @@ std::pair<std::string, std::string> what_is_wrong(const BrokerPolicy& policy,
     if (!any) return {"MetricsMissing", "broker " + std::to_string(broker.id) + " has no metrics"};
     if (policy.produce_p99_ms <= 0) continue;
     if (!broker.produce_p99_ms) {
-      return {"MetricsMissing", "broker " + std::to_string(broker.id) +
-                                    " does not tell for how long producers wait"};
+      return {"MetricsMissing",
+              "broker " + std::to_string(broker.id) + " does not tell for how long producers wait"};
     }
     if (!(*broker.produce_p99_ms >= 0 && *broker.produce_p99_ms <= kP99AbsurdMs)) {
       return {"MetricsAbsurd", "broker " + std::to_string(broker.id) +
@@ -139,8 +139,8 @@ int skew(const BrokerSnapshot& snapshot, int32_t without) {
   return high - low;
 }
 
-// What producers wait at more than half of the brokers. A hot shard's leader, or a slow disk, is one of
-// them: what waits there is no reason to say that brokers are too few.
+// What producers wait at more than half of the brokers. A hot shard's leader, or a slow disk, is
+// one of them: what waits there is no reason to say that brokers are too few.
 double typical_p99(const BrokerSnapshot& snapshot) {
   std::vector<double> waits;
   for (const auto& broker : snapshot.brokers) waits.push_back(broker.produce_p99_ms.value_or(0));
@@ -159,7 +159,9 @@ const BrokerLoad* slowest(const BrokerSnapshot& snapshot) {
   return found;
 }
 
-std::string ms_text(double ms) { return text_of(ms) + " ms"; }
+std::string ms_text(double ms) {
+  return text_of(ms) + " ms";
+}
 
 class Look {
  public:
@@ -246,10 +248,14 @@ class Look {
     bool most = typical_p99(snapshot_) > policy_.produce_p99_ms;
     bool any = slowest(snapshot_)->produce_p99_ms.value_or(0) > policy_.produce_p99_ms;
     // What moves shards makes producers wait, too, and ends by itself.
-    if (!most || copying()) memory_.slow_since_ms = -1;
-    else if (memory_.slow_since_ms < 0) memory_.slow_since_ms = snapshot_.now_ms;
-    if (any) memory_.calm_since_ms = -1;
-    else if (memory_.calm_since_ms < 0) memory_.calm_since_ms = snapshot_.now_ms;
+    if (!most || copying())
+      memory_.slow_since_ms = -1;
+    else if (memory_.slow_since_ms < 0)
+      memory_.slow_since_ms = snapshot_.now_ms;
+    if (any)
+      memory_.calm_since_ms = -1;
+    else if (memory_.calm_since_ms < 0)
+      memory_.calm_since_ms = snapshot_.now_ms;
     if (!any && snapshot_.now_ms - memory_.calm_since_ms >= policy_.scale_down_after_ms) {
       memory_.trial.reset();
     }
@@ -306,9 +312,9 @@ class Look {
     return step(BrokerAction::kAdd, n_ + 1, "BrokersFull", what);
   }
 
-  // Producers wait longer than they are to, though no resource will be full. Another broker helps where
-  // they wait for what all brokers share: where most are slow, with some load on them that does not
-  // fall by itself, and where the broker that was added for it last has helped.
+  // Producers wait longer than they are to, though no resource will be full. Another broker helps
+  // where they wait for what all brokers share: where most are slow, with some load on them that
+  // does not fall by itself, and where the broker that was added for it last has helped.
   std::optional<BrokerDecision> slow() {
     if (memory_.slow_since_ms < 0) return std::nullopt;
     double p99_ms = typical_p99(snapshot_);
@@ -319,19 +325,21 @@ class Look {
     const std::string load_text =
         name_of(now.resource) + " is at " + percent(load) + " of its target";
     if (load < kLoadMin) {
-      return none("LatencyNotByLoad", what + ", but " + load_text +
-                                          ": the load is not what they wait for, and another broker "
-                                          "would not mend it");
+      return none("LatencyNotByLoad",
+                  what + ", but " + load_text +
+                      ": the load is not what they wait for, and another broker "
+                      "would not mend it");
     }
     if (memory_.trial) {
       const auto& trial = *memory_.trial;
       double enough = 1 - std::max(kHelpedMin, kHelped / n_);
       bool grown = load >= trial.first_load;
       if (!grown && p99_ms > trial.p99_ms * enough) {
-        return none("LatencyNotHelped",
-                    what + ", and the broker that was added for it changed little (" +
-                        ms_text(trial.p99_ms) + " before, at " + percent(trial.first_load) +
-                        " of the load's target): no more are added, unless the load grows beyond that");
+        return none(
+            "LatencyNotHelped",
+            what + ", and the broker that was added for it changed little (" +
+                ms_text(trial.p99_ms) + " before, at " + percent(trial.first_load) +
+                " of the load's target): no more are added, unless the load grows beyond that");
       }
     }
     if (n_ >= brokers_ceiling(policy_)) {
@@ -370,8 +378,9 @@ class Look {
     if (waiting()) return uneven("none is removed meanwhile");
     if (policy_.produce_p99_ms > 0 &&
         snapshot_.now_ms - memory_.calm_since_ms < policy_.scale_down_after_ms) {
-      auto decision = none("Stabilising", "fewer brokers could hold the load; producers waited too "
-                                          "long a while ago");
+      auto decision = none("Stabilising",
+                           "fewer brokers could hold the load; producers waited too "
+                           "long a while ago");
       decision.next_allowed_ms = memory_.calm_since_ms + policy_.scale_down_after_ms;
       return decision;
     }

@@ -66,9 +66,9 @@ struct BrokerDecision {
   double produce_p99_ms = 0;  // that of most brokers
 };
 
-// Brokers were added because producers waited, and what that did is watched: `first` is the load of a
-// broker, as a share of what it is meant for, when the first of them came; `p99_ms` what most waited
-// when the last one came. It ends when producers have not waited for a whole window.
+// Brokers were added because producers waited, and what that did is watched: `first` is the load of
+// a broker, as a share of what it is meant for, when the first of them came; `p99_ms` what most
+// waited when the last one came. It ends when producers have not waited for a whole window.
 struct LatencyTrial {
   double first_load = 0;
   double p99_ms = 0;

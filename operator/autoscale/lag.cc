@@ -10,8 +10,8 @@ namespace sluice_operator::autoscale {
 namespace {
 
 constexpr int64_t kWindowMs = 60'000, kStretchMs = 5'000;
-// Brokers tell of commits every five seconds, clients commit every five: less than this many seconds'
-// worth of records is no lag.
+// Brokers tell of commits every five seconds, clients commit every five: less than this many
+// seconds' worth of records is no lag.
 constexpr double kBehindS = 15;
 // Of what came in: less growth than this is a reader that keeps pace.
 constexpr double kKeepsPace = 0.02;
@@ -85,8 +85,8 @@ StreamLags LagTracker::lags() const {
     const auto& [stream, group, shard] = key;
     auto& lag = lags[stream];
     if (!track.known) {
-      // One whose end was told a moment ago has a leader that cannot be asked; one whose end is not told
-      // for long is a shard that is gone.
+      // One whose end was told a moment ago has a leader that cannot be asked; one whose end is not
+      // told for long is a shard that is gone.
       bool lost = track.seen_ms > 0 && now_ms_ - track.seen_ms <= kWindowMs && track.committed_now;
       if (lost || no_ends_.contains(stream)) lag.unknown.insert(shard);
       continue;

@@ -1,8 +1,8 @@
 #pragma once
 // PURE: how far groups are behind the ends of shards, and of which shards one falls further behind.
-// Told the offsets at each look by reconcile/'s load source; decide() and decide_brokers() take what
-// comes out. Invariant: a reader that nobody waits for, or whose end is not known, is never counted
-// as catching up; what was never seen to grow does not grow.
+// Told the offsets at each look by reconcile/'s load source; decide() and decide_brokers() take
+// what comes out. Invariant: a reader that nobody waits for, or whose end is not known, is never
+// counted as catching up; what was never seen to grow does not grow.
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -15,7 +15,8 @@ namespace sluice_operator::autoscale {
 // As the brokers tell them: ends by their leaders, what is committed by the groups' coordinators.
 struct Offsets {
   std::map<std::string, std::map<int32_t, double>> ends;  // by stream, shard
-  std::map<std::string, std::map<std::string, std::map<int32_t, double>>> committed;  // … group, shard
+  std::map<std::string, std::map<std::string, std::map<int32_t, double>>>
+      committed;  // … group, shard
 };
 
 struct StreamLag {
@@ -36,8 +37,8 @@ class LagTracker {
   // Committing by the clock makes a lag a sawtooth: the least of a while is what counts.
   struct Stretch {
     int64_t begin_ms;
-    double least, last;   // lag
-    double end;           // of the shard, at first
+    double least, last;  // lag
+    double end;          // of the shard, at first
     int64_t end_ms;
   };
   struct Track {

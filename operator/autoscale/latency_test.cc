@@ -21,8 +21,8 @@ std::vector<Sample> page(double fast, double slow, double kinesis_slow = 0) {
   };
   return parse_exposition(kafka("Produce", "0.01", fast) + kafka("Produce", "0.1", fast + slow) +
                               kafka("Produce", "+Inf", fast + slow) + kafka("Fetch", "0.01", 0) +
-                              kafka("Fetch", "+Inf", 1e6) + put("0.25", 0) + put("1", kinesis_slow) +
-                              put("+Inf", kinesis_slow),
+                              kafka("Fetch", "+Inf", 1e6) + put("0.25", 0) +
+                              put("1", kinesis_slow) + put("+Inf", kinesis_slow),
                           "sluice_");
 }
 

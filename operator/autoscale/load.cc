@@ -175,11 +175,15 @@ std::string rate_query(const std::string& metric, const std::string& ns,
   const std::string series =
       metric + "{namespace=\"$namespace\",app_kubernetes_io_instance=\"$cluster\"}";
   std::string query;
-  if (metric == kHotKeyMetric) query = "max by (stream, shard, key, hash_key) (" + series + ")";
-  else if (metric == kEndMetric) query = "max by (stream, shard) (" + series + ")";
-  else if (metric == kCommittedMetric) query = "max by (group, stream, shard) (" + series + ")";
-  else query = std::string("sum by (stream, shard") + (metric == kHeatMetric ? ", part" : "") +
-               ") (rate(" + series + "[$window]))";
+  if (metric == kHotKeyMetric)
+    query = "max by (stream, shard, key, hash_key) (" + series + ")";
+  else if (metric == kEndMetric)
+    query = "max by (stream, shard) (" + series + ")";
+  else if (metric == kCommittedMetric)
+    query = "max by (group, stream, shard) (" + series + ")";
+  else
+    query = std::string("sum by (stream, shard") + (metric == kHeatMetric ? ", part" : "") +
+            ") (rate(" + series + "[$window]))";
   return fill_query(std::move(query), ns, cluster, window_s);
 }
 
@@ -227,7 +231,8 @@ std::optional<std::string> add_prometheus_answer(const std::string& metric, cons
     }
     Sample sample{metric, labels, value};
     if (offsets && add_offset(sample, *offsets)) continue;
-    if (metric == kHotKeyMetric) add_hot_key(sample, rates);
+    if (metric == kHotKeyMetric)
+      add_hot_key(sample, rates);
     else add_rate(metric, labels, value, rates);
   }
   return std::nullopt;

@@ -401,11 +401,12 @@ Decision Round::lagging() const {
   Decision decision;
   bool grows = !snapshot_.lag->growing.empty();
   decision.reason = grows ? "LagGrowing" : "LagUnknown";
-  decision.message = grows ? "fewer shards could take the load, but group '" + snapshot_.lag->group +
-                                 "' is " + text_of(snapshot_.lag->records) +
-                                 " records behind and falls further: it keeps the shards to catch up in"
-                           : "fewer shards could take the load, but how far its groups are behind "
-                             "cannot be told";
+  decision.message =
+      grows ? "fewer shards could take the load, but group '" + snapshot_.lag->group + "' is " +
+                  text_of(snapshot_.lag->records) +
+                  " records behind and falls further: it keeps the shards to catch up in"
+            : "fewer shards could take the load, but how far its groups are behind "
+              "cannot be told";
   explain(decision);
   return decision;
 }

@@ -31,8 +31,8 @@ class Round {
   };
   int32_t open() const { return static_cast<int32_t>(tiles_.size()); }
   bool is_hot(size_t tile) const;
-  // A group falls further behind in it, or how far cannot be told: a merge would leave it fewer shards
-  // to catch up in.
+  // A group falls further behind in it, or how far cannot be told: a merge would leave it fewer
+  // shards to catch up in.
   bool lags(size_t tile) const;
   // Of a shard at this level, the load that noise would bring over its limit, in shards.
   double overflow(double level) const;

@@ -86,7 +86,8 @@ class Drawing {
     }
     std::vector<std::pair<double, double>> count(t_.count.begin(), t_.count.end());
     if (!count.empty()) {
-      out_ += "<path d=\"" + steps(count) + "\" fill=\"none\" stroke=\"#c0582b\" stroke-width=\"2\"/>\n";
+      out_ += "<path d=\"" + steps(count) +
+              "\" fill=\"none\" stroke=\"#c0582b\" stroke-width=\"2\"/>\n";
     }
     marks();
     return out_ + "</svg>\n";

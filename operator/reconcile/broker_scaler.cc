@@ -24,8 +24,7 @@ void Autoscaler::decide_brokers(const kube::ObjectKey& key, Clusters::Cluster& c
   if (!resource.ok() || !resource->spec.autoscaling.brokers) return;
   if (cluster.broker_scaling.wanted_before < 0 && cluster.broker_decisions.empty()) {
     cluster.broker_decisions = resource->status.decisions;
-    cluster.broker_scaling =
-        broker_memory_of(resource->status, clock_.mono_ms(), clock_.wall_ms());
+    cluster.broker_scaling = broker_memory_of(resource->status, clock_.mono_ms(), clock_.wall_ms());
   }
   int32_t copies = 1;
   for (const auto& [name, stream] : cluster.streams) {
@@ -54,10 +53,7 @@ void Autoscaler::decide_brokers(const kube::ObjectKey& key, Clusters::Cluster& c
   if (decision.next_allowed_ms > clock_.mono_ms()) {
     entry.inputs["nextAllowed"] = when(decision.next_allowed_ms);
   }
-  known.insert(known.begin(), entry);
-  if (known.size() > api::StreamClusterStatus::kDecisionsMax) {
-    known.resize(api::StreamClusterStatus::kDecisionsMax);
-  }
+  add_broker_decision(known, std::move(entry));
   broker::log_info("autoscaler", "decision about brokers",
                    {{"cluster", key.to_string()},
                     {"action", action},

@@ -126,7 +126,7 @@ TEST_F(LoadSourceTest, OwnQueriesTakeThePlaceOfOurs) {
   Server server([this](const std::string& head) { return prometheus(head); });
   LoadSettings settings;
   settings.prometheus_url = "http://" + server.address();
-  settings.queries = {{"hotKeys", "mine{ns=\"$namespace\",c=\"$cluster\"}[$window]"}};
+  settings.queries = {{"committed", "mine{ns=\"$namespace\",c=\"$cluster\"}[$window]"}};
   source_.look(settings, {"ns", "c"}, {{"c-0", ""}, {"c-1", ""}});
   auto head = server.last_head();
   EXPECT_NE(head.find("mine"), std::string::npos);

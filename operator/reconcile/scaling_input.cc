@@ -1,5 +1,6 @@
 #include "operator/reconcile/scaling_input.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace sluice_operator::reconcile {
@@ -86,6 +87,20 @@ autoscale::BrokerMemory broker_memory_of(const api::StreamClusterStatus& status,
                     .p99_ms = number(autoscale::kP99Input)};
   }
   return memory;
+}
+
+void add_broker_decision(std::vector<api::Decision>& decisions, api::Decision decision) {
+  decisions.insert(decisions.begin(), std::move(decision));
+  constexpr size_t kMax = api::StreamClusterStatus::kDecisionsMax;
+  while (decisions.size() > kMax) {
+    auto nothing = [](const api::Decision& d) {
+      return d.action == autoscale::to_string(autoscale::BrokerAction::kNone);
+    };
+    auto idle = std::count_if(decisions.begin(), decisions.end(), nothing);
+    auto oldest = std::find_if(decisions.rbegin(), decisions.rend(), nothing);
+    bool steps_stay = static_cast<size_t>(idle) > kMax / 2;
+    decisions.erase(steps_stay ? std::next(oldest).base() : std::prev(decisions.end()));
+  }
 }
 
 autoscale::Policy policy_of(const api::StreamClusterSpec& cluster, const api::StreamSpec& stream) {

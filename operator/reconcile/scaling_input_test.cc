@@ -79,6 +79,20 @@ TEST(ScalingInput, ARestartKnowsTheLastStepAndWhetherABrokerHelped) {
   EXPECT_DOUBLE_EQ(memory.trial->p99_ms, 48);
 }
 
+TEST(ScalingInput, LooksThatDoNothingPushNoStepOut) {
+  std::vector<api::Decision> decisions;
+  add_broker_decision(decisions, {.time = "0", .action = "AddBroker"});
+  for (int i = 1; i < 100; i++) {
+    add_broker_decision(decisions, {.time = std::to_string(i), .action = "None"});
+  }
+  EXPECT_EQ(decisions.size(), api::StreamClusterStatus::kDecisionsMax);
+  EXPECT_EQ(decisions.front().time, "99");
+  EXPECT_EQ(decisions.back().action, "AddBroker");
+  for (int i = 0; i < 100; i++) add_broker_decision(decisions, {.action = "DrainBroker"});
+  EXPECT_EQ(decisions.size(), api::StreamClusterStatus::kDecisionsMax);
+  EXPECT_EQ(decisions.back().action, "DrainBroker");
+}
+
 // spec.brokers was written, the broker is not there yet, and another operator has taken over.
 TEST(ScalingInput, AnOperatorThatEndsAfterAStepIsFollowedByOneThatWaitsForIt) {
   const int64_t wall_ms = 1'800'000'000'000;

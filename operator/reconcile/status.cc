@@ -243,8 +243,12 @@ namespace {
 api::Condition metrics_condition(const std::string& reason, const std::string& problem,
                                  int64_t generation) {
   bool known = problem.empty();
-  return {"MetricsAvailable", known ? "True" : "False", known ? "Fresh" : reason,
-          known ? "every broker's load is known" : problem, "", generation};
+  return {"MetricsAvailable",
+          known ? "True" : "False",
+          known ? "Fresh" : reason,
+          known ? "every broker's load is known" : problem,
+          "",
+          generation};
 }
 
 }  // namespace
@@ -340,10 +344,10 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
                     ? stream.spec.autoscaling.has_value()
                     : stream.spec.partition_scaling.has_value();
   if (scales) {
-    api::set_condition(status.conditions,
-                       metrics_condition(view.metrics_reason, view.metrics_problem,
-                                         stream.metadata.generation),
-                       now);
+    api::set_condition(
+        status.conditions,
+        metrics_condition(view.metrics_reason, view.metrics_problem, stream.metadata.generation),
+        now);
   }
   if (view.bill && view.bill->lines_size() > 0) status.metering = metering_status(*view.bill);
   // What an earlier operator decided stays below what this one has.

@@ -152,7 +152,8 @@ TEST(ClusterStatus, SaysWhetherTheLoadThatItsBrokersScaleByIsKnownAndWhatWasDeci
   ASSERT_TRUE(condition);
   EXPECT_EQ(condition->status + " " + condition->reason, "False BrokerMetricsMissing");
   EXPECT_TRUE(status.decisions.empty());
-  sight.view.broker_decisions = {{.time = kNow, .action = "AddBroker"}, {.time = kNow, .action = "None"}};
+  sight.view.broker_decisions = {{.time = kNow, .action = "AddBroker"},
+                                 {.time = kNow, .action = "None"}};
   status = cluster_status(of, sight, kNow);
   EXPECT_EQ(status.decisions, sight.view.broker_decisions);
   EXPECT_EQ(status.last_decision->action, "AddBroker");

@@ -1,8 +1,8 @@
-// The autoscaler's figures from real brokers on loopback, which publishers load at every broker and a
-// group reads from: what producers wait and how far the group is behind reach the decisions. The
-// cluster is made by autoscale_test.py, which says in SLUICE_TEST_METRICS and SLUICE_TEST_BROKERS where
-// it is. Time runs ten times as fast for the planner; what is waited for is a condition, and its
-// deadline only ends a hung test.
+// The autoscaler's figures from real brokers on loopback, which publishers load at every broker and
+// a group reads from: what producers wait and how far the group is behind reach the decisions. The
+// cluster is made by autoscale_test.py, which says in SLUICE_TEST_METRICS and SLUICE_TEST_BROKERS
+// where it is. Time runs ten times as fast for the planner; what is waited for is a condition, and
+// its deadline only ends a hung test.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -50,9 +50,9 @@ class RealBrokers : public testing::Test {
     cluster_.status.conditions = {{"Ready", "True", "AllReady", "", "", 0}};
   }
   void commit(const std::string& to) {
-    std::string command = std::string(std::getenv("SLUICE_BIN")) + "/sluice group reset-offsets shop" +
-                          " --stream clicks --to " + to + " --broker " +
-                          words_of("SLUICE_TEST_BROKERS").front() + " >/dev/null";
+    std::string command = std::string(std::getenv("SLUICE_BIN")) +
+                          "/sluice group reset-offsets shop" + " --stream clicks --to " + to +
+                          " --broker " + words_of("SLUICE_TEST_BROKERS").front() + " >/dev/null";
     ASSERT_EQ(std::system(command.c_str()), 0);
   }
   // Looks until it is so; the last answer.
