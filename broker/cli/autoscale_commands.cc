@@ -1,5 +1,5 @@
 // `sluice autoscale …`: the operator's planner on a trace, and its decisions as a picture; `sluice
-// why`: what it decided last for a stream, and on what. No broker is asked.
+// why`: what it decided last for a stream or a cluster, and on what. No broker is asked.
 #include <cctype>
 #include <cmath>
 #include <cstdio>
@@ -123,7 +123,7 @@ autoscale::Timeline timeline_of(const autoscale::Trace& trace,
   for (const auto& sample : trace) {
     timeline.demand.emplace_back(sample.time_s, autoscale::demand_of(sample, options.policy));
   }
-  timeline.shards = result.schedule;
+  timeline.count = result.schedule;
   for (const auto& [time_s, decision] : result.decisions) {
     if (decision.operations.empty()) continue;
     timeline.marks.push_back({time_s, decision.reason + ": " + decision.message,
@@ -191,64 +191,46 @@ Result<int> generate(const Arguments& arguments) {
   return 0;
 }
 
-// ---- from a Stream's status ----
+// ---- of a stream or a cluster as it is ----
 
-Result<Json> stream_resource(const Arguments& arguments) {
-  const std::string& name = arguments.word(0);
+Result<Json> resource_of(const ScalingOf& of, const Arguments& arguments) {
   ASSIGN_OR_RETURN(auto text, arguments.has("file")
                                   ? read_text(arguments.get("file"))
-                                  : Kubectl(arguments).text(
-                                        {"get", "streams.sluice.dev", "-o", "json"}));
+                                  : Kubectl(arguments).text({"get", of.resources(), "-o", "json"}));
   auto json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return Status(Code::kInvalidArgument, "a Stream as JSON is needed");
+  if (!json.is_object()) {
+    return Status(Code::kInvalidArgument, std::string("a ") + of.kind() + " as JSON is needed");
+  }
   Json list = json.contains("items") && json["items"].is_array() ? json["items"] : Json{json};
   for (const auto& item : list) {
     if (!item.is_object()) continue;
-    auto at = [&](const char* pointer) { return item.value(Json::json_pointer(pointer), ""); };
-    if (at("/metadata/name") == name || at("/spec/name") == name) return item;
+    auto at = [&](const char* pointer) { return member(item, pointer, "").get<std::string>(); };
+    if (auto kind = at("/kind"); !kind.empty() && kind != of.kind()) continue;
+    if (at("/metadata/name") == of.name || at("/spec/name") == of.name) return item;
   }
   const std::string where =
       arguments.has("namespace") ? " in namespace " + arguments.get("namespace") : "";
-  return Status(Code::kNotFound, "there is no Stream '" + name + "'" + where);
-}
-
-Json member(const Json& object, const char* pointer, Json otherwise) {
-  auto at = Json::json_pointer(pointer);
-  return object.contains(at) && object[at].type() == otherwise.type() ? object[at] : otherwise;
-}
-
-std::string described(const Json& decision) {
-  auto text = [&](const char* field) { return member(decision, field, "").get<std::string>(); };
-  std::string line = text("/time") + "  " + text("/action");
-  std::string shards;
-  for (const auto& shard : member(decision, "/shards", Json::array())) {
-    shards += (shards.empty() ? " of shard " : ", ") + shard.dump();
-  }
-  line += shards + " (" + text("/reason") + "): " + text("/message") + "\n";
-  std::string inputs;
-  const Json known = member(decision, "/inputs", Json::object());
-  for (const auto& [key, value] : known.items()) {
-    inputs += (inputs.empty() ? "    " : "  ") + key + "=" +
-              (value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  return inputs.empty() ? line : line + inputs + "\n";
+  return Status(Code::kNotFound,
+                std::string("there is no ") + of.kind() + " '" + of.name + "'" + where);
 }
 
 Result<int> why(const Arguments& arguments) {
-  ASSIGN_OR_RETURN(auto stream, stream_resource(arguments));
+  const auto of = parse_scaling_of(arguments.word(0));
+  ASSIGN_OR_RETURN(auto resource, resource_of(of, arguments));
   ASSIGN_OR_RETURN(auto count, arguments.number("last", 5, 1, 64));
-  auto decisions = member(stream, "/status/decisions", Json::array());
+  auto decisions = member(resource, "/status/decisions", Json::array());
+  const char* counted = of.cluster ? "brokers" : "openShards";
+  const auto number = member(resource, "/status", Json::object()).value(counted, 0);
   if (arguments.json()) {
-    print_json({{"stream", arguments.word(0)},
-                {"openShards", member(stream, "/status", Json::object()).value("openShards", 0)},
-                {"conditions", member(stream, "/status/conditions", Json::array())},
+    print_json({{of.cluster ? "cluster" : "stream", of.name},
+                {counted, number},
+                {"conditions", member(resource, "/status/conditions", Json::array())},
                 {"decisions", decisions}});
     return 0;
   }
-  std::string text = arguments.word(0) + ": " +
-                     std::to_string(member(stream, "/status", Json::object()).value("openShards", 0)) +
-                     " open shards\n";
-  for (const auto& condition : member(stream, "/status/conditions", Json::array())) {
+  std::string text =
+      of.name + ": " + std::to_string(number) + (of.cluster ? " brokers\n" : " open shards\n");
+  for (const auto& condition : member(resource, "/status/conditions", Json::array())) {
     auto at = [&](const char* field) { return member(condition, field, "").get<std::string>(); };
     text += "  " + at("/type") + "=" + at("/status") + " " + at("/reason") + ": " + at("/message") + "\n";
   }
@@ -260,12 +242,8 @@ Result<int> why(const Arguments& arguments) {
   return 0;
 }
 
-double number_of(const Json& decision, const char* input) {
-  auto text = member(decision, (std::string("/inputs/") + input).c_str(), "").get<std::string>();
-  return std::strtod(text.c_str(), nullptr);
-}
-
-Result<autoscale::Timeline> timeline_of_prometheus(const Arguments& arguments) {
+Result<autoscale::Timeline> timeline_of_prometheus(const ScalingOf& of,
+                                                   const Arguments& arguments) {
   HttpGet get;
   get.url = arguments.get("prometheus");
   get.ca_path = arguments.get("ca");
@@ -279,53 +257,32 @@ Result<autoscale::Timeline> timeline_of_prometheus(const Arguments& arguments) {
   auto end_s = static_cast<int64_t>(std::time(nullptr));
   int64_t begin_s = end_s - std::max<int64_t>(span_ms / 1000, 10);
   int64_t step_s = std::max<int64_t>(1, (end_s - begin_s) / 2000);
-  get.target = "/api/v1/query_range?query=" +
-               url_encode(plot_query(arguments.word(0), arguments.get("namespace"))) +
-               "&start=" + std::to_string(begin_s) + "&end=" + std::to_string(end_s) +
-               "&step=" + std::to_string(step_s);
+  get.target =
+      "/api/v1/query_range?query=" + url_encode(plot_query(of, arguments.get("namespace"))) +
+      "&start=" + std::to_string(begin_s) + "&end=" + std::to_string(end_s) +
+      "&step=" + std::to_string(step_s);
   ASSIGN_OR_RETURN(auto body, http_get(get));
-  return timeline_of_answer(body);
+  return timeline_of_answer(of, body);
 }
 
 Result<int> plot(const Arguments& arguments) {
-  if (arguments.has("prometheus")) {
-    ASSIGN_OR_RETURN(auto timeline, timeline_of_prometheus(arguments));
-    timeline.title = arguments.word(0);
-    RETURN_IF_ERROR(write_text(arguments.get("out"), autoscale::draw(timeline)));
-    return 0;
-  }
-  ASSIGN_OR_RETURN(auto stream, stream_resource(arguments));
-  auto decisions = member(stream, "/status/decisions", Json::array());
+  const auto of = parse_scaling_of(arguments.word(0));
   autoscale::Timeline timeline;
-  timeline.title = arguments.word(0);
-  timeline.demand_name = "needed, with headroom";
-  timeline.wall_clock = true;
-  for (auto it = decisions.rbegin(); it != decisions.rend(); ++it) {
-    auto when = parse_time_ms(member(*it, "/time", "").get<std::string>());
-    if (!when.ok()) continue;
-    double at = static_cast<double>(*when) / 1000;
-    if (number_of(*it, "shardsNeeded") > 0) {
-      timeline.demand.emplace_back(at, number_of(*it, "shardsNeeded"));
-    }
-    timeline.shards.emplace_back(at, static_cast<int>(number_of(*it, "openShards")));
-    auto action = member(*it, "/action", "").get<std::string>();
-    if (action == "Split" || action == "Merge" || action == "AddPartitions") {
-      timeline.marks.push_back({at, described(*it), action != "Merge"});
-    }
+  if (arguments.has("prometheus")) {
+    ASSIGN_OR_RETURN(timeline, timeline_of_prometheus(of, arguments));
+  } else {
+    ASSIGN_OR_RETURN(auto resource, resource_of(of, arguments));
+    ASSIGN_OR_RETURN(timeline, timeline_of_status(of, resource));
   }
-  if (timeline.shards.empty()) {
-    return Status(Code::kNotFound, "nothing has been decided for '" + arguments.word(0) + "' yet");
-  }
-  timeline.begin_s = timeline.shards.front().first;
-  timeline.end_s = std::max(timeline.shards.back().first, timeline.begin_s + 1);
   RETURN_IF_ERROR(write_text(arguments.get("out"), autoscale::draw(timeline)));
   return 0;
 }
 
 std::vector<Option> resource_options() {
   auto options = Kubectl::options();
-  options.push_back({"file", "FILE",
-                     "the Stream, or a list, as JSON instead of asking kubectl; - for standard input"});
+  options.push_back(
+      {"file", "FILE",
+       "the resource, or a list, as JSON instead of asking kubectl; - for standard input"});
   return options;
 }
 
@@ -363,17 +320,20 @@ std::vector<Command> autoscale_commands() {
        {"sluice autoscale generate flash --duration 6h --seed 3 >flash.csv"},
        generate},
       {"autoscale plot",
-       {"STREAM"},
-       "Draw a stream's scaling as SVG, from its status or from a Prometheus",
+       {"STREAM|cluster/NAME"},
+       "Draw the scaling of a stream's shards or a cluster's brokers as SVG, from its status or a "
+       "Prometheus",
        plot_options,
        {"sluice autoscale plot clicks --out clicks.svg",
-        "sluice autoscale plot clicks --prometheus http://localhost:9090 --last 6h --out clicks.svg"},
+        "sluice autoscale plot clicks --prometheus http://localhost:9090 --last 6h --out "
+        "clicks.svg",
+        "sluice autoscale plot cluster/quickstart --out brokers.svg"},
        plot},
       {"why",
-       {"STREAM"},
-       "Say what the autoscaler decided last for a stream, and on what",
+       {"STREAM|cluster/NAME"},
+       "Say what the autoscaler decided last for a stream or a cluster's brokers, and on what",
        why_options,
-       {"sluice why clicks", "kubectl sluice why clicks -o json"},
+       {"sluice why clicks", "sluice why cluster/quickstart", "kubectl sluice why clicks -o json"},
        why}};
 }
 

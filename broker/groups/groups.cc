@@ -181,9 +181,10 @@ void Groups::count() {
   for (auto& [state, gauge] : states_) gauge->Set(by_state[state]);
 }
 
-// How far groups are behind, for the shards that this broker leads, too.
+// What groups have committed; and how far they are behind, for the shards that this broker leads,
+// too. Whoever sees all brokers' pages reckons the rest from sluice_shard_end_offset.
 void Groups::count_lag() {
-  std::map<LagKey, double> lag;
+  std::map<LagKey, double> lag, committed;
   for (auto& [id, coordinator] : coordinators_) {
     const Machine* machine = coordinator->machine();
     if (!machine) continue;
@@ -192,6 +193,7 @@ void Groups::count_lag() {
         cluster::StreamPtr stream = parts_.metadata.find(topic);
         if (!stream) continue;
         for (const auto& [index, offset] : partitions) {
+          committed[{group, topic, index}] = static_cast<double>(offset.offset);
           partition::Partition* partition = parts_.find_partition({stream->id, index});
           if (!partition || !partition->is_leader()) continue;
           lag[{group, topic, index}] = static_cast<double>(
@@ -200,25 +202,29 @@ void Groups::count_lag() {
       }
     }
   }
-  for (auto it = lag_.begin(); it != lag_.end();) {
-    if (lag.count(it->first)) {
-      ++it;
-      continue;
-    }
-    parts_.metrics.remove_gauge("sluice_group_lag_records", *it->second);
-    it = lag_.erase(it);
-  }
-  for (const auto& [key, records] : lag) {
-    auto& gauge = lag_[key];
+  show(lag_, lag, "sluice_group_lag_records",
+       "Records between a group's committed offset and the shard's end, for shards led by the "
+       "group's coordinator");
+  show(committed_, committed, "sluice_group_committed_offset",
+       "The offset that a group has committed, on the group's coordinator");
+}
+
+void Groups::show(Gauges& gauges, const std::map<LagKey, double>& values, const char* name,
+                  const char* help) {
+  std::erase_if(gauges, [&](const auto& known) {
+    if (values.contains(known.first)) return false;
+    parts_.metrics.remove_gauge(name, *known.second);
+    return true;
+  });
+  for (const auto& [key, value] : values) {
+    auto& gauge = gauges[key];
     if (!gauge) {
-      gauge = &parts_.metrics.gauge("sluice_group_lag_records",
-                                    "Records between a group's committed offset and the shard's "
-                                    "end, for shards led by the group's coordinator",
+      gauge = &parts_.metrics.gauge(name, help,
                                     {{"group", std::get<0>(key)},
                                      {"stream", std::get<1>(key)},
                                      {"shard", std::to_string(std::get<2>(key))}});
     }
-    gauge->Set(records);
+    gauge->Set(value);
   }
 }
 

@@ -63,7 +63,10 @@ class Groups {
   prometheus::Counter& rebalances_;
   prometheus::Counter& commits_;
   using LagKey = std::tuple<std::string, std::string, int32_t>;
-  std::map<LagKey, prometheus::Gauge*> lag_;
+  using Gauges = std::map<LagKey, prometheus::Gauge*>;
+  void show(Gauges& gauges, const std::map<LagKey, double>& values, const char* name,
+            const char* help);
+  Gauges lag_, committed_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -289,6 +289,12 @@ void Partition::settle() {
     auto changed = std::exchange(changed_, {});
     if (changed.damaged) on_damage();
     if (changed.role) role_changed();
+    if (*alive && (changed.role || changed.high_watermark)) {
+      if (!is_leader() || !replica_->committed())
+        host_->end.hide();
+      else
+        host_->end.show(around_.metrics(), stream_->name(), id().index, high_watermark());
+    }
     if (*alive && (changed.high_watermark || changed.durable)) complete_committed();
     if (*alive && changed.log_start) complete_deletions();
     if (*alive && (changed.role || changed.high_watermark)) wake_readers();

@@ -5,6 +5,7 @@
 
 #include "broker/base/log.h"
 #include "broker/partition/partition.h"
+#include "broker/partition/shard_end.h"
 
 namespace broker::partition {
 
@@ -154,6 +155,7 @@ struct Partition::HostImpl : replication::Host {
 
   Partition& partition;
   storage::ShardLog& log;
+  ShardEnd end;
   Term led = kNoTerm;  // the term in which it leads, or has led and role_changed() has not run since
   std::map<BrokerId, bool> loads;  // for followers; whether one is over
   bool left_cleanly = false;

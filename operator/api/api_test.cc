@@ -42,7 +42,8 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
   spec.replication = {3, 2};
   spec.autoscaling.prometheus_url = "http://prometheus:9090";
   spec.autoscaling.interval_seconds = 2;
-  spec.autoscaling.brokers = StreamClusterSpec::BrokerScaling{.min = 3, .max = 9, .budget_per_hour = 5};
+  spec.autoscaling.brokers = StreamClusterSpec::BrokerScaling{
+      .min = 3, .max = 9, .budget_per_hour = 5, .produce_p99_milliseconds = 40};
   spec.autoscaling.queries = {{"bytes", "x"}};
   spec.tls = {"shop-tls", "shop-ca"};
   auto& listener = spec.listeners.emplace_back();
@@ -65,6 +66,8 @@ TEST(StreamCluster, SpecAndStatusRoundTrip) {
                       ""};
   status.listeners = {{"route", "b.example.com:8443"}};
   status.last_decision = Decision{"2026-01-01T00:00:00Z", "Split", {1}, "Hot", "m", {{"x", "1"}}};
+  status.decisions = {*status.last_decision,
+                      {"2026-01-01T00:00:00Z", "AddBroker", {}, "r", "m", {}}};
   Json object = {{"metadata", {{"name", "c"}, {"annotations", {{"sluice.dev/paused", "true"}}}}},
                  {"spec", spec_to_json(spec)},
                  {"status", status_to_json(status)}};

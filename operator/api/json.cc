@@ -273,6 +273,7 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
   brokers.read("diskBytesPerSecond", scaling.disk_bytes_per_second);
   brokers.read("pricePerHour", scaling.price_per_hour);
   brokers.read("budgetPerHour", scaling.budget_per_hour);
+  brokers.read("produceP99Milliseconds", scaling.produce_p99_milliseconds);
   brokers.read_word("mode", scaling.mode, kScalingModes);
 }
 
@@ -344,6 +345,8 @@ void read_status(const Fields& status, StreamClusterStatus& out) {
     read_proposal(status.child("rebalanceProposal"), out.rebalance_proposal.emplace());
   }
   if (status.has("lastDecision")) out.last_decision = read_decision(status.child("lastDecision"));
+  status.each_object("decisions",
+                     [&](const Fields& fields) { out.decisions.push_back(read_decision(fields)); });
   if (status.has("metering")) out.metering = read_metering(status.child("metering"));
 }
 

@@ -168,6 +168,7 @@ Json to_json(const StreamClusterSpec::BrokerScaling& scaling) {
   put_positive("diskBytesPerSecond", scaling.disk_bytes_per_second);
   put_positive("pricePerHour", scaling.price_per_hour);
   put_positive("budgetPerHour", scaling.budget_per_hour);
+  put_positive("produceP99Milliseconds", scaling.produce_p99_milliseconds);
   return out;
 }
 
@@ -318,6 +319,7 @@ Json status_to_json(const StreamClusterStatus& status) {
   if (!status.rebalance.state.empty()) out["rebalance"] = to_json(status.rebalance);
   if (status.rebalance_proposal) out["rebalanceProposal"] = to_json(*status.rebalance_proposal);
   if (status.last_decision) out["lastDecision"] = to_json(*status.last_decision);
+  for (const auto& decision : status.decisions) out["decisions"].push_back(to_json(decision));
   if (status.metering) out["metering"] = to_json(*status.metering);
   return out;
 }

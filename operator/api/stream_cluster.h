@@ -104,13 +104,15 @@ struct StreamClusterSpec {
     int64_t disk_bytes_per_second = 0;
     int32_t price_per_hour = 0;
     int64_t budget_per_hour = 0;  // 0: none
+    int32_t produce_p99_milliseconds = 0;  // 0: not looked at
     ScalingMode mode = ScalingMode::kAuto;
   };
   struct Autoscaling {
     std::string prometheus_url;  // empty: scrape the brokers
     int32_t interval_seconds = 1;
     std::string prometheus_ca, token_secret, token_key = "token";
-    std::map<std::string, std::string> queries;  // bytes, records, throttled, heat, brokers
+    std::map<std::string, std::string>
+        queries;  // bytes, records, throttled, heat, ends, brokers, …
     std::optional<BrokerScaling> brokers;        // absent: their number is left alone
   } autoscaling;
 };
@@ -194,6 +196,7 @@ struct Decision {
 };
 
 struct StreamClusterStatus {
+  static constexpr size_t kDecisionsMax = 32;
   int64_t observed_generation = 0;
   std::vector<Condition> conditions;  // Ready, Progressing, Degraded
   int32_t brokers = 0;
@@ -207,6 +210,7 @@ struct StreamClusterStatus {
   RebalanceStatus rebalance;
   std::optional<RebalanceProposal> rebalance_proposal;
   std::optional<Decision> last_decision;
+  std::vector<Decision> decisions;  // about the number of brokers, newest first
   std::optional<MeteringStatus> metering;
   bool operator==(const StreamClusterStatus&) const = default;
 };

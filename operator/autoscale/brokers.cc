@@ -15,6 +15,12 @@ constexpr int64_t kForeignMs = 3600'000;
 constexpr size_t kForeignMax = 3;  // changes in an hour that are not ours
 constexpr double kInMargin = 0.85;  // of the target, for those that stay
 constexpr double kImbalance = 2;    // the fullest broker against the mean
+constexpr double kP99AbsurdMs = 3600'000;
+// Of the load that they are meant for: where brokers have less, producers wait for something else.
+constexpr double kLoadMin = 0.25;
+constexpr double kFalls = 0.9;  // of the load, after the lead time: it mends itself
+// Of what a broker more takes off each: so much of the wait, at least, must have gone with it.
+constexpr double kHelped = 0.5, kHelpedMin = 0.05;
 
 BrokerDecision none(std::string reason, std::string message) {
   BrokerDecision decision;
@@ -31,7 +37,8 @@ std::string name_of(size_t resource) {
   return std::string(to_string(static_cast<Resource>(resource)));
 }
 
-std::pair<std::string, std::string> what_is_wrong(const BrokerSnapshot& snapshot,
+std::pair<std::string, std::string> what_is_wrong(const BrokerPolicy& policy,
+                                                  const BrokerSnapshot& snapshot,
                                                   const BrokerMemory& memory) {
   if (!snapshot.problem.empty()) {
     return {snapshot.problem_reason.empty() ? "MetricsMissing" : snapshot.problem_reason,
@@ -52,14 +59,27 @@ std::pair<std::string, std::string> what_is_wrong(const BrokerSnapshot& snapshot
       }
     }
     if (!any) return {"MetricsMissing", "broker " + std::to_string(broker.id) + " has no metrics"};
+    if (policy.produce_p99_ms <= 0) continue;
+    if (!broker.produce_p99_ms) {
+      return {"MetricsMissing",
+              "broker " + std::to_string(broker.id) + " does not tell for how long producers wait"};
+    }
+    if (!(*broker.produce_p99_ms >= 0 && *broker.produce_p99_ms <= kP99AbsurdMs)) {
+      return {"MetricsAbsurd", "broker " + std::to_string(broker.id) +
+                                   " says that producers wait " + text_of(*broker.produce_p99_ms) +
+                                   " ms"};
+    }
   }
   return {};
 }
 
-// Load after the lead time, by the slope of the last ten minutes; never below what it is.
-std::array<double, kResources> ahead(const BrokerPolicy& policy, const BrokerMemory& memory) {
+// Load now and after the lead time, by the slope of the last ten minutes.
+struct Trend {
+  std::array<double, kResources> mean{}, now{}, soon{};
+};
+
+Trend trend_of(const BrokerPolicy& policy, const BrokerMemory& memory) {
   const auto& now = memory.past.back();
-  std::array<double, kResources> out = now.load;
   double n = 0, t_sum = 0, t_square = 0;
   std::array<double, kResources> sum{}, product{};
   for (auto it = memory.past.rbegin(); it != memory.past.rend(); ++it) {
@@ -73,13 +93,22 @@ std::array<double, kResources> ahead(const BrokerPolicy& policy, const BrokerMem
       product[r] += t * it->load[r];
     }
   }
+  Trend trend;
   double spread = n * t_square - t_sum * t_sum;
   for (size_t r = 0; r < kResources; r++) {
-    double mean = sum[r] / n;
+    trend.mean[r] = sum[r] / n;
     double slope = spread > 0 ? (n * product[r] - t_sum * sum[r]) / spread : 0;
-    double fitted = mean - slope * t_sum / n;  // at now
-    out[r] = std::max(mean, fitted + std::max(0.0, slope) *
-                                         static_cast<double>(policy.lead_ms) / 1000);
+    trend.now[r] = std::max(0.0, trend.mean[r] - slope * t_sum / n);
+    trend.soon[r] = trend.now[r] + slope * static_cast<double>(policy.lead_ms) / 1000;
+  }
+  return trend;
+}
+
+// What brokers are added for: never less than what there has been.
+std::array<double, kResources> ahead(const Trend& trend) {
+  std::array<double, kResources> out{};
+  for (size_t r = 0; r < kResources; r++) {
+    out[r] = std::max({trend.mean[r], trend.now[r], trend.soon[r]});
   }
   return out;
 }
@@ -110,19 +139,45 @@ int skew(const BrokerSnapshot& snapshot, int32_t without) {
   return high - low;
 }
 
+// What producers wait at more than half of the brokers. A hot shard's leader, or a slow disk, is
+// one of them: what waits there is no reason to say that brokers are too few.
+double typical_p99(const BrokerSnapshot& snapshot) {
+  std::vector<double> waits;
+  for (const auto& broker : snapshot.brokers) waits.push_back(broker.produce_p99_ms.value_or(0));
+  if (waits.empty()) return 0;
+  std::sort(waits.begin(), waits.end());
+  return waits[(waits.size() - 1) / 2];
+}
+
+const BrokerLoad* slowest(const BrokerSnapshot& snapshot) {
+  const BrokerLoad* found = nullptr;
+  for (const auto& broker : snapshot.brokers) {
+    if (!found || broker.produce_p99_ms.value_or(0) > found->produce_p99_ms.value_or(0)) {
+      found = &broker;
+    }
+  }
+  return found;
+}
+
+std::string ms_text(double ms) {
+  return text_of(ms) + " ms";
+}
+
 class Look {
  public:
   Look(const BrokerPolicy& policy, const BrokerSnapshot& snapshot, BrokerMemory& memory)
       : policy_(policy), snapshot_(snapshot), memory_(memory), n_(snapshot.wanted) {}
 
   BrokerDecision choose() {
-    auto [reason, problem] = what_is_wrong(snapshot_, memory_);
+    auto [reason, problem] = what_is_wrong(policy_, snapshot_, memory_);
     if (!reason.empty()) {
       memory_.past.clear();
-      memory_.high_since_ms = -1;
+      memory_.high_since_ms = memory_.slow_since_ms = memory_.calm_since_ms = -1;
       return none(reason, problem + ": nothing is decided");
     }
     note();
+    note_waits();
+    trend_ = trend_of(policy_, memory_);
     if (policy_.mode == Mode::kFrozen) return none("Frozen", "scaling of brokers is frozen");
     if (!snapshot_.busy.empty()) return none("Busy", snapshot_.busy);
     if (memory_.foreign_changes.size() >= kForeignMax) {
@@ -133,7 +188,7 @@ class Look {
     }
     if (auto decision = bounds()) return *decision;
     int64_t next = memory_.last_step_ms + policy_.cooldown_ms;
-    auto soon = need_of(policy_, ahead(policy_, memory_), 1);
+    auto soon = need_of(policy_, ahead(trend_), 1);
     if (soon.brokers <= n_) memory_.high_since_ms = -1;
     else if (memory_.high_since_ms < 0) memory_.high_since_ms = snapshot_.now_ms;
     if (memory_.last_step_ms >= 0 && snapshot_.now_ms < next) {
@@ -146,8 +201,14 @@ class Look {
       return decision;
     }
     if (soon.brokers > n_) return out(soon);
+    if (auto decision = slow()) return *decision;
     return in();
   }
+
+  double needed() const {
+    return memory_.past.empty() ? 0 : need_of(policy_, ahead(trend_), 1).brokers;
+  }
+  const std::map<std::string, std::string>& more_inputs() const { return more_; }
 
  private:
   void note() {
@@ -178,6 +239,28 @@ class Look {
     memory_.wanted_before = n_;
   }
 
+  void note_waits() {
+    if (policy_.produce_p99_ms <= 0) {
+      memory_.slow_since_ms = memory_.calm_since_ms = -1;
+      memory_.trial.reset();
+      return;
+    }
+    bool most = typical_p99(snapshot_) > policy_.produce_p99_ms;
+    bool any = slowest(snapshot_)->produce_p99_ms.value_or(0) > policy_.produce_p99_ms;
+    // What moves shards makes producers wait, too, and ends by itself.
+    if (!most || copying())
+      memory_.slow_since_ms = -1;
+    else if (memory_.slow_since_ms < 0)
+      memory_.slow_since_ms = snapshot_.now_ms;
+    if (any)
+      memory_.calm_since_ms = -1;
+    else if (memory_.calm_since_ms < 0)
+      memory_.calm_since_ms = snapshot_.now_ms;
+    if (!any && snapshot_.now_ms - memory_.calm_since_ms >= policy_.scale_down_after_ms) {
+      memory_.trial.reset();
+    }
+  }
+
   // Rates reach back to the look before, and a move may begin and end between two.
   bool copying() const {
     return !snapshot_.busy.empty() || memory_.busy_before ||
@@ -198,7 +281,7 @@ class Look {
     } else {
       memory_.last_step_ms = snapshot_.now_ms;
       memory_.wanted_before = brokers;
-      memory_.high_since_ms = -1;
+      memory_.high_since_ms = memory_.slow_since_ms = -1;
     }
     return decision;
   }
@@ -229,6 +312,95 @@ class Look {
     return step(BrokerAction::kAdd, n_ + 1, "BrokersFull", what);
   }
 
+  // Producers wait longer than they are to, though no resource will be full. Another broker helps
+  // where they wait for what all brokers share: where most are slow, with some load on them that
+  // does not fall by itself, and where the broker that was added for it last has helped.
+  std::optional<BrokerDecision> slow() {
+    if (memory_.slow_since_ms < 0) return std::nullopt;
+    double p99_ms = typical_p99(snapshot_);
+    auto now = need_of(policy_, trend_.now, 1);
+    double load = now.brokers / n_;
+    const std::string what = "producers wait " + ms_text(p99_ms) + " at most brokers (p99, " +
+                             ms_text(policy_.produce_p99_ms) + " are asked for)";
+    const std::string load_text =
+        name_of(now.resource) + " is at " + percent(load) + " of its target";
+    if (load < kLoadMin) {
+      return none("LatencyNotByLoad",
+                  what + ", but " + load_text +
+                      ": the load is not what they wait for, and another broker "
+                      "would not mend it");
+    }
+    if (memory_.trial) {
+      const auto& trial = *memory_.trial;
+      double enough = 1 - std::max(kHelpedMin, kHelped / n_);
+      bool grown = load >= trial.first_load;
+      if (!grown && p99_ms > trial.p99_ms * enough) {
+        return none(
+            "LatencyNotHelped",
+            what + ", and the broker that was added for it changed little (" +
+                ms_text(trial.p99_ms) + " before, at " + percent(trial.first_load) +
+                " of the load's target): no more are added, unless the load grows beyond that");
+      }
+    }
+    if (n_ >= brokers_ceiling(policy_)) {
+      bool money = brokers_ceiling(policy_) < policy_.brokers_max;
+      return none(money ? "BudgetReached" : "AtMaximum",
+                  what + ", and " + (money ? "budgetPerHour" : "max") + " is reached");
+    }
+    if (trend_.soon[now.resource] < trend_.now[now.resource] * kFalls) {
+      return none("Stabilising", what + ", but the load falls");
+    }
+    if (snapshot_.now_ms - memory_.slow_since_ms < policy_.scale_up_after_ms) {
+      auto decision = none("Stabilising", what + "; not for long enough yet");
+      decision.next_allowed_ms = memory_.slow_since_ms + policy_.scale_up_after_ms;
+      return decision;
+    }
+    LatencyTrial trial{memory_.trial ? memory_.trial->first_load : load, p99_ms};
+    more_[kTrialLoadInput] = percent(trial.first_load);
+    auto decision = step(BrokerAction::kAdd, n_ + 1, kProduceSlow, what + ", and " + load_text);
+    if (!decision.recommended_only) memory_.trial = trial;
+    return decision;
+  }
+
+  // Somewhere producers wait too long.
+  bool waiting() const { return policy_.produce_p99_ms > 0 && memory_.calm_since_ms < 0; }
+
+  BrokerDecision uneven(const char* more) const {
+    const auto* broker = slowest(snapshot_);
+    return none("LatencyUneven",
+                "producers wait " + ms_text(broker->produce_p99_ms.value_or(0)) + " at broker " +
+                    std::to_string(broker->id) + " and " + ms_text(typical_p99(snapshot_)) +
+                    " at most: a hot shard or a slow disk; moving shards helps, " + more);
+  }
+
+  // Why a broker that is not needed stays all the same.
+  std::optional<BrokerDecision> kept() const {
+    if (waiting()) return uneven("none is removed meanwhile");
+    if (policy_.produce_p99_ms > 0 &&
+        snapshot_.now_ms - memory_.calm_since_ms < policy_.scale_down_after_ms) {
+      auto decision = none("Stabilising",
+                           "fewer brokers could hold the load; producers waited too "
+                           "long a while ago");
+      decision.next_allowed_ms = memory_.calm_since_ms + policy_.scale_down_after_ms;
+      return decision;
+    }
+    for (const auto& [stream, lag] : snapshot_.lags) {
+      if (!lag.growing.empty()) {
+        return none("LagGrowing", "group '" + lag.group + "' is " + text_of(lag.records) +
+                                      " records behind in '" + stream +
+                                      "' and falls further: it reads from disk, as a drain would; "
+                                      "nothing is removed");
+      }
+    }
+    for (const auto& [stream, lag] : snapshot_.lags) {
+      if (!lag.unknown.empty()) {
+        return none("LagUnknown", "how far the groups of '" + stream +
+                                      "' are behind cannot be told: nothing is removed");
+      }
+    }
+    return std::nullopt;
+  }
+
   BrokerDecision in() {
     int32_t floor = std::max({policy_.brokers_min, snapshot_.replication_max, 1});
     if (n_ <= floor) return rest();
@@ -241,6 +413,7 @@ class Look {
     }
     auto need = need_of(policy_, peak, kInMargin);
     if (need.brokers > n_ - 1) return rest();
+    if (auto decision = kept()) return *decision;
     if (snapshot_.now_ms - since < policy_.scale_down_after_ms) {
       auto decision = none("Stabilising", "fewer brokers could hold the load; not for long enough");
       decision.next_allowed_ms = since + policy_.scale_down_after_ms;
@@ -265,6 +438,7 @@ class Look {
       most = std::max(most, used);
     }
     double mean = sum / static_cast<double>(snapshot_.brokers.size());
+    if (waiting()) return uneven("another broker not");
     if (most > policy_.target && most > kImbalance * mean) {
       return none("Imbalanced", "one broker is at " + percent(most) + ", the mean is " +
                                     percent(mean) + ": moving shards helps, another broker not");
@@ -276,6 +450,8 @@ class Look {
   const BrokerSnapshot& snapshot_;
   BrokerMemory& memory_;
   const int32_t n_;
+  Trend trend_;
+  std::map<std::string, std::string> more_;  // inputs beside those of every decision
 };
 
 void add_inputs(BrokerDecision& decision, const BrokerPolicy& policy,
@@ -297,6 +473,17 @@ void add_inputs(BrokerDecision& decision, const BrokerPolicy& policy,
     if (known == 0) continue;
     inputs[name_of(r)] = percent(sum / known) + " mean, " + percent(most) + " most";
   }
+  if (const auto* broker = slowest(snapshot); broker && broker->produce_p99_ms) {
+    inputs[kP99Input] = text_of(typical_p99(snapshot));
+    inputs["produceP99MillisecondsMost"] = text_of(*broker->produce_p99_ms);
+  }
+  const StreamLag* most = nullptr;
+  for (const auto& [stream, lag] : snapshot.lags) {
+    if (most && lag.records <= most->records) continue;
+    most = &lag;
+    inputs["lagStream"] = stream;
+  }
+  if (most) add_lag(inputs, *most);
 }
 
 }  // namespace
@@ -328,8 +515,13 @@ int32_t brokers_ceiling(const BrokerPolicy& policy) {
 
 BrokerDecision decide_brokers(const BrokerPolicy& policy, const BrokerSnapshot& snapshot,
                               BrokerMemory& memory) {
-  BrokerDecision decision = Look(policy, snapshot, memory).choose();
+  Look look(policy, snapshot, memory);
+  BrokerDecision decision = look.choose();
   if (decision.action == BrokerAction::kNone) decision.brokers = snapshot.wanted;
+  decision.needed = look.needed();
+  decision.produce_p99_ms = typical_p99(snapshot);
+  decision.inputs = look.more_inputs();
+  if (decision.needed > 0) decision.inputs["brokersNeeded"] = text_of(decision.needed);
   add_inputs(decision, policy, snapshot);
   return decision;
 }

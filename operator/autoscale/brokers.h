@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/autoscale/lag.h"
 #include "operator/autoscale/policy.h"
 
 namespace sluice_operator::autoscale {
@@ -22,6 +23,8 @@ struct BrokerLoad {
   std::string zone;
   // Share of what the broker has, 1 is all of it. Absent: its capacity is not known or not asked.
   std::array<std::optional<double>, kResources> used;
+  // The 99th percentile of what producers waited in the last minute; 0: too few to have one.
+  std::optional<double> produce_p99_ms;
 };
 
 struct BrokerPolicy {
@@ -35,6 +38,7 @@ struct BrokerPolicy {
   int64_t lead_ms = 3 * 60'000;      // from a decision until a new broker carries load
   double price_per_hour = 0;         // of one broker, in any currency
   double budget_per_hour = 0;        // 0: none
+  double produce_p99_ms = 0;         // what producers are to wait at most; 0: not looked at
   Mode mode = Mode::kAuto;
 };
 
@@ -45,6 +49,7 @@ struct BrokerSnapshot {
   int32_t replication_max = 1;   // copies of the most replicated stream: no fewer brokers
   std::string busy;              // why nothing can be begun: a roll, a drain, a move; empty: idle
   std::string problem, problem_reason;
+  StreamLags lags;
 };
 
 enum class BrokerAction { kNone, kAdd, kRemove };
@@ -57,9 +62,20 @@ struct BrokerDecision {
   std::string reason, message;
   std::map<std::string, std::string> inputs;
   int64_t next_allowed_ms = 0;
+  double needed = 0;          // brokers that the load asks for, by the time that one could help
+  double produce_p99_ms = 0;  // that of most brokers
 };
 
-// Losing it is safe: nothing happens until the windows have been seen again.
+// Brokers were added because producers waited, and what that did is watched: `first` is the load of
+// a broker, as a share of what it is meant for, when the first of them came; `p99_ms` what most
+// waited when the last one came. It ends when producers have not waited for a whole window.
+struct LatencyTrial {
+  double first_load = 0;
+  double p99_ms = 0;
+};
+
+// Losing it is safe: nothing happens until the windows have been seen again. But for `trial`, which
+// an operator that starts takes from the status.
 struct BrokerMemory {
   struct Point {
     int64_t at_ms;
@@ -68,6 +84,9 @@ struct BrokerMemory {
   std::deque<Point> past;  // of the longer window
   bool busy_before = false;  // at the last look
   int64_t high_since_ms = -1;
+  int64_t slow_since_ms = -1;  // since when producers wait at most brokers
+  int64_t calm_since_ms = -1;  // since when they do at none
+  std::optional<LatencyTrial> trial;
   int64_t last_step_ms = -1;
   int32_t wanted_before = -1;           // to see that somebody else changed it
   std::deque<int64_t> foreign_changes;  // of the last hour
@@ -75,6 +94,11 @@ struct BrokerMemory {
 
 BrokerDecision decide_brokers(const BrokerPolicy& policy, const BrokerSnapshot& snapshot,
                               BrokerMemory& memory);
+// Reasons of decisions that others than this module look at.
+inline constexpr const char* kProduceSlow = "ProduceSlow";
+// Inputs of a ProduceSlow decision, from which LatencyTrial is made again.
+inline constexpr const char* kTrialLoadInput = "trialLoad";
+inline constexpr const char* kP99Input = "produceP99Milliseconds";
 // The greatest number that bounds and budget allow.
 int32_t brokers_ceiling(const BrokerPolicy& policy);
 

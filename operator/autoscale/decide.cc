@@ -122,6 +122,7 @@ void add_inputs(Decision& decision, const Policy& policy, const Snapshot& snapsh
   inputs["target"] = percent(policy.target);
   inputs["shardBytesPerSecond"] = text_of(policy.shard_bytes_per_s);
   inputs["shardRecordsPerSecond"] = text_of(policy.shard_records_per_s);
+  if (snapshot.lag) add_lag(inputs, *snapshot.lag);
 }
 
 // A shard whose figures do not cover a window yet; those of the first look of all are old.

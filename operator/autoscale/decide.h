@@ -11,6 +11,7 @@
 
 #include "operator/autoscale/forecast.h"
 #include "operator/autoscale/hold.h"
+#include "operator/autoscale/lag.h"
 #include "operator/autoscale/policy.h"
 #include "operator/autoscale/tiling.h"
 
@@ -40,6 +41,7 @@ struct Snapshot {
   int64_t settle_ms = 0;
   std::string problem;      // why there are no figures: a sentence
   std::string problem_reason;
+  std::optional<StreamLag> lag;  // of its groups; absent: there are none
 };
 
 enum class Action { kNone, kSplit, kMerge, kGrow };

@@ -45,6 +45,7 @@ class World {
     snapshot.resharding = resharding;
     snapshot.problem = problem;
     snapshot.settle_ms = settle_ms;
+    snapshot.lag = lag;
     return decide(policy, snapshot, memory);
   }
   Decision look_for(double seconds) {
@@ -101,6 +102,7 @@ class World {
   bool resharding = false;
   std::string problem;
   int64_t settle_ms = 0;
+  std::optional<StreamLag> lag;
 
  private:
   int32_t next_ = 0;
@@ -184,6 +186,44 @@ TEST(Decide, BoundsHold) {
   auto decision = world.look();
   world.apply(decision);
   EXPECT_EQ(world.shards.size(), 3u);
+}
+
+TEST(Decide, ShardsOfWhichAReaderFallsFurtherBehindAreNotMerged) {
+  World world(4);
+  world.spread(0.4);
+  world.lag = {.group = "shop", .records = 9000, .growth_per_s = 30, .growing = {1}};
+  auto decision = world.look_for(600);
+  EXPECT_EQ(decision.action, Action::kMerge);  // of those that nobody lags in
+  EXPECT_THAT(decision.shards(), testing::ElementsAre(2, 3));
+  EXPECT_EQ(decision.inputs.at("lagGroup"), "shop");
+  EXPECT_EQ(decision.inputs.at("lagRecords"), "9000");
+  EXPECT_EQ(decision.inputs.at("lagRecordsPerSecond"), "30");
+  world.lag->growing = {0, 1, 2, 3};
+  decision = world.look_for(600);
+  EXPECT_EQ(decision.action, Action::kNone);
+  EXPECT_EQ(decision.reason, "LagGrowing");
+  EXPECT_THAT(decision.message, HasSubstr("group 'shop' is 9000 records behind"));
+  world.lag = {.unknown = {0, 1, 2, 3}};
+  EXPECT_EQ(world.look_for(600).reason, "LagUnknown");
+  world.lag = {.group = "shop", .records = 9000};  // as far behind as it was
+  EXPECT_EQ(world.look().action, Action::kMerge);
+}
+
+TEST(Decide, PiecesThatAReaderLagsInAreNotJoined) {
+  for (bool lags : {false, true}) {
+    World world(10);
+    world.policy.actions_per_shard_hour = 10;
+    world.memory.allowance = 100;
+    world.spread(9.9);
+    world.apply(world.look());
+    ASSERT_FALSE(world.memory.joins.empty());
+    world.lag.emplace();
+    for (const auto& load : world.shards) {
+      if (lags) world.lag->growing.insert(load.shard);
+    }
+    world.spread(9.9);
+    EXPECT_EQ(world.look().reason == "PiecesJoined", !lags);
+  }
 }
 
 TEST(Decide, ColdShardsMergeOnlyAfterAWholeWindow) {

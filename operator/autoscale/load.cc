@@ -1,5 +1,6 @@
 #include "operator/autoscale/load.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -140,6 +141,23 @@ bool add_hot_key(const Sample& sample, StreamRates& rates) {
   return true;
 }
 
+bool add_offset(const Sample& sample, Offsets& offsets) {
+  bool end = sample.name == kEndMetric;
+  if (!end && sample.name != kCommittedMetric) return false;
+  const auto& labels = sample.labels;
+  for (const char* label : {"stream", "shard", "group"}) {
+    if (!labels.contains(label) && !(end && std::string_view(label) == "group")) return true;
+  }
+  if (!std::isfinite(sample.value) || sample.value < 0) return true;
+  int32_t shard = std::atoi(labels.at("shard").c_str());
+  auto& of = end ? offsets.ends[labels.at("stream")]
+                 : offsets.committed[labels.at("stream")][labels.at("group")];
+  auto [it, first] = of.emplace(shard, sample.value);
+  // A leader, or a coordinator, that has just been followed by another may still tell of it.
+  if (!first) it->second = std::max(it->second, sample.value);
+  return true;
+}
+
 std::string fill_query(std::string query, const std::string& ns, const std::string& cluster,
                        int window_s) {
   for (const auto& [name, value] : {std::pair<std::string, std::string>{"$namespace", ns},
@@ -156,11 +174,16 @@ std::string rate_query(const std::string& metric, const std::string& ns,
                        const std::string& cluster, int window_s) {
   const std::string series =
       metric + "{namespace=\"$namespace\",app_kubernetes_io_instance=\"$cluster\"}";
-  std::string query = metric == kHotKeyMetric
-                          ? "max by (stream, shard, key, hash_key) (" + series + ")"
-                          : std::string("sum by (stream, shard") +
-                                (metric == kHeatMetric ? ", part" : "") + ") (rate(" + series +
-                                "[$window]))";
+  std::string query;
+  if (metric == kHotKeyMetric)
+    query = "max by (stream, shard, key, hash_key) (" + series + ")";
+  else if (metric == kEndMetric)
+    query = "max by (stream, shard) (" + series + ")";
+  else if (metric == kCommittedMetric)
+    query = "max by (group, stream, shard) (" + series + ")";
+  else
+    query = std::string("sum by (stream, shard") + (metric == kHeatMetric ? ", part" : "") +
+            ") (rate(" + series + "[$window]))";
   return fill_query(std::move(query), ns, cluster, window_s);
 }
 
@@ -184,7 +207,7 @@ std::optional<Count> count_from_answer(const std::string& body) {
 }
 
 std::optional<std::string> add_prometheus_answer(const std::string& metric, const std::string& body,
-                                                 StreamRates& rates) {
+                                                 StreamRates& rates, Offsets* offsets) {
   auto answer = nlohmann::json::parse(body, nullptr, false);
   if (answer.is_discarded() || !answer.is_object()) return "Prometheus did not answer with JSON";
   if (answer.value("status", std::string()) != "success") {
@@ -206,7 +229,10 @@ std::optional<std::string> add_prometheus_answer(const std::string& metric, cons
     for (const auto& [key, label] : series["metric"].items()) {
       if (label.is_string()) labels[key] = label.get<std::string>();
     }
-    if (metric == kHotKeyMetric) add_hot_key({metric, labels, value}, rates);
+    Sample sample{metric, labels, value};
+    if (offsets && add_offset(sample, *offsets)) continue;
+    if (metric == kHotKeyMetric)
+      add_hot_key(sample, rates);
     else add_rate(metric, labels, value, rates);
   }
   return std::nullopt;

@@ -56,6 +56,9 @@ class ScrapeRates {
 // Takes a shard's hottest key from its gauge; false when the sample is none.
 bool add_hot_key(const Sample& sample, StreamRates& rates);
 
+// Takes a shard's end or a group's committed offset; false when the sample is neither.
+bool add_offset(const Sample& sample, Offsets& offsets);
+
 // A query with $namespace, $cluster and $window filled in.
 std::string fill_query(std::string query, const std::string& ns, const std::string& cluster,
                        int window_s);
@@ -75,7 +78,7 @@ BrokerLoad broker_load(const ScrapeRates& scrape, const std::string& broker,
 // Adds the answer of /api/v1/query for `metric` to `rates`; an error text when it is no good
 // (an error status, NaN, not a vector).
 std::optional<std::string> add_prometheus_answer(const std::string& metric, const std::string& body,
-                                                 StreamRates& rates);
+                                                 StreamRates& rates, Offsets* offsets = nullptr);
 
 inline constexpr const char* kBytesMetric = "sluice_shard_bytes_in_total";
 inline constexpr const char* kRecordsMetric = "sluice_shard_records_in_total";
@@ -83,5 +86,7 @@ inline constexpr const char* kThrottledBytesMetric = "sluice_shard_throttled_byt
 inline constexpr const char* kThrottledMetric = "sluice_shard_throttled_records_total";
 inline constexpr const char* kHeatMetric = "sluice_shard_heat_bytes_total";
 inline constexpr const char* kHotKeyMetric = "sluice_shard_hot_key_share";
+inline constexpr const char* kEndMetric = "sluice_shard_end_offset";
+inline constexpr const char* kCommittedMetric = "sluice_group_committed_offset";
 
 }  // namespace sluice_operator::autoscale

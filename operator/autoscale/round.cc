@@ -89,6 +89,12 @@ bool Round::is_hot(size_t tile) const {
   return since >= 0 && snapshot_.now_ms - since >= policy_.scale_up_after_ms;
 }
 
+bool Round::lags(size_t tile) const {
+  if (!snapshot_.lag) return false;
+  int32_t shard = tiles_[tile].shard;
+  return snapshot_.lag->growing.contains(shard) || snapshot_.lag->unknown.contains(shard);
+}
+
 double Round::overflow(double level) const {
   return level > 0 ? level * memory_.noise.overflow(1 / level) : 0;
 }
@@ -139,7 +145,7 @@ std::optional<Decision> Round::join_pieces() {
     auto key = tiles_[i + 1].range.first;
     // The load may have changed since this was planned: what would be hot is not joined.
     bool fits = (tiles_[i].load + tiles_[i + 1].load) * tolerance_ <= headroom_;
-    if (memory_.joins.contains(key) && fits) still.insert(key);
+    if (memory_.joins.contains(key) && fits && !lags(i) && !lags(i + 1)) still.insert(key);
   }
   memory_.joins = std::move(still);
   if (memory_.joins.empty()) return std::nullopt;
@@ -339,9 +345,14 @@ std::optional<Decision> Round::scale_down() {
   }
   const double over_max = kMergeBudget * policy_.throttle_budget * needed * as_level;
   std::vector<Window> all, chosen;
+  bool held = false;  // something that lags would be merged
   for (size_t first = 0; first < peaks.size(); first++) {
+    bool lag = lags(first);
     for (size_t count = 2; count <= kNeighbours && first + count <= peaks.size(); count++) {
-      if (auto window = saving(peaks, first, count)) all.push_back(std::move(*window));
+      lag = lag || lags(first + count - 1);
+      auto window = saving(peaks, first, count);
+      held = held || (window && lag);
+      if (window && !lag) all.push_back(std::move(*window));
     }
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score < b.score; });
@@ -373,7 +384,7 @@ std::optional<Decision> Round::scale_down() {
     for (size_t t = window.first; t < window.first + window.count; t++) taken[t] = true;
     chosen.push_back(std::move(window));
   }
-  if (chosen.empty()) return std::nullopt;
+  if (chosen.empty()) return held ? std::optional(lagging()) : std::nullopt;
   size_t before = 0;
   int after = 0;
   for (const auto& window : chosen) {
@@ -384,6 +395,20 @@ std::optional<Decision> Round::scale_down() {
              std::to_string(before) + " shards never needed more than " + std::to_string(after) +
                  " in the last " + std::to_string(window_ms() / 1000) + " s: they become " +
                  std::to_string(after));
+}
+
+Decision Round::lagging() const {
+  Decision decision;
+  bool grows = !snapshot_.lag->growing.empty();
+  decision.reason = grows ? "LagGrowing" : "LagUnknown";
+  decision.message =
+      grows ? "fewer shards could take the load, but group '" + snapshot_.lag->group + "' is " +
+                  text_of(snapshot_.lag->records) +
+                  " records behind and falls further: it keeps the shards to catch up in"
+            : "fewer shards could take the load, but how far its groups are behind "
+              "cannot be told";
+  explain(decision);
+  return decision;
 }
 
 Decision Round::rest() const {

@@ -31,6 +31,9 @@ class Round {
   };
   int32_t open() const { return static_cast<int32_t>(tiles_.size()); }
   bool is_hot(size_t tile) const;
+  // A group falls further behind in it, or how far cannot be told: a merge would leave it fewer
+  // shards to catch up in.
+  bool lags(size_t tile) const;
   // Of a shard at this level, the load that noise would bring over its limit, in shards.
   double overflow(double level) const;
   std::optional<Window> best_relief(size_t hot, const std::vector<bool>& taken,
@@ -42,6 +45,7 @@ class Round {
   int64_t window_ms() const;
   // The tiles with the highest load of the window as theirs.
   std::vector<Tile> peaks() const;
+  Decision lagging() const;  // why a merge waits
   void explain(Decision& decision) const;
   std::string hottest_text() const;
 

@@ -194,7 +194,7 @@ TEST(Timeline, IsAPictureWithWhatWasDecided) {
   timeline.title = "a <b> & c";
   timeline.end_s = 7200;
   timeline.demand = {{0, 1.5}, {3600, 3}};
-  timeline.shards = {{0, 2}, {3605, 4}};
+  timeline.count = {{0, 2}, {3605, 4}};
   timeline.marks = {{3604, "ShardHot: \"x\"", true}};
   auto svg = draw(timeline);
   EXPECT_EQ(svg.rfind("<svg xmlns", 0), 0u);

@@ -69,7 +69,7 @@ class Drawing {
  public:
   explicit Drawing(const Timeline& timeline) : t_(timeline) {
     for (const auto& [at, value] : t_.demand) top_ = std::max(top_, value);
-    for (const auto& [at, value] : t_.shards) top_ = std::max(top_, static_cast<double>(value));
+    for (const auto& [at, value] : t_.count) top_ = std::max(top_, static_cast<double>(value));
     top_ *= 1.1;
   }
 
@@ -79,14 +79,15 @@ class Drawing {
            "<title>" + escape(t_.title) + "</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
     text(kLeft, 22, t_.title, "font-size=\"15\" fill=\"#222\"");
     text(kLeft, 42, t_.demand_name, "fill=\"#2a78b5\"");
-    text(kLeft + 180, 42, "open shards", "fill=\"#c0582b\"");
+    text(kLeft + 180, 42, t_.count_name, "fill=\"#c0582b\"");
     axes();
     if (!t_.demand.empty()) {
       out_ += "<path d=\"" + steps(t_.demand) + "\" fill=\"none\" stroke=\"#2a78b5\" stroke-width=\"1\"/>\n";
     }
-    std::vector<std::pair<double, double>> shards(t_.shards.begin(), t_.shards.end());
-    if (!shards.empty()) {
-      out_ += "<path d=\"" + steps(shards) + "\" fill=\"none\" stroke=\"#c0582b\" stroke-width=\"2\"/>\n";
+    std::vector<std::pair<double, double>> count(t_.count.begin(), t_.count.end());
+    if (!count.empty()) {
+      out_ += "<path d=\"" + steps(count) +
+              "\" fill=\"none\" stroke=\"#c0582b\" stroke-width=\"2\"/>\n";
     }
     marks();
     return out_ + "</svg>\n";

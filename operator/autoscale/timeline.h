@@ -1,6 +1,6 @@
 #pragma once
 // PURE: decisions over time as a picture (SVG). Drawn by `sluice autoscale plot`, from a Stream's
-// status, from a Prometheus, or from a simulation.
+// or a StreamCluster's status, from a Prometheus, or from a simulation.
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,11 +15,11 @@ struct TimelineMark {
 
 struct Timeline {
   std::string title;
-  std::string demand_name = "demand, in shards";
+  std::string demand_name = "demand, in shards", count_name = "open shards";
   double begin_s = 0, end_s = 0;
   bool wall_clock = false;  // times are Unix seconds; else seconds from the beginning
   std::vector<std::pair<double, double>> demand;  // from each time on
-  std::vector<std::pair<double, int>> shards;     // from each time on
+  std::vector<std::pair<double, int>> count;      // from each time on
   std::vector<TimelineMark> marks;
 };
 

@@ -148,7 +148,8 @@ void Autoscaler::decide(const kube::ObjectKey& key, const LoadAnswer& answer) {
   if (cluster.resource.spec.autoscaling.brokers) decide_brokers(key, cluster, answer);
 }
 
-// Whether the load is known is a condition of every stream that scales by it.
+// Whether the load is known is a condition of every stream that scales by it, and of the cluster
+// where its brokers do.
 void Autoscaler::note_metrics(const kube::ObjectKey& key, Clusters::Cluster& cluster,
                               const LoadAnswer& answer) {
   metrics_
@@ -167,6 +168,7 @@ void Autoscaler::note_metrics(const kube::ObjectKey& key, Clusters::Cluster& clu
   for (const auto& [resource, stream] : cluster.streams) {
     if (scales_itself(*stream) && decided_) decided_({key.ns, resource});
   }
+  if (cluster.resource.spec.autoscaling.brokers) clusters_.changed(key);
 }
 
 void Autoscaler::decide_stream(const kube::ObjectKey& key, Clusters::Cluster& cluster,
@@ -206,6 +208,8 @@ void Autoscaler::measure(const kube::ObjectKey& key, const std::string& stream,
   gauge("sluice_autoscale_needed_shards", "Shards that its expected load asks for, with headroom.",
         "shardsNeeded");
   gauge("sluice_autoscale_headroom", "The factor on the expected load.", "headroom");
+  gauge("sluice_autoscale_lag_records",
+        "Records that a stream's group is behind, the furthest of all.", "lagRecords");
   labels["action"] = std::string(autoscale::to_string(decision.action));
   labels["reason"] = decision.reason;
   metrics_

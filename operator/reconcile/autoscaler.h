@@ -50,6 +50,8 @@ class Autoscaler {
                const autoscale::Decision& decision);
   void decide_brokers(const kube::ObjectKey& key, Clusters::Cluster& cluster,
                       const LoadAnswer& answer);
+  void measure_brokers(const kube::ObjectKey& key, const api::StreamClusterSpec& spec,
+                       const autoscale::BrokerDecision& decision);
   void set_brokers(const kube::ObjectKey& key, int32_t brokers);
   std::string when(int64_t mono_ms) const;  // RFC 3339
   std::map<std::string, std::string> broker_pages(const kube::ObjectKey& key) const;

@@ -22,6 +22,10 @@ void Autoscaler::decide_brokers(const kube::ObjectKey& key, Clusters::Cluster& c
   if (!object) return;
   auto resource = api::read_stream_cluster(*object);
   if (!resource.ok() || !resource->spec.autoscaling.brokers) return;
+  if (cluster.broker_scaling.wanted_before < 0 && cluster.broker_decisions.empty()) {
+    cluster.broker_decisions = resource->status.decisions;
+    cluster.broker_scaling = broker_memory_of(resource->status, clock_.mono_ms(), clock_.wall_ms());
+  }
   int32_t copies = 1;
   for (const auto& [name, stream] : cluster.streams) {
     copies = std::max(copies, api::effective_replication(stream->spec, resource->spec));
@@ -38,27 +42,48 @@ void Autoscaler::decide_brokers(const kube::ObjectKey& key, Clusters::Cluster& c
                 {"action", action},
                 {"reason", decision.reason}})
       .Increment();
-  auto& last = cluster.broker_decision;
-  if (!acts && last && last->action == action && last->reason == decision.reason) return;
+  measure_brokers(key, resource->spec, decision);
+  auto& known = cluster.broker_decisions;
+  if (!acts && !known.empty() && known.front().action == action &&
+      known.front().reason == decision.reason) {
+    return;
+  }
   api::Decision entry{api::rfc3339(clock_.wall_ms()), action, {}, decision.reason,
                       decision.message, decision.inputs};
   if (decision.next_allowed_ms > clock_.mono_ms()) {
     entry.inputs["nextAllowed"] = when(decision.next_allowed_ms);
   }
-  last = entry;
+  add_broker_decision(known, std::move(entry));
   broker::log_info("autoscaler", "decision about brokers",
                    {{"cluster", key.to_string()},
                     {"action", action},
                     {"reason", decision.reason},
                     {"message", decision.message}});
   bool warns = decision.reason == "Contended" || decision.reason == "BudgetReached" ||
-               decision.reason == "AtMaximum";
+               decision.reason == "AtMaximum" || decision.reason == "LatencyNotHelped";
   if (acts || warns) {
     events_.record(*object, acts ? kube::EventType::kNormal : kube::EventType::kWarning,
                    acts ? action : decision.reason, decision.message);
   }
   if (acts) set_brokers(key, decision.brokers);
   clusters_.changed(key);
+}
+
+void Autoscaler::measure_brokers(const kube::ObjectKey& key, const api::StreamClusterSpec& spec,
+                                 const autoscale::BrokerDecision& decision) {
+  broker::Metrics::Labels labels{{"namespace", key.ns}, {"cluster", key.name}};
+  metrics_.gauge("sluice_autoscale_brokers", "Brokers that a cluster is to have.", labels)
+      .Set(decision.brokers);
+  if (decision.needed <= 0) return;  // nothing is known
+  metrics_
+      .gauge("sluice_autoscale_needed_brokers",
+             "Brokers that the load will ask for by the time that one more could help.", labels)
+      .Set(decision.needed);
+  if (spec.autoscaling.brokers->produce_p99_milliseconds == 0) return;
+  metrics_
+      .gauge("sluice_autoscale_produce_p99_seconds",
+             "What producers wait at most brokers, 99th percentile of a minute.", labels)
+      .Set(decision.produce_p99_ms / 1000);
 }
 
 void Autoscaler::set_brokers(const kube::ObjectKey& key, int32_t brokers) {

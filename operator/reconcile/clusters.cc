@@ -158,7 +158,9 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
     }
     drain(coordinator, wishes, view);
     view.loaded = coordinator.loaded();
-    view.broker_decision = slot->broker_decision;
+    view.broker_decisions = slot->broker_decisions;
+    view.metrics_reason = slot->metrics_reason;
+    view.metrics_problem = slot->metrics_problem;
     if (!view.loaded) view.load_error = coordinator.load_error().message();
     view.brokers = coordinator.brokers();
     view.moves_in_flight = static_cast<int>(coordinator.moves().size());

@@ -29,7 +29,8 @@ namespace sluice_operator::reconcile {
 struct ClusterView {
   bool loaded = false;
   std::string load_error;
-  std::optional<api::Decision> broker_decision;
+  std::vector<api::Decision> broker_decisions;  // newest first
+  std::string metrics_reason, metrics_problem;  // why the load is not known; empty: it is
   std::vector<broker::coordination::BrokerView> brokers;
   std::map<int32_t, broker::coordination::DrainProgress> draining;
   std::string drain_refused;  // why what was to be drained is not
@@ -113,7 +114,8 @@ class Clusters {
     std::map<std::string, std::vector<api::Decision>> decisions;        // by stream name
     std::map<std::string, int> acting;  // splits and merges that are not answered yet, by stream
     autoscale::BrokerMemory broker_scaling;
-    std::optional<api::Decision> broker_decision;  // the last that differed from the one before
+    // Those that differed from the one before, newest first; an earlier operator's are behind them.
+    std::vector<api::Decision> broker_decisions;
     std::string metrics_reason = "Starting", metrics_problem = "no look at the load yet";
     int64_t next_broker_look_ms = 0;
     std::map<std::string, std::optional<sluice::v1::User>> users;  // by resource; null: bad

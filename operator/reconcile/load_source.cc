@@ -93,13 +93,16 @@ LoadAnswer LoadSource::ask_prometheus(const LoadSettings& settings, const kube::
   auto answer = check_brokers(settings, cluster, brokers);
   if (!answer.problem.empty()) return answer;
   const int window_s = static_cast<int>(settings.window_ms / 1000);
+  autoscale::Offsets offsets;
   for (const auto& [name, metric] :
        {std::pair<const char*, const char*>{"bytes", autoscale::kBytesMetric},
         {"records", autoscale::kRecordsMetric},
         {"throttledBytes", autoscale::kThrottledBytesMetric},
         {"throttled", autoscale::kThrottledMetric},
         {"heat", autoscale::kHeatMetric},
-        {"hotKeys", autoscale::kHotKeyMetric}}) {
+        {"hotKeys", autoscale::kHotKeyMetric},
+        {"ends", autoscale::kEndMetric},
+        {"committed", autoscale::kCommittedMetric}}) {
     auto own = settings.queries.find(name);
     std::string query =
         own == settings.queries.end()
@@ -110,10 +113,16 @@ LoadAnswer LoadSource::ask_prometheus(const LoadSettings& settings, const kube::
       return failed("PrometheusUnreachable",
                     "Prometheus cannot be asked (" + body.status().message() + ")");
     }
-    auto problem = autoscale::add_prometheus_answer(metric, *body, answer.rates);
+    auto problem = autoscale::add_prometheus_answer(metric, *body, answer.rates, &offsets);
     if (problem) return failed("PrometheusAnswer", *problem + " (" + name + ")");
   }
+  note_lag(offsets, answer);
   return answer;
+}
+
+void LoadSource::note_lag(const autoscale::Offsets& offsets, LoadAnswer& answer) {
+  lag_.add(clock_.mono_ms(), offsets);
+  answer.lags = lag_.lags();
 }
 
 LoadAnswer LoadSource::scrape(const LoadSettings& settings,
@@ -122,18 +131,21 @@ LoadAnswer LoadSource::scrape(const LoadSettings& settings,
   std::string last_error;
   LoadAnswer answer;
   autoscale::StreamRates hot_keys;
+  autoscale::Offsets offsets;
   for (const auto& [name, address] : brokers) {
     auto page = fetch("http://" + address, "/metrics");
     if (!page.ok()) {
       scrape_rates_.forget(name);
+      latency_.forget(name);
       last_error = name + ": " + page.status().message();
       continue;
     }
     reached++;
     auto samples = autoscale::parse_exposition(*page, "sluice_");
     std::erase_if(samples, [&](const auto& sample) {
-      return autoscale::add_hot_key(sample, hot_keys);
+      return autoscale::add_hot_key(sample, hot_keys) || autoscale::add_offset(sample, offsets);
     });
+    latency_.add(name, clock_.mono_ms(), samples);
     scrape_rates_.add(name, clock_.mono_ms(), samples);
   }
   if (brokers.empty()) return failed("BrokerMetricsMissing", "no broker is ready");
@@ -149,9 +161,12 @@ LoadAnswer LoadSource::scrape(const LoadSettings& settings,
     for (const auto& [shard, figures] : shards) answer.rates[stream][shard].hot_key = figures.hot_key;
   }
   for (const auto& [name, address] : brokers) {
-    answer.brokers[name] = autoscale::broker_load(scrape_rates_, name, settings.network_bytes_per_s,
-                                                  settings.disk_bytes_per_s);
+    auto& load = answer.brokers[name];
+    load = autoscale::broker_load(scrape_rates_, name, settings.network_bytes_per_s,
+                                  settings.disk_bytes_per_s);
+    if (auto p99 = latency_.p99_seconds(name)) load.produce_p99_ms = *p99 * 1000;
   }
+  if (settings.prometheus_url.empty()) note_lag(offsets, answer);
   return answer;
 }
 

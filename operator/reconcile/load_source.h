@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "operator/autoscale/lag.h"
+#include "operator/autoscale/latency.h"
 #include "operator/autoscale/load.h"
 #include "operator/kube/client/http.h"
 #include "operator/kube/client/resource.h"
@@ -24,6 +26,7 @@ struct LoadSettings {
 struct LoadAnswer {
   autoscale::StreamRates rates;
   std::map<std::string, autoscale::BrokerLoad> brokers;  // by pod
+  autoscale::StreamLags lags;
   std::string reason, problem;                           // why there are none: a word, a sentence
 };
 
@@ -43,9 +46,12 @@ class LoadSource {
                            size_t brokers);
   LoadAnswer scrape(const LoadSettings& settings,
                     const std::map<std::string, std::string>& brokers);
+  void note_lag(const autoscale::Offsets& offsets, LoadAnswer& answer);
 
   broker::env::Clock& clock_;
   autoscale::ScrapeRates scrape_rates_;
+  autoscale::ProduceLatency latency_;
+  autoscale::LagTracker lag_;
   std::map<std::string, std::unique_ptr<kube::HttpClient>> clients_;
   std::string ca_pem_;  // that the Prometheus client was opened with
   kube::StopSignal stop_;

@@ -27,6 +27,10 @@ class LoadSourceTest : public testing::Test {
     if (head.find("hot_key") != std::string::npos) {
       return vector(shard + R"(,"key":"k","hash_key":"17")", "0.5");
     }
+    if (head.find("end_offset") != std::string::npos) return vector(shard, "900");
+    if (head.find("committed") != std::string::npos) {
+      return vector(shard + R"(,"group":"g")", committed_);
+    }
     if (head.find("heat") != std::string::npos) return vector(shard + R"(,"part":"2")", "9");
     return vector(shard, "4");
   }
@@ -39,7 +43,7 @@ class LoadSourceTest : public testing::Test {
 
   broker::env::PosixClock clock_;
   LoadSource source_{clock_};
-  std::string brokers_seen_ = "2", bytes_ = "12.5";
+  std::string brokers_seen_ = "2", bytes_ = "12.5", committed_ = "400";
   double skew_s_ = 0;
 };
 
@@ -53,6 +57,8 @@ TEST_F(LoadSourceTest, PrometheusGivesRatesHeatAndTheHottestKey) {
   EXPECT_EQ(shard.throttled_per_s, 4);
   EXPECT_EQ(shard.heat[2], 9);
   EXPECT_EQ(shard.hot_key->name, "k");
+  EXPECT_EQ(answer.lags.at("clicks").group, "g");
+  EXPECT_EQ(answer.lags.at("clicks").records, 500);
   EXPECT_NE(server.last_head().find("Authorization:Bearer secret"), std::string::npos)
       << server.last_head();
 }
@@ -89,6 +95,9 @@ TEST_F(LoadSourceTest, NansAndErrorsAreReasons) {
     EXPECT_EQ(answer.reason, "PrometheusAnswer") << bytes;
     EXPECT_TRUE(answer.rates.empty());
   }
+  bytes_ = "1";
+  committed_ = "NaN";
+  EXPECT_EQ(ask(server).reason, "PrometheusAnswer");
   brokers_seen_ = "NaN";
   EXPECT_EQ(ask(server).reason, "BrokerMetricsMissing");
   Server refusing([](const std::string&) {
@@ -117,7 +126,7 @@ TEST_F(LoadSourceTest, OwnQueriesTakeThePlaceOfOurs) {
   Server server([this](const std::string& head) { return prometheus(head); });
   LoadSettings settings;
   settings.prometheus_url = "http://" + server.address();
-  settings.queries = {{"hotKeys", "mine{ns=\"$namespace\",c=\"$cluster\"}[$window]"}};
+  settings.queries = {{"committed", "mine{ns=\"$namespace\",c=\"$cluster\"}[$window]"}};
   source_.look(settings, {"ns", "c"}, {{"c-0", ""}, {"c-1", ""}});
   auto head = server.last_head();
   EXPECT_NE(head.find("mine"), std::string::npos);
@@ -132,7 +141,13 @@ TEST_F(LoadSourceTest, PagesGiveRatesAtTheSecondLookAndNoneWhenOneIsMissing) {
     return "sluice_shard_bytes_in_total{shard=\"0\",stream=\"a\"} " + std::to_string(bytes) +
            "\nsluice_process_cpu_seconds_total " + std::to_string(cpu) +
            "\nsluice_process_cpu_cores 2\nsluice_volume_used_bytes 30\n"
-           "sluice_volume_capacity_bytes 40\n";
+           "sluice_volume_capacity_bytes 40\n"
+           "sluice_shard_end_offset{shard=\"0\",stream=\"a\"} 50\n"
+           "sluice_group_committed_offset{group=\"g\",shard=\"0\",stream=\"a\"} 20\n"
+           "sluice_kafka_request_seconds_bucket{api=\"Produce\",le=\"0.1\"} " +
+           std::to_string(bytes) + "\n" +
+           "sluice_kafka_request_seconds_bucket{api=\"Produce\",le=\"+Inf\"} " +
+           std::to_string(bytes) + "\n";
   });
   std::map<std::string, std::string> brokers{{"c-0", page.address()}};
   LoadSettings settings;
@@ -144,6 +159,9 @@ TEST_F(LoadSourceTest, PagesGiveRatesAtTheSecondLookAndNoneWhenOneIsMissing) {
   EXPECT_GT(answer.rates["a"][0].bytes_per_s, 0);
   EXPECT_EQ(answer.brokers["c-0"].used[static_cast<size_t>(autoscale::Resource::kSpace)], 0.75);
   EXPECT_GT(*answer.brokers["c-0"].used[static_cast<size_t>(autoscale::Resource::kCpu)], 0);
+  EXPECT_GT(*answer.brokers["c-0"].produce_p99_ms, 90);
+  EXPECT_LE(*answer.brokers["c-0"].produce_p99_ms, 100);
+  EXPECT_EQ(answer.lags["a"].records, 30);
   brokers["c-1"] = "127.0.0.1:1";
   answer = source_.look(settings, {"ns", "c"}, brokers);
   EXPECT_EQ(answer.reason, "BrokerMetricsMissing");

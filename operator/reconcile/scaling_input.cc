@@ -1,5 +1,8 @@
 #include "operator/reconcile/scaling_input.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 namespace sluice_operator::reconcile {
 
 namespace v1 = ::sluice::v1;
@@ -66,6 +69,40 @@ int64_t last_growth_of(const api::Stream& stream, int64_t now_ms, int64_t wall_m
   return -1;
 }
 
+autoscale::BrokerMemory broker_memory_of(const api::StreamClusterStatus& status, int64_t now_ms,
+                                         int64_t wall_ms) {
+  autoscale::BrokerMemory memory;
+  for (const auto& decision : status.decisions) {
+    int64_t at = api::rfc3339_ms(decision.time);
+    if (decision.action == autoscale::to_string(autoscale::BrokerAction::kNone)) continue;
+    if (memory.last_step_ms < 0 && at >= 0 && at <= wall_ms) {
+      memory.last_step_ms = std::max<int64_t>(0, now_ms - (wall_ms - at));
+    }
+    if (memory.trial || decision.reason != autoscale::kProduceSlow) continue;
+    auto number = [&](const char* input) {
+      auto it = decision.inputs.find(input);
+      return it == decision.inputs.end() ? 0 : std::strtod(it->second.c_str(), nullptr);
+    };
+    memory.trial = {.first_load = number(autoscale::kTrialLoadInput) / 100,
+                    .p99_ms = number(autoscale::kP99Input)};
+  }
+  return memory;
+}
+
+void add_broker_decision(std::vector<api::Decision>& decisions, api::Decision decision) {
+  decisions.insert(decisions.begin(), std::move(decision));
+  constexpr size_t kMax = api::StreamClusterStatus::kDecisionsMax;
+  while (decisions.size() > kMax) {
+    auto nothing = [](const api::Decision& d) {
+      return d.action == autoscale::to_string(autoscale::BrokerAction::kNone);
+    };
+    auto idle = std::count_if(decisions.begin(), decisions.end(), nothing);
+    auto oldest = std::find_if(decisions.rbegin(), decisions.rend(), nothing);
+    bool steps_stay = static_cast<size_t>(idle) > kMax / 2;
+    decisions.erase(steps_stay ? std::next(oldest).base() : std::prev(decisions.end()));
+  }
+}
+
 autoscale::Policy policy_of(const api::StreamClusterSpec& cluster, const api::StreamSpec& stream) {
   if (stream.partition_scaling) return partition_policy_of(cluster, *stream.partition_scaling);
   auto scaling = stream.autoscaling.value_or(api::StreamSpec::Autoscaling{});
@@ -98,6 +135,7 @@ autoscale::BrokerPolicy broker_policy_of(const api::StreamClusterSpec::BrokerSca
   policy.cooldown_ms = scaling.cooldown_seconds * 1000LL;
   policy.price_per_hour = scaling.price_per_hour;
   policy.budget_per_hour = static_cast<double>(scaling.budget_per_hour);
+  policy.produce_p99_ms = scaling.produce_p99_milliseconds;
   policy.mode = mode_of(scaling.mode);
   return policy;
 }
@@ -110,6 +148,7 @@ autoscale::Snapshot snapshot_of(const v1::ShardMap& map, const std::string& stre
   snapshot.problem = answer.problem;
   snapshot.problem_reason = answer.reason;
   snapshot.shards_known = static_cast<size_t>(map.shards_size());
+  if (auto lag = answer.lags.find(stream); lag != answer.lags.end()) snapshot.lag = lag->second;
   auto rates = answer.rates.find(stream);
   for (const auto& shard : map.shards()) {
     if (shard.state() == v1::SHARD_STATE_SEALING) snapshot.resharding = true;
@@ -141,13 +180,16 @@ autoscale::BrokerSnapshot broker_snapshot_of(const api::StreamCluster& cluster,
   snapshot.replication_max = replication_max;
   snapshot.problem = answer.problem;
   snapshot.problem_reason = answer.reason;
+  snapshot.lags = answer.lags;
   for (const auto& state : status.broker_states) {
     auto load = answer.brokers.find(state.pod);
     if (load == answer.brokers.end()) {
       if (snapshot.problem.empty()) snapshot.problem = state.pod + " has no metrics";
       continue;
     }
-    snapshot.brokers.push_back({state.id, state.zone, load->second.used});
+    snapshot.brokers.push_back(load->second);
+    snapshot.brokers.back().id = state.id;
+    snapshot.brokers.back().zone = state.zone;
   }
   const auto* ready = api::find_condition(status.conditions, "Ready");
   if (status.brokers != cluster.spec.brokers) {

@@ -238,6 +238,21 @@ bool drained(const ClusterView& view, const std::vector<int32_t>& brokers) {
          });
 }
 
+namespace {
+
+api::Condition metrics_condition(const std::string& reason, const std::string& problem,
+                                 int64_t generation) {
+  bool known = problem.empty();
+  return {"MetricsAvailable",
+          known ? "True" : "False",
+          known ? "Fresh" : reason,
+          known ? "every broker's load is known" : problem,
+          "",
+          generation};
+}
+
+}  // namespace
+
 bool settled(const api::StreamClusterStatus& status, const ClusterSight& sight) {
   return api::find_condition(status.conditions, "Ready")->status == "True" &&
          api::find_condition(status.conditions, "Progressing")->status == "False" &&
@@ -253,7 +268,10 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
   status.selector = plan::broker_selector(cluster.metadata.name);
   status.image = sight.image;
   status.rebalance_proposal = next_proposal(cluster, sight.view, now);
-  if (sight.view.broker_decision) status.last_decision = sight.view.broker_decision;
+  if (!sight.view.broker_decisions.empty()) {
+    status.decisions = sight.view.broker_decisions;
+    status.last_decision = status.decisions.front();
+  }
   status.broker_states.clear();
   status.ready_brokers = status.updated_brokers = 0;
   for (const auto& pod : sight.pods) {
@@ -275,6 +293,12 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
   }
   set_rebalance(status, cluster, sight, now);
   set_conditions(status, cluster, sight, now);
+  if (cluster.spec.autoscaling.brokers) {
+    api::set_condition(status.conditions,
+                       metrics_condition(sight.view.metrics_reason, sight.view.metrics_problem,
+                                         cluster.metadata.generation),
+                       now);
+  }
   return status;
 }
 
@@ -320,13 +344,10 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
                     ? stream.spec.autoscaling.has_value()
                     : stream.spec.partition_scaling.has_value();
   if (scales) {
-    bool known = view.metrics_problem.empty();
-    api::set_condition(status.conditions,
-                       {"MetricsAvailable", known ? "True" : "False",
-                        known ? "Fresh" : view.metrics_reason,
-                        known ? "every broker's load is known" : view.metrics_problem, "",
-                        stream.metadata.generation},
-                       now);
+    api::set_condition(
+        status.conditions,
+        metrics_condition(view.metrics_reason, view.metrics_problem, stream.metadata.generation),
+        now);
   }
   if (view.bill && view.bill->lines_size() > 0) status.metering = metering_status(*view.bill);
   // What an earlier operator decided stays below what this one has.

@@ -140,6 +140,25 @@ TEST(StreamStatus, EveryStreamThatScalesSaysWhetherItsLoadIsKnown) {
   EXPECT_EQ(known(), "True Fresh");
 }
 
+TEST(ClusterStatus, SaysWhetherTheLoadThatItsBrokersScaleByIsKnownAndWhatWasDecided) {
+  ClusterSight sight;
+  sight.view.metrics_reason = "BrokerMetricsMissing";
+  sight.view.metrics_problem = "a broker's metrics are missing";
+  auto of = cluster();
+  EXPECT_FALSE(api::find_condition(cluster_status(of, sight, kNow).conditions, "MetricsAvailable"));
+  of.spec.autoscaling.brokers.emplace();
+  auto status = cluster_status(of, sight, kNow);
+  const auto* condition = api::find_condition(status.conditions, "MetricsAvailable");
+  ASSERT_TRUE(condition);
+  EXPECT_EQ(condition->status + " " + condition->reason, "False BrokerMetricsMissing");
+  EXPECT_TRUE(status.decisions.empty());
+  sight.view.broker_decisions = {{.time = kNow, .action = "AddBroker"},
+                                 {.time = kNow, .action = "None"}};
+  status = cluster_status(of, sight, kNow);
+  EXPECT_EQ(status.decisions, sight.view.broker_decisions);
+  EXPECT_EQ(status.last_decision->action, "AddBroker");
+}
+
 TEST(StreamStatus, CountsShardsAndNamesProblems) {
   api::Stream stream;
   StreamView view;

@@ -37,6 +37,10 @@ FlowMetrics::FlowMetrics(Metrics& metrics)
                                       "Records stored for gRPC publishers")),
       publish_bytes(metrics.counter("sluice_grpc_publish_bytes_total",
                                     "Bytes of record batches stored for gRPC publishers")),
+      publish_seconds(metrics.histogram(
+          "sluice_grpc_publish_duration_seconds",
+          "From a PublishRequest to its answer, where no record had to be tried again.", {},
+          {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10})),
       subscribe_records(metrics.counter("sluice_grpc_subscribe_records_total",
                                         "Records sent to gRPC subscribers")),
       subscribe_bytes(metrics.counter("sluice_grpc_subscribe_bytes_total",

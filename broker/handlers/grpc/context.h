@@ -34,6 +34,7 @@ struct FlowMetrics {
   explicit FlowMetrics(Metrics& metrics);
   prometheus::Counter& publish_records;
   prometheus::Counter& publish_bytes;
+  prometheus::Histogram& publish_seconds;
   prometheus::Counter& subscribe_records;
   prometheus::Counter& subscribe_bytes;
 };

@@ -60,6 +60,7 @@ void PublishFlow::on_request(v1::PublishRequest message, size_t request_bytes) {
   request->bytes = request_bytes;
   request->left = message.records_size();
   request->deadline_ms = context_.clock.mono_ms() + kDeliveryTimeoutMs;
+  request->began_us = context_.clock.mono_us();
   request->message = std::move(message);
   for (int i = 0; i < request->left; ++i) request->response.add_results();
   requests_.push_back(std::move(request));
@@ -339,6 +340,7 @@ void PublishFlow::retry_later(int32_t shard, Lane& lane, const Status& why) {
   if (context_.clock.mono_ms() >= lane.in_flight.front().request->deadline_ms) {
     return expire(lane, why);
   }
+  for (const Pending& pending : lane.in_flight) pending.request->retried = true;
   lane.backoff_ms = std::clamp(lane.backoff_ms * 2, kBackoffMinMs, kBackoffMaxMs);
   lane.retry = context_.executor.schedule_after(lane.backoff_ms, [weak = weak_from_this(), shard] {
     auto self = weak.lock();
@@ -401,6 +403,10 @@ void PublishFlow::answer() {
     auto request = std::move(requests_.front());
     requests_.pop_front();
     request->response.set_durability(stream_->map.config().durability());
+    if (!request->retried) {
+      auto took_us = context_.clock.mono_us() - request->began_us;
+      context_.metrics.publish_seconds.Observe(static_cast<double>(took_us) / 1e6);
+    }
     output_.respond(std::move(request->response), request->bytes);
   }
   if (!ended_ && half_closed_ && requests_.empty()) finish(Status());

@@ -39,7 +39,9 @@ class PublishFlow : public std::enable_shared_from_this<PublishFlow> {
     size_t bytes;
     int left;             // records without a result
     int64_t deadline_ms;  // mono; after it a record is not tried again
+    int64_t began_us;
     bool routed = false;
+    bool retried = false;  // what it waited for is not how long appending takes
   };
   struct Pending {
     Request* request;

@@ -22,6 +22,8 @@ import time
 import traceback
 import xml.dom.minidom
 
+import real_brokers
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
 WORK = ROOT / "build/tests/autoscale"
@@ -175,16 +177,53 @@ def test_why_and_plot_read_a_status():
     assert "there is no Stream 'other'" in said
 
 
+def test_why_and_plot_read_a_clusters_status():
+    def decision(minute, action, reason, brokers, **inputs):
+        return {"time": f"2026-01-01T00:{minute:02}:00Z", "action": action, "reason": reason,
+                "message": f"so it <is> at {minute}", "inputs": {"brokers": str(brokers), **inputs}}
+    decisions = [decision(30, "DrainBroker", "BrokersIdle", 4, brokersNeeded="1.2"),
+                 decision(20, "None", "LatencyNotHelped", 4, produceP99Milliseconds="80"),
+                 decision(5, "AddBroker", "ProduceSlow", 3, brokersNeeded="2.1", trialLoad="70%"),
+                 decision(0, "None", "WithinTarget", 3, lagRecords="1200", lagGroup="shop")]
+    cluster = {"kind": "StreamCluster", "metadata": {"name": "c"}, "spec": {"brokers": 3},
+               "status": {"brokers": 3, "decisions": decisions, "conditions": []}}
+    stream = {"kind": "Stream", "metadata": {"name": "c"}, "spec": {"name": "c"}, "status": {}}
+    both = json.dumps({"items": [stream, cluster]})
+    text = sluice("why", "cluster/c", "--file", "-", stdin=both)
+    assert text.startswith("c: 3 brokers\n"), text
+    assert "AddBroker (ProduceSlow)" in text and "trialLoad=70%" in text and "lagGroup=shop" in text
+    assert json.loads(sluice("why", "scl/c", "-o", "json", "--file", "-", stdin=both))["brokers"] == 3
+    assert "c: 0 open shards" in sluice("why", "c", "--file", "-", stdin=both)
+    svg = sluice("autoscale", "plot", "cluster/c", "--file", "-", stdin=both)
+    xml.dom.minidom.parseString(svg)
+    assert ">brokers</text>" in svg and svg.count("ProduceSlow") == 1 and svg.count("BrokersIdle") == 1, svg
+    assert "LatencyNotHelped" not in svg  # nothing was done
+    said = sluice("autoscale", "plot", "cluster/d", "--file", "-", stdin=both, code=1)
+    assert "there is no StreamCluster 'd'" in said, said
+
+
 class Pages(http.server.BaseHTTPRequestHandler):
-    """The operator's page while a stream grows: each time it is read, a shard more, up to four."""
+    """The operator's page while a stream and a cluster grow: each third time it is read, a shard more, up
+    to four; each fourth, a broker, up to five."""
     reads = 0
 
     def do_GET(self):
         Pages.reads += 1
         shards = min(4, 1 + Pages.reads // 3)
         labels = '{namespace="apps",cluster="c",stream="clicks"}'
+        brokers = min(5, 3 + Pages.reads // 4)
         body = (f"sluice_autoscale_open_shards{labels} {shards}\n"
-                f"sluice_autoscale_needed_shards{labels} {shards - 0.5}\n").encode()
+                f"sluice_autoscale_needed_shards{labels} {shards - 0.5}\n")
+        labels = '{namespace="apps",cluster="c"}'
+        body += (f"sluice_autoscale_brokers{labels} {brokers}\n"
+                 f"sluice_autoscale_needed_brokers{labels} {brokers - 0.5}\n")
+        counts = {("None", "WithinTarget"): Pages.reads, ("AddBroker", "BrokersFull"): brokers >= 4,
+                  ("AddBroker", "ProduceSlow"): brokers >= 5}
+        for (action, reason), count in counts.items():
+            if count:  # as counters are: there from the first on
+                body += (f'sluice_autoscale_broker_decisions_total{{namespace="apps",cluster="c",'
+                         f'action="{action}",reason="{reason}"}} {int(count)}\n')
+        body = body.encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -228,6 +267,18 @@ def test_plot_draws_what_a_real_prometheus_has_seen():
         svg = wait_until(plot, (home / "log").read_text)
         xml.dom.minidom.parseString(svg)
         assert svg.count("shards become") == 3, svg
+
+        def plot_brokers():
+            done = subprocess.run([BIN / "sluice", "autoscale", "plot", "cluster/c", "--namespace", "apps",
+                                   "--prometheus", url, "--last", "10m"], capture_output=True, text=True)
+            return done.stdout if done.returncode == 0 and "4 brokers become 5" in done.stdout else None
+        svg = wait_until(plot_brokers, (home / "log").read_text)
+        xml.dom.minidom.parseString(svg)
+        assert svg.count("brokers become") == 2, svg
+        assert "3 brokers become 4: AddBroker (BrokersFull)" in svg, svg
+        assert "4 brokers become 5: AddBroker (ProduceSlow)" in svg, svg
+        said = sluice("autoscale", "plot", "cluster/d", "--prometheus", url, code=1)
+        assert "sluice_autoscale_brokers" in said and "autoscaling.brokers" in said, said
         said = sluice("autoscale", "plot", "other", "--prometheus", url, code=1)
         assert "does it scrape the operator" in said, said
         said = sluice("autoscale", "plot", "clicks", "--namespace", "elsewhere", "--prometheus", url, code=1)
@@ -260,9 +311,9 @@ def test_kubectl_sluice_why():
         shutil.rmtree(home)
 
 
-def gtest(program):
+def gtest(program, environment=None):
     """Its tests, each a line; how many passed and failed."""
-    done = subprocess.run([program], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=600, env=environment)
     passed = done.stdout.count("[       OK ]")
     failed = done.stdout.count("[  FAILED  ]") and 1
     for line in done.stdout.splitlines():
@@ -273,21 +324,42 @@ def gtest(program):
     return passed, max(failed, int(done.returncode != 0))
 
 
+def report(name, test):
+    """Runs it and prints a line; whether it passed."""
+    try:
+        said = test()
+        print(f"ok    {name}" + (f": {said}" if said else ""), flush=True)
+        return True
+    except Exception:
+        print(f"FAIL  {name}", flush=True)
+        traceback.print_exc()
+        return False
+
+
+def with_real_brokers(programs):
+    try:
+        with real_brokers.Cluster() as cluster:
+            good = report("every_documented_query_returns_data",
+                          lambda: real_brokers.every_documented_query_returns_data(cluster, free_port()))
+            passed, failed = gtest(programs / "autoscale_brokers_test", cluster.environment())
+            return passed + good, failed + (not good)
+    except Exception:
+        print("FAIL  real brokers", flush=True)
+        traceback.print_exc()
+        return 0, 1
+
+
 def main():
     passed = failed = 0
     if sys.argv[1:2] == ["--gtest"]:
-        passed, failed = gtest(sys.argv[2])
+        programs = pathlib.Path(sys.argv[2])
+        passed, failed = gtest(programs / "autoscale_prometheus_test")
+        more = with_real_brokers(programs)
+        passed, failed = passed + more[0], failed + more[1]
     for name, test in list(globals().items()):
-        if not name.startswith("test_"):
-            continue
-        try:
-            said = test()
-            print(f"ok    {name[5:]}" + (f": {said}" if said else ""), flush=True)
-            passed += 1
-        except Exception:
-            print(f"FAIL  {name[5:]}", flush=True)
-            traceback.print_exc()
-            failed += 1
+        if name.startswith("test_"):
+            good = report(name[5:], test)
+            passed, failed = passed + good, failed + (not good)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

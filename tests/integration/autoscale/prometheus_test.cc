@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -129,6 +130,13 @@ class Prometheus {
   pid_t pid_ = -1;
 };
 
+// A wall clock that is off.
+class SkewedClock : public broker::env::PosixClock {
+ public:
+  int64_t wall_ms() const override { return broker::env::PosixClock::wall_ms() + off_ms; }
+  std::atomic<int64_t> off_ms = 0;
+};
+
 class WithPrometheus : public testing::Test {
  protected:
   LoadAnswer look() { return source_.look(settings_, {"ns", "c"}, {{"c-0", broker_.address()}}); }
@@ -165,7 +173,7 @@ class WithPrometheus : public testing::Test {
   }
   void use(const Prometheus& prometheus) { settings_.prometheus_url = "http://" + prometheus.address(); }
 
-  broker::env::PosixClock clock_;
+  SkewedClock clock_;
   LoadSource source_{clock_};
   LoadSettings settings_;
   Broker broker_;
@@ -212,6 +220,18 @@ TEST_F(WithPrometheus, ABrokerThatItCannotScrapeStopsDecisions) {
   } while (answer.problem.empty());
   EXPECT_EQ(answer.reason, "BrokerMetricsMissing");
   expect_no_decision(answer, "BrokerMetricsMissing");
+}
+
+TEST_F(WithPrometheus, AClockThatIsOffStopsDecisionsAndTheyGoOnAfterwards) {
+  Prometheus prometheus(broker_.address());
+  use(prometheus);
+  wait_for("");
+  for (int64_t off_ms : {-120'000, 120'000}) {
+    clock_.off_ms = off_ms;
+    expect_no_decision(look(), "ClockSkew");
+  }
+  clock_.off_ms = 0;
+  wait_for("");
 }
 
 TEST_F(WithPrometheus, NaNStopsDecisions) {
