@@ -238,6 +238,11 @@ bool drained(const ClusterView& view, const std::vector<int32_t>& brokers) {
          });
 }
 
+bool moving(const api::StreamClusterStatus& status) {
+  return status.ready_brokers > 0 &&
+         api::find_condition(status.conditions, "Progressing")->status == "True";
+}
+
 bool settled(const api::StreamClusterStatus& status, const ClusterSight& sight) {
   return api::find_condition(status.conditions, "Ready")->status == "True" &&
          api::find_condition(status.conditions, "Progressing")->status == "False" &&
