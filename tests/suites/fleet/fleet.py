@@ -39,7 +39,8 @@ class Fleet:
         self.server, self.options = server, options
         self.clusters = 0
         self.per_namespace = 10**9 if options.in_one_namespace else 50
-        self.operator, self.hook = None, world.free_port()
+        # A start must not be a change: the coordinator's address is in each pod's arguments.
+        self.operator, self.hook, self.coordinator = None, world.free_port(), world.free_port()
 
     # --- the resources
 
@@ -88,7 +89,7 @@ class Fleet:
 
     def start(self):
         self.operator = world.Operator(self.server, f"{self.server.dir}/operator.log", self.hook,
-                                       *self.options.operator_flags.split(), wrap=self.options.wrap.split())
+                                       self.coordinator, *self.options.operator_flags.split(), wrap=self.options.wrap.split())
 
     def reconciled(self):
         found = collections.Counter()

@@ -173,11 +173,11 @@ def install_webhook(server, port):
 class Operator:
     """The binary with the chart's settings, outside the cluster."""
 
-    def __init__(self, server, log, hook, *flags, wrap=()):
+    def __init__(self, server, log, hook, coordinator, *flags, wrap=()):
         binary = pathlib.Path(server.dir, "sluice-operator")  # what is built meanwhile is not measured
         if not binary.exists():
             shutil.copy(pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"), "sluice-operator"), binary)
-        self.http, coordinator = free_port(), free_port()
+        self.http = free_port()
         self.began = time.monotonic()
         self.log = open(log, "ab")
         self.process = subprocess.Popen(
