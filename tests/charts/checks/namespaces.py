@@ -15,10 +15,10 @@ from .crds import GROUP
 from .lifecycle import NAMESPACE, helm
 
 NAMESPACES = ["watch-a", "watch-b", "watch-c"]
-# What is watched, by the chart's values. The defaults come last, and stay.
+# What is watched, by the chart's values (helm keeps those of before where none are given). The default comes last, and stays.
 VARIANTS = [("one", {"watchNamespaces": ["watch-a"]}, {"watch-a"}),
             ("some", {"watchNamespaces": ["watch-a", "watch-b"]}, {"watch-a", "watch-b"}),
-            ("all", {}, set(NAMESPACES))]
+            ("all", {"watchNamespaces": []}, set(NAMESPACES))]
 
 
 class Operator:
