@@ -36,7 +36,7 @@ Result<Verdict> judge_stream(const Json& request, World& world) {
   if (!stream) return Verdict();
   const std::string& ns = stream->metadata.ns;
   ASSIGN_OR_RETURN(auto cluster, world.cluster(ns, stream->spec.cluster));
-  ASSIGN_OR_RETURN(auto others, world.streams(ns));
+  ASSIGN_OR_RETURN(auto others, world.streams(ns, stream->spec.cluster));
   return decide(*stream, pointer(before), pointer(cluster), others);
 }
 
@@ -46,7 +46,7 @@ Result<Verdict> judge_cluster(const Json& request, World& world) {
   ASSIGN_OR_RETURN(auto before,
                    read<api::StreamCluster>(request, "oldObject", api::read_stream_cluster));
   if (!cluster) return Verdict();
-  ASSIGN_OR_RETURN(auto streams, world.streams(cluster->metadata.ns));
+  ASSIGN_OR_RETURN(auto streams, world.streams(cluster->metadata.ns, cluster->metadata.name));
   return decide(*cluster, pointer(before), streams);
 }
 
@@ -68,7 +68,7 @@ Result<Verdict> judge_scale(const Json& request, World& world) {
   if (!before) return Verdict();
   api::StreamCluster after = *before;
   after.spec.brokers = request.value("/object/spec/replicas"_json_pointer, before->spec.brokers);
-  ASSIGN_OR_RETURN(auto streams, world.streams(ns));
+  ASSIGN_OR_RETURN(auto streams, world.streams(ns, after.metadata.name));
   return decide(after, &*before, streams);
 }
 

@@ -18,7 +18,9 @@ class World {
   virtual ~World() = default;
   virtual broker::Result<std::optional<api::StreamCluster>> cluster(const std::string& ns,
                                                                     const std::string& name) = 0;
-  virtual broker::Result<std::vector<api::Stream>> streams(const std::string& ns) = 0;
+  // Of one cluster at least; there may be others among them.
+  virtual broker::Result<std::vector<api::Stream>> streams(const std::string& ns,
+                                                           const std::string& cluster) = 0;
   virtual broker::Result<std::vector<api::StreamUser>> users(const std::string& ns) = 0;
   virtual broker::Result<SecretOwner> secret(const std::string& ns, const std::string& name) = 0;
 };

@@ -27,7 +27,7 @@ struct FixedWorld : World {
     if (!failure.ok()) return failure;
     return only && only->metadata.name == name ? only : std::nullopt;
   }
-  Result<std::vector<api::Stream>> streams(const std::string&) override { return all_streams; }
+  Result<std::vector<api::Stream>> streams(const std::string&, const std::string&) override { return all_streams; }
   Result<std::vector<api::StreamUser>> users(const std::string&) override { return all_users; }
   Result<SecretOwner> secret(const std::string&, const std::string&) override { return owner; }
 };

@@ -1,6 +1,7 @@
 #include "operator/metadata/kube_requests.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "broker/coordination/file_store.h"
 #include "broker/quotas/entity.h"
@@ -53,32 +54,46 @@ Status as_swap(const Status& status) {
 
 }  // namespace
 
-Result<StoreContents> KubeRequests::load() const {
+Result<StoreContents> KubeRequests::load(
+    const std::vector<std::shared_ptr<const api::Stream>>& known) const {
   StoreContents contents;
   contents.cluster_id = cluster_.uid;
   ASSIGN_OR_RETURN(contents.ledger, read_ledger());
   kube::Selection selection;
   selection.ns = cluster_.ns;
   selection.label_selector = std::string(kClusterLabel) + "=" + cluster_.name;
+  contents.declarations.emplace();
+  std::set<std::string> seen;
+  for (const auto& stream : known) {
+    if (!stream->metadata.deleting) contents.declarations->push_back(declaration_of(*stream));
+    seen.insert(stream->spec.name);
+  }
   ASSIGN_OR_RETURN(auto maps, client_.list(shard_maps(), selection));
   for (const auto& object : maps.items) {
     auto map = stored_map_of(object);
     if (!map.ok()) {
       return map.status().with_context("ShardMap " + kube::key_of(object).to_string());
     }
+    if (!seen.contains(map->map.stream())) {
+      ASSIGN_OR_RETURN(auto declaration, read_declaration(kube::metadata_text(object, "name")));
+      if (declaration) contents.declarations->push_back(std::move(*declaration));
+    }
     contents.maps.push_back(std::move(*map));
   }
   ASSIGN_OR_RETURN(contents.client_quotas, read_client_quotas());
-  kube::Selection everything;
-  everything.ns = cluster_.ns;
-  ASSIGN_OR_RETURN(auto objects, client_.list(streams(), everything));
-  contents.declarations.emplace();
-  for (const auto& object : objects.items) {
-    auto stream = api::read_stream(object);
-    if (!stream.ok() || stream->spec.cluster != cluster_.name) continue;
-    if (!stream->metadata.deleting) contents.declarations->push_back(declaration_of(*stream));
-  }
   return contents;
+}
+
+Result<std::optional<StreamDeclaration>> KubeRequests::read_declaration(
+    const std::string& resource) const {
+  auto object = client_.get(streams(), cluster_.ns, resource);
+  if (object.code() == Code::kNotFound) return std::optional<StreamDeclaration>();
+  if (!object.ok()) return object.status();
+  auto stream = api::read_stream(*object);
+  if (!stream.ok() || stream->spec.cluster != cluster_.name || stream->metadata.deleting) {
+    return std::optional<StreamDeclaration>();
+  }
+  return std::optional(declaration_of(*stream));
 }
 
 // That of an earlier cluster of this name is none; it is written over.

@@ -21,7 +21,10 @@ class KubeRequests {
   KubeRequests(kube::Client& client, ClusterRef cluster)
       : client_(client), cluster_(std::move(cluster)) {}
 
-  broker::Result<broker::coordination::StoreContents> load() const;
+  // `known`: the cluster's Streams as a watch has shown them; it may lag, so a stream that has a map and
+  // is not among them is asked for by name. Nobody's data is given up because of a cache.
+  broker::Result<broker::coordination::StoreContents> load(
+      const std::vector<std::shared_ptr<const api::Stream>>& known) const;
   // Of the ShardMap resource `name`.
   broker::Result<std::optional<broker::coordination::StoredMap>> read_map(
       const std::string& name) const;
@@ -41,6 +44,9 @@ class KubeRequests {
 
  private:
   broker::Result<sluice::v1::ClientQuotas> read_client_quotas() const;
+  // What the Stream resource of that name declares; nothing where it does not, or is being deleted.
+  broker::Result<std::optional<broker::coordination::StreamDeclaration>> read_declaration(
+      const std::string& resource) const;
 
   kube::Client& client_;
   const ClusterRef cluster_;

@@ -17,6 +17,14 @@ using broker::coordination::StoredMap;
 using broker::coordination::StreamDeclaration;
 using kube::Json;
 
+namespace {
+
+bool keeps_data(const api::Stream& stream) {
+  return stream.spec.deletion_policy == api::DeletionPolicy::kRetain;
+}
+
+}  // namespace
+
 KubeStore::KubeStore(kube::Client& client, broker::env::Executor& executor,
                      broker::env::IoQueue& io, ClusterRef cluster)
     : executor_(executor),
@@ -49,7 +57,7 @@ void KubeStore::run_status(std::function<Status()> work, StatusDone done) {
 
 Owner KubeStore::owner_of(const std::string& stream) const {
   auto it = known_.find(stream);
-  if (it != known_.end()) return {it->second.resource, it->second.uid};
+  if (it != known_.end()) return {it->second->metadata.name, it->second->metadata.uid};
   return {resource_name_for(cluster_.name, stream, false), ""};
 }
 
@@ -59,7 +67,7 @@ void KubeStore::stream_seen(const std::string& resource,
     auto it = resources_.find(resource);
     if (it == resources_.end()) return;
     std::string name = it->second;
-    bool keep = known_[name].keep_data;
+    const bool keep = keeps_data(*known_[name]);
     resources_.erase(it);
     known_.erase(name);
     if (listener_) listener_->stream_withdrawn(name, keep);
@@ -67,21 +75,21 @@ void KubeStore::stream_seen(const std::string& resource,
   }
   const std::string& name = stream->spec.name;
   auto other = known_.find(name);
-  if (other != known_.end() && other->second.resource != resource) return;  // a second claim
-  Known& known = known_[name];
-  known = {resource, stream->metadata.uid, stream->metadata.deleting,
-           stream->spec.deletion_policy == api::DeletionPolicy::kRetain,
-           stream->metadata.finalizers};
+  if (other != known_.end() && other->second->metadata.name != resource) return;  // a second claim
+  known_[name] = stream;
   resources_[resource] = name;
   if (!stream->metadata.deleting) {
     if (listener_) listener_->stream_declared(declaration_of(*stream));
     return;
   }
-  if (listener_) listener_->stream_withdrawn(name, known.keep_data);
+  if (listener_) listener_->stream_withdrawn(name, keeps_data(*stream));
 }
 
 void KubeStore::load(Done<StoreContents> done) {
-  run<StoreContents>([requests = requests_] { return requests->load(); }, std::move(done));
+  std::vector<std::shared_ptr<const api::Stream>> declared;
+  for (const auto& [name, stream] : known_) declared.push_back(stream);
+  run<StoreContents>([requests = requests_, declared] { return requests->load(declared); },
+                     std::move(done));
 }
 
 void KubeStore::read_ledger(Done<std::optional<StoredLedger>> done) {
@@ -141,14 +149,14 @@ void KubeStore::remove_map(const std::string&, const std::string& stream,
 // Lets a Stream that is being deleted go: nothing of it is left.
 void KubeStore::release(const std::string& stream) {
   auto it = known_.find(stream);
-  if (it == known_.end() || !it->second.deleting) return;
+  if (it == known_.end() || !it->second->metadata.deleting) return;
   Json finalizers = Json::array();
-  for (const auto& name : it->second.finalizers) {
+  for (const auto& name : it->second->metadata.finalizers) {
     if (name != api::kFinalizer) finalizers.push_back(name);
   }
   Json patch{{"metadata", {{"finalizers", finalizers}}}};
   auto shared = std::make_shared<Json>(std::move(patch));
-  run_status([requests = requests_, resource = it->second.resource,
+  run_status([requests = requests_, resource = it->second->metadata.name,
               shared] { return requests->release(resource, *shared); },
              [stream](Status status) {
                if (status.ok() || status.code() == Code::kNotFound) return;

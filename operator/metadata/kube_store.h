@@ -22,7 +22,7 @@ class KubeStore : public broker::coordination::MetadataStore {
   ~KubeStore() override;
 
   // A Stream resource of this cluster as the watch shows it; null: it is gone. Reports to the
-  // listener. Streams being deleted are withdrawn; their finalizer goes when their map has gone.
+  // listener. All that the watch has shown are to be told before load(). Streams being deleted are withdrawn; their finalizer goes when their map has gone.
   void stream_seen(const std::string& resource, const std::shared_ptr<const api::Stream>& stream);
 
   void set_listener(Listener* listener) override { listener_ = listener; }
@@ -59,14 +59,7 @@ class KubeStore : public broker::coordination::MetadataStore {
   const ClusterRef cluster_;
   const std::shared_ptr<const KubeRequests> requests_;
   Listener* listener_ = nullptr;
-  struct Known {
-    std::string resource;
-    std::string uid;
-    bool deleting = false;
-    bool keep_data = true;
-    std::vector<std::string> finalizers;
-  };
-  std::map<std::string, Known> known_;            // by stream name
+  std::map<std::string, std::shared_ptr<const api::Stream>> known_;  // by stream name
   std::map<std::string, std::string> resources_;  // resource name -> stream name
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -121,9 +121,7 @@ LoadAnswer Autoscaler::ask(Source& source, const kube::ObjectKey& key, LoadSetti
 
 std::map<std::string, std::string> Autoscaler::broker_pages(const kube::ObjectKey& key) const {
   std::map<std::string, std::string> pages;
-  for (const auto& pod : pods_.all(key.ns)) {
-    const auto& labels = pod->at("metadata").value("labels", kube::Json::object());
-    if (labels.value("app.kubernetes.io/instance", std::string()) != key.name) continue;
+  for (const auto& pod : pods_.grouped(key.ns, key.name)) {
     auto ip = pod->value("status", kube::Json::object()).value("podIP", std::string());
     if (ip.empty()) continue;
     pages[kube::metadata_text(*pod, "name")] = ip + ":" + std::to_string(plan::kMetricsPort);

@@ -118,8 +118,24 @@ Result<ClusterCertificates> Certificates::ensure(const api::StreamCluster& clust
   return out;
 }
 
+std::optional<Certificates::Kept> Certificates::kept(const api::StreamCluster& cluster,
+                                                     const AuthorityState& from) const {
+  std::lock_guard lock(mutex_);
+  auto it = kept_.find({cluster.metadata.ns, cluster.metadata.name});
+  if (it == kept_.end() || it->second.uid != cluster.metadata.uid ||
+      it->second.authority_version != from.version || it->second.good_until_ms <= clock_.mono_ms()) {
+    return std::nullopt;
+  }
+  return it->second;
+}
+
 Status Certificates::keep_broker_secret(const api::StreamCluster& cluster,
                                         const AuthorityState& from, ClusterCertificates& out) {
+  if (auto before = kept(cluster, from)) {
+    out.files = before->files;
+    out.list.push_back({"brokers", before->ends_s});
+    return {};
+  }
   const auto names =
       certs::for_hosts(plan::tls_dns_names(cluster.metadata.ns, cluster.metadata.name));
   ASSIGN_OR_RETURN(Json live,
@@ -138,6 +154,14 @@ Status Certificates::keep_broker_secret(const api::StreamCluster& cluster,
   out.files.ca = sha256_hex(bundle);
   out.files.cert = sha256_hex(leaf.cert);
   add_view(out, "brokers", leaf.cert);
+  const kube::ObjectKey key{cluster.metadata.ns, cluster.metadata.name};
+  // Spread, so that a fleet's Secrets are not all read at one time.
+  const int64_t spread_ms =
+      static_cast<int64_t>(std::hash<std::string>()(key.to_string()) % 1024) * look_again_ms_ / 2048;
+  std::lock_guard lock(mutex_);
+  kept_[key] = {cluster.metadata.uid, from.version, out.files,
+                out.list.empty() ? 0 : out.list.back().ends_s,
+                clock_.mono_ms() + look_again_ms_ - spread_ms};
   return {};
 }
 
@@ -291,6 +315,7 @@ void Certificates::forget(const kube::ObjectKey& cluster) {
   std::lock_guard lock(mutex_);
   progress_.erase(cluster);
   issuers_.erase(cluster);
+  kept_.erase(cluster);
 }
 
 }  // namespace sluice_operator::reconcile

@@ -55,8 +55,13 @@ using UsersReissued = std::function<bool(const std::string& ca)>;
 
 class Certificates {
  public:
-  Certificates(kube::Client& client, broker::env::Clock& clock, std::string operator_namespace)
-      : client_(client), clock_(clock), ns_(std::move(operator_namespace)) {}
+  // The brokers' Secret of a cluster is read again after so long, or when something else of it changes:
+  // to watch Secrets would take the right to read all of a namespace.
+  static constexpr int64_t kLookAgainMs = 300'000;
+  Certificates(kube::Client& client, broker::env::Clock& clock, std::string operator_namespace,
+               int64_t look_again_ms = kLookAgainMs)
+      : client_(client), clock_(clock), ns_(std::move(operator_namespace)),
+        look_again_ms_(look_again_ms) {}
   // Reads the CA, or makes it; again whenever it may have changed.
   broker::Status load();
   broker::Status advance(certs::RotationStep step);
@@ -82,6 +87,14 @@ class Certificates {
 
  private:
   struct ListenerTls;
+  // What a cluster's Secret for brokers was when it was last looked at.
+  struct Kept {
+    std::string uid, authority_version;
+    BrokerFiles files;
+    int64_t ends_s = 0;
+    int64_t good_until_ms = 0;
+  };
+  std::optional<Kept> kept(const api::StreamCluster& cluster, const AuthorityState& from) const;
   int64_t now_s() const { return clock_.wall_ms() / 1000; }
   broker::Status keep_broker_secret(const api::StreamCluster& cluster, const AuthorityState& from,
                                     ClusterCertificates& out);
@@ -105,10 +118,12 @@ class Certificates {
   kube::Client& client_;
   broker::env::Clock& clock_;
   const std::string ns_;
+  const int64_t look_again_ms_;
   mutable std::mutex mutex_;
   AuthorityState authority_;
   std::map<kube::ObjectKey, RotationProgress> progress_;
   std::map<kube::ObjectKey, ClientIssuer> issuers_;
+  std::map<kube::ObjectKey, Kept> kept_;
 };
 
 }  // namespace sluice_operator::reconcile

@@ -34,7 +34,7 @@ coordination::StreamDefaults defaults_of(const api::StreamClusterSpec& spec) {
 
 Clusters::Cluster::Cluster(Clusters& all, const api::StreamCluster& r)
     : resource(r),
-      store(all.client_, all.executor_, all.metadata_io_,
+      store(all.client_, all.executor_, all.io({r.metadata.ns, r.metadata.name}),
             {r.metadata.ns, r.metadata.name, r.metadata.uid}),
       observer(all.metrics_, r.metadata.ns + "/" + r.metadata.name),
       coordinator(options_for(r), all.clock_, all.random_, store, all.server_, &observer) {}
@@ -47,10 +47,17 @@ Clusters::Clusters(broker::env::AsioExecutor& executor, broker::env::Clock& cloc
       random_(random),
       client_(client),
       metrics_(metrics),
-      server_(server),
-      metadata_io_(executor, "metadata") {}
+      server_(server) {
+  for (auto& io : metadata_io_) {
+    io = std::make_unique<broker::env::ThreadIoQueue>(executor, "metadata");
+  }
+}
 
 Clusters::~Clusters() = default;
+
+broker::env::IoQueue& Clusters::io(const kube::ObjectKey& cluster) {
+  return *metadata_io_[std::hash<std::string>()(cluster.to_string()) % metadata_io_.size()];
+}
 
 void Clusters::start() { tick(); }
 
@@ -121,6 +128,26 @@ plan::RollStep Clusters::plan_roll(const kube::ObjectKey& key, const plan::RollI
   });
 }
 
+bool Clusters::follows(const api::StreamCluster& resource) {
+  return on_executor([&] {
+    auto it = clusters_.find({resource.metadata.ns, resource.metadata.name});
+    return it != clusters_.end() && it->second->resource.metadata.uid == resource.metadata.uid;
+  });
+}
+
+namespace {
+
+// Kept for as long as there is the stream: without what only its status shows.
+std::shared_ptr<const api::Stream> for_keeping(const api::Stream& stream) {
+  auto kept = std::make_shared<api::Stream>(stream);
+  kept->status.conditions.clear();
+  kept->status.conditions.shrink_to_fit();
+  kept->status.metering.reset();
+  return kept;
+}
+
+}  // namespace
+
 ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWishes& wishes) {
   return on_executor([&] {
     kube::ObjectKey key{resource.metadata.ns, resource.metadata.name};
@@ -134,11 +161,12 @@ ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWi
       server_.add_cluster(session_name(key), identity_of(key), slot->coordinator);
       slot->coordinator.set_change_callback([this, key] { changed(key); });
       slot->coordinator.set_balancing(wishes.balancing);  // before it could begin a move
-      slot->coordinator.start();
       for (const auto& stream : wishes.streams) {
-        slot->streams[stream->metadata.name] = stream;
-        slot->store.stream_seen(stream->metadata.name, stream);
+        const auto kept = for_keeping(*stream);
+        slot->streams[stream->metadata.name] = kept;
+        slot->store.stream_seen(stream->metadata.name, kept);
       }
+      slot->coordinator.start();
     }
     slot->resource = resource;
     auto& coordinator = slot->coordinator;
@@ -265,6 +293,7 @@ void Clusters::forget_broker(const kube::ObjectKey& key, int32_t broker) {
 
 void Clusters::stream_seen(const kube::ObjectKey& key, const std::string& resource,
                            std::shared_ptr<const api::Stream> stream) {
+  if (stream) stream = for_keeping(*stream);
   executor_.post([this, key, resource, stream = std::move(stream)] {
     auto it = clusters_.find(key);
     if (it == clusters_.end()) return;

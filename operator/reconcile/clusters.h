@@ -2,6 +2,7 @@
 // The coordinators of all StreamClusters in this process, and what reconcilers ask of them. The
 // coordinators live on one executor (the process's main thread); reconcilers call from their own
 // threads and wait for the answer. Made by Operator.
+#include <array>
 #include <functional>
 #include <future>
 #include <map>
@@ -53,6 +54,7 @@ struct ClusterWishes {
   std::vector<int32_t> draining;
   bool moves_paused = false;
   broker::coordination::Balancing balancing;
+  // Needed where the cluster has no coordinator yet (follows()): later ones come by stream_seen.
   std::vector<std::shared_ptr<const api::Stream>> streams;
   std::vector<std::string> users;  // StreamUser resources of the cluster
 };
@@ -82,6 +84,8 @@ class Clusters {
   void start();
 
   // From any thread but the executor's; each waits for the executor.
+  // Whether this very cluster has its coordinator here.
+  bool follows(const api::StreamCluster& cluster);
   // Makes the cluster's coordinator where there is none, and tells it what is wanted.
   ClusterView follow(const api::StreamCluster& cluster, const ClusterWishes& wishes);
   // The next step of a roll, each restart weighed by the coordinator.
@@ -126,7 +130,8 @@ class Clusters {
   };
   std::map<kube::ObjectKey, std::unique_ptr<Cluster>>& all() { return clusters_; }
   broker::env::AsioExecutor& executor() { return executor_; }
-  broker::env::IoQueue& io() { return metadata_io_; }
+  // Where requests for this cluster wait for their turn: its own keep their order, others go on beside.
+  broker::env::IoQueue& io(const kube::ObjectKey& cluster);
   void changed(const kube::ObjectKey& key) {
     if (changed_) changed_(key);
   }
@@ -156,7 +161,7 @@ class Clusters {
   Changed changed_;
   int64_t ticks_ = 0;
   std::map<kube::ObjectKey, std::unique_ptr<Cluster>> clusters_;
-  broker::env::ThreadIoQueue metadata_io_;  // ends before the stores, which its jobs use
+  std::array<std::unique_ptr<broker::env::ThreadIoQueue>, 4> metadata_io_;  // end before the stores
 };
 
 // The session name of a cluster: what brokers register with.

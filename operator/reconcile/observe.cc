@@ -95,14 +95,73 @@ std::string node_address(const Json& node) {
   return found;
 }
 
+std::string instance_of(const Json& object) {
+  return object.value("/metadata/labels"_json_pointer / "app.kubernetes.io/instance", std::string());
+}
+
+std::string cluster_named_by(const Json& object) {
+  return object.value("/spec/cluster"_json_pointer, std::string());
+}
+
+void keep_what_is_observed_of_pod(Json& pod) {
+  Json spec{{"nodeName", pod.value("/spec/nodeName"_json_pointer, std::string())}};
+  Json status = Json::object();
+  for (const char* field : {"conditions", "containerStatuses", "podIP"}) {
+    auto at = Json::json_pointer("/status") / field;
+    if (pod.contains(at)) status[field] = std::move(pod.at(at));
+  }
+  pod["spec"] = std::move(spec);
+  pod["status"] = std::move(status);
+}
+
+void keep_what_is_observed_of_claim(Json& claim) {
+  Json resources = claim.value("/spec/resources"_json_pointer, Json::object());
+  Json phase = claim.value("/status/phase"_json_pointer, std::string());
+  claim["spec"] = {{"resources", std::move(resources)}};
+  claim["status"] = {{"phase", std::move(phase)}};
+}
+
+void keep_what_is_observed_of_set(Json& set) {
+  Json seen = set.value("/status/observedGeneration"_json_pointer, int64_t{0});
+  set["status"] = {{"observedGeneration", std::move(seen)}};
+}
+
+void keep_what_is_observed_of_node(Json& node) {
+  Json addresses = node.value("/status/addresses"_json_pointer, Json::array());
+  node["status"] = {{"addresses", std::move(addresses)}};
+  node.erase("spec");
+}
+
 }  // namespace
+
+kube::CacheOptions cache_of(const kube::ResourceType& type) {
+  struct Kept {
+    kube::Store::Grouping grouping;
+    std::function<void(Json&)> transform;
+  };
+  static const std::map<std::string, Kept> kinds{
+      {"Stream", {cluster_named_by, nullptr}},
+      {"StreamUser", {cluster_named_by, nullptr}},
+      {"Service", {instance_of, nullptr}},
+      {"Pod", {instance_of, keep_what_is_observed_of_pod}},
+      {"PersistentVolumeClaim", {instance_of, keep_what_is_observed_of_claim}},
+      {"StatefulSet", {nullptr, keep_what_is_observed_of_set}},
+      {"Node", {nullptr, keep_what_is_observed_of_node}},
+      {"PodDisruptionBudget", {nullptr, [](Json& object) { object.erase("status"); }}},
+      {"NetworkPolicy", {nullptr, [](Json& object) { object.erase("status"); }}}};
+  kube::CacheOptions options;
+  options.type = type;
+  if (auto it = kinds.find(type.kind); it != kinds.end()) {
+    options.grouping = it->second.grouping;
+    options.transform = it->second.transform;
+  }
+  return options;
+}
 
 std::vector<PodView> observe_pods(const api::StreamCluster& cluster, const kube::Cache& pods,
                                   const kube::Cache& nodes) {
   std::vector<PodView> out;
-  for (const auto& pod : pods.all(cluster.metadata.ns)) {
-    const auto labels = pod->value("/metadata/labels"_json_pointer, Json::object());
-    if (labels.value("app.kubernetes.io/instance", std::string()) != cluster.metadata.name) continue;
+  for (const auto& pod : pods.grouped(cluster.metadata.ns, cluster.metadata.name)) {
     PodView view = view_of(*pod);
     view.broker = index_of(view.name, cluster.metadata.name);
     if (view.broker < 0) continue;
@@ -124,12 +183,9 @@ plan::Outside observe_outside(const api::StreamCluster& cluster, const kube::Cac
   for (const auto& pod : pods) {
     if (!pod.node_address.empty()) out.node_addresses[pod.broker] = pod.node_address;
   }
-  for (const auto& service : services.all(cluster.metadata.ns)) {
+  for (const auto& service : services.grouped(cluster.metadata.ns, cluster.metadata.name)) {
     const auto labels = service->value("/metadata/labels"_json_pointer, Json::object());
-    if (labels.value("app.kubernetes.io/instance", std::string()) != cluster.metadata.name ||
-        !labels.contains(plan::kListenerLabel)) {
-      continue;
-    }
+    if (!labels.contains(plan::kListenerLabel)) continue;
     plan::ServiceView view;
     for (const auto& port : service->value("/spec/ports"_json_pointer, Json::array())) {
       view.node_port = port.value("nodePort", 0);
@@ -169,9 +225,7 @@ StatefulSetView observe_stateful_set(const kube::JsonPtr& object) {
 std::vector<plan::Claim> observe_claims(const api::StreamCluster& cluster,
                                         const kube::Cache& claims) {
   std::vector<plan::Claim> out;
-  for (const auto& object : claims.all(cluster.metadata.ns)) {
-    const auto labels = object->value("/metadata/labels"_json_pointer, Json::object());
-    if (labels.value("app.kubernetes.io/instance", std::string()) != cluster.metadata.name) continue;
+  for (const auto& object : claims.grouped(cluster.metadata.ns, cluster.metadata.name)) {
     plan::Claim claim;
     claim.name = kube::metadata_text(*object, "name");
     claim.broker = plan::broker_of_claim(claim.name, cluster.metadata.name);

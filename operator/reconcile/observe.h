@@ -13,6 +13,10 @@
 
 namespace sluice_operator::reconcile {
 
+// The cache that reconcilers want of a kind: what belongs to a cluster is grouped under its name, and what
+// nobody reads is not kept.
+kube::CacheOptions cache_of(const kube::ResourceType& type);
+
 // A broker's pod as Kubernetes shows it.
 struct PodView {
   int32_t broker = 0;

@@ -17,6 +17,7 @@
 #include "operator/kube/lease/lease.h"
 #include "operator/reconcile/authority.h"
 #include "operator/reconcile/autoscaler.h"
+#include "operator/reconcile/observe.h"
 #include "operator/reconcile/stream.h"
 #include "operator/reconcile/stream_cluster.h"
 #include "operator/reconcile/stream_user.h"
@@ -105,8 +106,7 @@ std::vector<std::string> split(const std::string& text) {
 kube::CacheOptions cache_options(const kube::ResourceType& type,
                                  const std::vector<std::string>& namespaces,
                                  const std::string& labels = "") {
-  kube::CacheOptions options;
-  options.type = type;
+  kube::CacheOptions options = cache_of(type);
   if (type.namespaced) options.namespaces = namespaces;
   options.selection.label_selector = labels;
   return options;
@@ -133,13 +133,7 @@ struct Active {
     add("streams", cache_options(metadata::streams(), ns));
     add("streamusers", cache_options(metadata::stream_users(), ns));
     add("pods", cache_options(kube::pods(), ns, brokers));
-    auto nodes = cache_options(kube::nodes(), {});
-    nodes.transform = [](kube::Json& node) {  // only the zone and the addresses are read
-      auto addresses = node.value("/status/addresses"_json_pointer, kube::Json::array());
-      node["status"] = {{"addresses", std::move(addresses)}};
-      node.erase("spec");
-    };
-    add("nodes", std::move(nodes));
+    add("nodes", cache_options(kube::nodes(), {}));
     add("persistentvolumeclaims", cache_options(kube::persistent_volume_claims(), ns, brokers));
     add("statefulsets", cache_options(kube::stateful_sets(), ns, ours));
     add("services", cache_options(kube::services(), ns, ours));

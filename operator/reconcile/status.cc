@@ -253,6 +253,11 @@ api::Condition metrics_condition(const std::string& reason, const std::string& p
 
 }  // namespace
 
+bool moving(const api::StreamClusterStatus& status) {
+  return status.ready_brokers > 0 &&
+         api::find_condition(status.conditions, "Progressing")->status == "True";
+}
+
 bool settled(const api::StreamClusterStatus& status, const ClusterSight& sight) {
   return api::find_condition(status.conditions, "Ready")->status == "True" &&
          api::find_condition(status.conditions, "Progressing")->status == "False" &&

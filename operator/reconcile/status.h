@@ -32,6 +32,8 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
 // Every one of these brokers drains and holds nothing.
 bool drained(const ClusterView& view, const std::vector<int32_t>& brokers);
 // Nothing is to be done before something changes.
+// Its coordinator works on it, with brokers that are there: a roll, a drain, a rebalance.
+bool moving(const api::StreamClusterStatus& status);
 bool settled(const api::StreamClusterStatus& status, const ClusterSight& sight);
 
 }  // namespace sluice_operator::reconcile

@@ -13,7 +13,7 @@ using kube::Json;
 using runtime::Outcome;
 
 namespace {
-constexpr int64_t kBusyMs = 1000;
+constexpr int64_t kBusyMs = 1000, kIdleMs = 60'000;
 }
 
 Status StreamReconciler::set_finalizer(const api::Stream& stream, bool present) {
@@ -59,7 +59,8 @@ Outcome StreamReconciler::reconcile(const runtime::Key& key) {
     auto written = client_.merge_patch(metadata::streams(), key, patch, "status");
     if (!written.ok()) return Outcome::retry(written.status());
   }
-  if (!ready) return Outcome::requeue_after(kBusyMs);
+  // The coordinator tells what changes; this is for what it should not forget.
+  if (!ready) return Outcome::follow(kBusyMs, kIdleMs);
   return view.next_bill_ms > 0 ? Outcome::requeue_after(view.next_bill_ms) : Outcome::done();
 }
 

@@ -23,7 +23,8 @@ using runtime::Outcome;
 
 namespace {
 
-constexpr int64_t kBusyMs = 1000, kSteadyMs = 30'000;
+// While something moves; and in any case. Changes of objects and of the coordinator's view are told.
+constexpr int64_t kBusyMs = 1000, kMovingMs = 2000, kSteadyMs = 30'000;
 
 const PodView* pod_of(const std::vector<PodView>& pods, int32_t broker) {
   auto it = std::find_if(pods.begin(), pods.end(),
@@ -91,7 +92,8 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
   Status written = write_status(cluster, status, *object);
   if (!applied.ok()) return Outcome::retry(applied);
   if (!written.ok()) return Outcome::retry(written);
-  return Outcome::requeue_after(settled(status, round.sight) ? kSteadyMs : kBusyMs);
+  if (settled(status, round.sight)) return Outcome::follow(kSteadyMs, kSteadyMs);
+  return Outcome::follow(kBusyMs, moving(status) ? kMovingMs : kSteadyMs);
 }
 
 // What is there and what is wanted; tells the coordinator. Changes nothing in Kubernetes.
@@ -118,8 +120,9 @@ void StreamClusterReconciler::observe(Round& round) {
                        sight.draining,
                        sight.paused || cluster.spec.rebalancing.paused,
                        balancing_of(cluster, api::rfc3339(clock_.wall_ms())),
-                       streams_of(cluster),
+                       {},
                        {}};
+  if (!clusters_.follows(cluster)) wishes.streams = streams_of(cluster);
   round.users = users_of(cluster);
   for (const auto& user : round.users) wishes.users.push_back(user.metadata.name);
   for (int32_t id = 0; id < round.replicas; id++) {
@@ -316,9 +319,9 @@ Outcome StreamClusterReconciler::let_go(const api::StreamCluster& cluster) {
 std::vector<std::shared_ptr<const api::Stream>> StreamClusterReconciler::streams_of(
     const api::StreamCluster& cluster) const {
   std::vector<std::shared_ptr<const api::Stream>> streams;
-  for (const auto& object : caches_.streams.all(cluster.metadata.ns)) {
+  for (const auto& object : caches_.streams.grouped(cluster.metadata.ns, cluster.metadata.name)) {
     auto stream = api::read_stream(*object);
-    if (!stream.ok() || stream->spec.cluster != cluster.metadata.name) continue;
+    if (!stream.ok()) continue;
     streams.push_back(std::make_shared<const api::Stream>(std::move(*stream)));
   }
   return streams;
@@ -327,9 +330,9 @@ std::vector<std::shared_ptr<const api::Stream>> StreamClusterReconciler::streams
 std::vector<api::StreamUser> StreamClusterReconciler::users_of(
     const api::StreamCluster& cluster) const {
   std::vector<api::StreamUser> users;
-  for (const auto& object : caches_.users.all(cluster.metadata.ns)) {
+  for (const auto& object : caches_.users.grouped(cluster.metadata.ns, cluster.metadata.name)) {
     auto user = api::read_stream_user(*object);
-    if (user.ok() && user->spec.cluster == cluster.metadata.name) users.push_back(std::move(*user));
+    if (user.ok()) users.push_back(std::move(*user));
   }
   return users;
 }
@@ -389,7 +392,7 @@ Status StreamClusterReconciler::remove_unwanted_listeners(const api::StreamClust
       types[kube::metadata_text(object, "name")] = object.at(type_label).get<std::string>();
     }
   }
-  for (const auto& service : caches_.services.all(cluster.metadata.ns)) {
+  for (const auto& service : caches_.services.grouped(cluster.metadata.ns, cluster.metadata.name)) {
     if (!service->contains(type_label) || !owned_by(*service, cluster.metadata.uid)) continue;
     const auto key = kube::key_of(*service);
     const std::string type = service->at(type_label).get<std::string>();

@@ -70,7 +70,7 @@ std::string jaas_of(const std::string& user, const std::string& password) {
 }  // namespace
 
 StreamUserReconciler::Problem StreamUserReconciler::check(const api::StreamUser& user) const {
-  for (const auto& object : users_.all(user.metadata.ns)) {
+  for (const auto& object : users_.grouped(user.metadata.ns, user.spec.cluster)) {
     auto other = api::read_stream_user(*object);
     if (other.ok() && other->spec.cluster == user.spec.cluster &&
         other->spec.name == user.spec.name && other->metadata.name < user.metadata.name) {

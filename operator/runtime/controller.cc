@@ -52,16 +52,20 @@ Controller::Controller(ControllerOptions options, Reconciler& reconciler,
 Controller::~Controller() { stop(); }
 
 void Controller::watch(kube::Cache& cache, Mapper mapper, Predicate predicate) {
-  Enqueue enqueue = [this](const Key& key) { this->enqueue(key); };
-  cache.on_change([mapper = std::move(mapper), predicate = std::move(predicate), enqueue](
-                      const kube::JsonPtr& before, const kube::JsonPtr& after) {
-    if (!predicate || predicate(before, after)) mapper(before, after, enqueue);
+  Enqueue changed = [this](const Key& key) { enqueue(key); };
+  Enqueue listed = [this](const Key& key) { enqueue(key, Lane::kRoutine); };
+  cache.on_change([mapper = std::move(mapper), predicate = std::move(predicate), changed, listed,
+                   &cache](const kube::JsonPtr& before, const kube::JsonPtr& after) {
+    if (predicate && !predicate(before, after)) return;
+    // What is there when the process starts has not changed now.
+    mapper(before, after, cache.synced() ? changed : listed);
   });
 }
 
-void Controller::enqueue(const Key& key) {
+void Controller::enqueue(const Key& key, Lane lane) {
   std::lock_guard lock(mutex_);
-  queue_.add(key);
+  queue_.add(key, lane);
+  queue_.forget_looks(key);
   changed_at_ms_.try_emplace(key, clock_.mono_ms());
   update_gauges();
   changed_.notify_one();
@@ -70,6 +74,7 @@ void Controller::enqueue(const Key& key) {
 void Controller::enqueue_after(const Key& key, int64_t delay_ms) {
   std::lock_guard lock(mutex_);
   queue_.add_at(key, clock_.mono_ms() + delay_ms);
+  queue_.forget_looks(key);
   changed_.notify_one();
 }
 
@@ -170,6 +175,7 @@ void Controller::settle(const Key& key, const Outcome& outcome) {
   switch (outcome.kind) {
     case Outcome::Kind::kDone:
       queue_.forget_failures(key);
+      queue_.forget_looks(key);
       instruments_->success.Increment();
       return;
     case Outcome::Kind::kRequeue:
@@ -177,8 +183,14 @@ void Controller::settle(const Key& key, const Outcome& outcome) {
       queue_.add_at(key, now_ms + outcome.after_ms);
       instruments_->requeue.Increment();
       return;
+    case Outcome::Kind::kFollow:
+      queue_.forget_failures(key);
+      queue_.add_to_follow(key, now_ms, outcome.after_ms, outcome.at_most_ms, random_);
+      instruments_->requeue.Increment();
+      return;
     case Outcome::Kind::kTerminal:
       queue_.forget_failures(key);
+      queue_.forget_looks(key);
       instruments_->terminal.Increment();
       broker::log_warn(options_.name, "cannot reconcile until the object changes",
                        {{"error", outcome.status.to_string()}});

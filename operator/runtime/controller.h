@@ -34,7 +34,7 @@ class Controller {
   // Before the cache starts. Without a predicate every change counts.
   void watch(kube::Cache& cache, Mapper mapper, Predicate predicate = nullptr);
   // Keys may come in before start(): they wait.
-  void enqueue(const Key& key);
+  void enqueue(const Key& key, Lane lane = Lane::kChanged);
   void enqueue_after(const Key& key, int64_t delay_ms);
 
   // Once; a stopped controller does not start again.

@@ -13,15 +13,21 @@ namespace sluice_operator::runtime {
 using Key = kube::ObjectKey;
 
 struct Outcome {
-  enum class Kind { kDone, kRequeue, kRetry, kTerminal };
+  enum class Kind { kDone, kRequeue, kFollow, kRetry, kTerminal };
   Kind kind = Kind::kDone;
   int64_t after_ms = 0;
   broker::Status status;
+  int64_t at_most_ms = 0;
 
   // Nothing to do until something changes.
   static Outcome done() { return {}; }
-  // Look again later, e.g. to follow a move under way.
+  // Look again at that time.
   static Outcome requeue_after(int64_t ms) { return {Kind::kRequeue, ms, {}}; }
+  // Look again, soon at first and ever more rarely up to `at_most_ms`, until a change is told: to follow
+  // what is under way, and for what no watch tells. Spread, so that a fleet does not look all at once.
+  static Outcome follow(int64_t first_ms, int64_t at_most_ms) {
+    return {Kind::kFollow, first_ms, {}, at_most_ms};
+  }
   // Failed; again after a back-off. A kConflict is ordinary and not logged.
   static Outcome retry(broker::Status why) { return {Kind::kRetry, 0, std::move(why)}; }
   // Failed, and trying again is no use before the object changes (its condition says why).

@@ -1,7 +1,9 @@
 #pragma once
 // The order of a controller's work: each key waits at most once, is never handed out twice at once,
-// and comes back if it was added meanwhile; first come, first served. Delayed keys and back-off
-// included. Pure: the controller brings the time and the lock.
+// and comes back if it was added meanwhile. Two lanes, each first come, first served: what somebody has
+// changed goes before what is only looked at again, such as everything there is after a start; but one of
+// kChangesInARow turns is for the latter. Delayed keys and back-off included. Pure: the controller brings
+// the time and the lock.
 #include <deque>
 #include <map>
 #include <optional>
@@ -17,11 +19,14 @@ struct BackoffOptions {
   int64_t cap_ms = 60'000;
 };
 
+enum class Lane { kChanged, kRoutine };
+
 class WorkQueue {
  public:
+  static constexpr int kChangesInARow = 8;
   explicit WorkQueue(BackoffOptions backoff) : backoff_(backoff) {}
 
-  void add(const Key& key);
+  void add(const Key& key, Lane lane = Lane::kChanged);
   // The earlier of two due times counts.
   void add_at(const Key& key, int64_t due_ms);
   // The next key whose turn it is; it stays in hand until done().
@@ -32,19 +37,29 @@ class WorkQueue {
   void add_after_failure(const Key& key, int64_t now_ms, broker::env::Random& random);
   void forget_failures(const Key& key) { failures_.erase(key); }
 
-  size_t depth() const { return ready_.size(); }
+  // To look again: the key waits first, 2 first, 4 first ... at_most, each shortened by up to half.
+  void add_to_follow(const Key& key, int64_t now_ms, int64_t first_ms, int64_t at_most_ms,
+                     broker::env::Random& random);
+  // Something has happened to it: the next wait is `first` again.
+  void forget_looks(const Key& key) { looks_.erase(key); }
+
+  size_t depth() const { return waiting_.size(); }
   // When the next delayed key is due; INT64_MAX when there is none.
   int64_t next_due_ms() const { return by_time_.empty() ? INT64_MAX : by_time_.begin()->first; }
 
  private:
   void drop_delay(const Key& key);
   const BackoffOptions backoff_;
-  std::deque<Key> ready_;
-  std::set<Key> waiting_;  // in ready_, or to be put there by done()
+  std::optional<Key> take_from(Lane lane);
+  void put(const Key& key, Lane lane);
+  std::deque<Key>& lane(Lane which) { return which == Lane::kChanged ? changed_ : routine_; }
+  std::deque<Key> changed_, routine_;  // a key that has gone over to changed_ stays in routine_, too
+  std::map<Key, Lane> waiting_;        // in that lane, or to be put there by done()
+  int changes_in_a_row_ = 0;
   std::set<Key> in_hand_;
   std::map<Key, int64_t> due_ms_;
   std::set<std::pair<int64_t, Key>> by_time_;
-  std::map<Key, int> failures_;
+  std::map<Key, int> failures_, looks_;
 };
 
 }  // namespace sluice_operator::runtime

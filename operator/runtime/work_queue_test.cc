@@ -74,6 +74,65 @@ TEST(WorkQueue, ADelayThatEndsWhileInHandWaitsForDone) {
   EXPECT_EQ(queue.take(20), kA);
 }
 
+// Seen: after a start, a change waited until 10,000 objects had been looked at.
+TEST(WorkQueue, AChangeGoesBeforeWhatIsOnlyLookedAtAgain) {
+  WorkQueue queue({});
+  queue.add(kA, Lane::kRoutine);
+  queue.add(kB, Lane::kRoutine);
+  queue.add(kB);  // it waits already, and gets its turn once
+  EXPECT_EQ(queue.depth(), 2u);
+  EXPECT_EQ(queue.take(0), kB);
+  queue.done(kB);
+  EXPECT_EQ(queue.take(0), kA);
+  queue.done(kA);
+  EXPECT_FALSE(queue.take(0));
+}
+
+TEST(WorkQueue, ChangesDoNotStarveTheRest) {
+  WorkQueue queue({});
+  queue.add(kA, Lane::kRoutine);
+  int turns = 0;
+  for (;; ++turns) {
+    queue.add(kB);
+    auto key = queue.take(0);
+    ASSERT_TRUE(key);
+    queue.done(*key);
+    if (*key == kA) break;
+  }
+  EXPECT_EQ(turns, WorkQueue::kChangesInARow);
+}
+
+// A key that is in both lanes, or comes back to one, is handed out as often as it was asked for.
+TEST(WorkQueue, AKeyThatChangesLanesIsNotHandedOutTwice) {
+  WorkQueue queue({});
+  queue.add(kA, Lane::kRoutine);
+  queue.add(kA);
+  ASSERT_EQ(queue.take(0), kA);
+  queue.add(kA, Lane::kRoutine);  // while what is left of it is still in that lane
+  EXPECT_FALSE(queue.take(0));
+  queue.done(kA);
+  EXPECT_EQ(queue.take(0), kA);
+  queue.done(kA);
+  EXPECT_FALSE(queue.take(0));
+}
+
+// Seen: 11,000 objects that waited for their brokers were looked at every second.
+TEST(WorkQueue, WhatIsFollowedIsLookedAtEverMoreRarely) {
+  WorkQueue queue({});
+  MaxRandom random;
+  int64_t now_ms = 0;
+  for (int64_t expected : {500, 1000, 2000, 4000, 5000, 5000}) {
+    queue.add_to_follow(kA, now_ms, 1000, 10'000, random);
+    EXPECT_EQ(queue.next_due_ms() - now_ms, expected);
+    now_ms += expected;
+    ASSERT_EQ(queue.take(now_ms), kA);
+    queue.done(kA);
+  }
+  queue.forget_looks(kA);
+  queue.add_to_follow(kA, now_ms, 1000, 10'000, random);
+  EXPECT_EQ(queue.next_due_ms() - now_ms, 500);
+}
+
 TEST(WorkQueue, FailuresBackOffUpToTheCapAndAreForgotten) {
   WorkQueue queue({100, 1'000});
   MaxRandom random;

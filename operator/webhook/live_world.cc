@@ -14,10 +14,10 @@ namespace {
 // What cannot be read is no rival: its own reconcile says so in its status.
 template <class T>
 Result<std::vector<T>> list(kube::Client& client, const kube::ResourceType& type,
-                            const std::string& ns, Result<T> (*reader)(const Json&)) {
+                            const kube::Selection& selection, Result<T> (*reader)(const Json&)) {
   kube::ListOptions options;
   options.transform = [](Json& item) { item.erase("status"); };
-  ASSIGN_OR_RETURN(auto found, client.list(type, {.ns = ns}, options));
+  ASSIGN_OR_RETURN(auto found, client.list(type, selection, options));
   std::vector<T> out;
   for (const auto& item : found.items) {
     auto object = reader(item);
@@ -37,12 +37,22 @@ Result<std::optional<api::StreamCluster>> LiveWorld::cluster(const std::string& 
   return std::optional<api::StreamCluster>(std::move(cluster));
 }
 
-Result<std::vector<api::Stream>> LiveWorld::streams(const std::string& ns) {
-  return list<api::Stream>(client_, metadata::streams(), ns, api::read_stream);
+// A namespace may hold thousands, and the API server waits for the answer: it is asked for those of the
+// cluster. One before 1.31, or with a definition of before, cannot do that.
+Result<std::vector<api::Stream>> LiveWorld::streams(const std::string& ns,
+                                                    const std::string& cluster) {
+  if (selects_) {
+    auto found = list<api::Stream>(client_, metadata::streams(),
+                                   {.ns = ns, .field_selector = "spec.cluster=" + cluster},
+                                   api::read_stream);
+    if (found.code() != Code::kInvalidArgument) return found;
+    selects_ = false;
+  }
+  return list<api::Stream>(client_, metadata::streams(), {.ns = ns}, api::read_stream);
 }
 
 Result<std::vector<api::StreamUser>> LiveWorld::users(const std::string& ns) {
-  return list<api::StreamUser>(client_, metadata::stream_users(), ns, api::read_stream_user);
+  return list<api::StreamUser>(client_, metadata::stream_users(), {.ns = ns}, api::read_stream_user);
 }
 
 Result<admission::SecretOwner> LiveWorld::secret(const std::string& ns, const std::string& name) {

@@ -18,7 +18,7 @@ constexpr int64_t kShortWatchMs = 1'000;
 Cache::Cache(Client& client, broker::env::Clock& clock, broker::env::Random& random,
              broker::Metrics& metrics, CacheOptions options)
     : client_(client), clock_(clock), random_(random), metrics_(metrics),
-      options_(std::move(options)) {
+      options_(std::move(options)), store_(options_.grouping) {
   auto namespaces = options_.namespaces;
   if (namespaces.empty()) namespaces.push_back(options_.selection.ns);
   for (const auto& ns : namespaces) {
@@ -63,13 +63,39 @@ bool Cache::wait_synced(int64_t timeout_ms) {
 }
 
 JsonPtr Cache::get(const std::string& ns, const std::string& name) const {
-  std::lock_guard lock(mutex_);
-  return store_.get({ns, name});
+  PackedPtr found;
+  {
+    std::lock_guard lock(mutex_);
+    found = store_.get({ns, name});
+  }
+  return unpack(found);
 }
 
+namespace {
+std::vector<JsonPtr> unpacked(const std::vector<PackedPtr>& found) {
+  std::vector<JsonPtr> objects;
+  objects.reserve(found.size());
+  for (const auto& packed : found) objects.push_back(unpack(packed));
+  return objects;
+}
+}  // namespace
+
 std::vector<JsonPtr> Cache::all(const std::string& ns) const {
-  std::lock_guard lock(mutex_);
-  return store_.all(ns);
+  std::vector<PackedPtr> found;
+  {
+    std::lock_guard lock(mutex_);
+    found = store_.all(ns);
+  }
+  return unpacked(found);
+}
+
+std::vector<JsonPtr> Cache::grouped(const std::string& ns, const std::string& group) const {
+  std::vector<PackedPtr> found;
+  {
+    std::lock_guard lock(mutex_);
+    found = store_.grouped(ns, group);
+  }
+  return unpacked(found);
 }
 
 void Cache::run(Follower& follower) {
@@ -99,7 +125,10 @@ void Cache::trim(Json& object) const {
 
 Status Cache::relist(Follower& follower) {
   ListOptions list;
+  std::vector<Store::Item> items;
   list.transform = [this](Json& object) { trim(object); };
+  list.take = [&](const Json& object) { items.push_back(store_.pack(object)); };
+  list.again = [&] { items.clear(); };
   ASSIGN_OR_RETURN(auto result, client_.list(options_.type, follower.selection, list));
   follower.resource_version = result.resource_version;
   metrics_
@@ -109,7 +138,7 @@ Status Cache::relist(Follower& follower) {
   std::vector<Change> changes;
   {
     std::lock_guard lock(mutex_);
-    changes = store_.replace_all(std::move(result.items), follower.selection.ns);
+    changes = store_.replace_all(std::move(items), follower.selection.ns);
   }
   tell(changes);
   {
@@ -156,7 +185,7 @@ void Cache::on_event(Follower& follower, WatchEvent event) {
   {
     std::lock_guard lock(mutex_);
     changes = event.type == WatchEvent::Type::kDeleted ? store_.remove(key_of(event.object))
-                                                       : store_.upsert(std::move(event.object));
+                                                       : store_.upsert(event.object);
   }
   tell(changes);
 }
@@ -164,7 +193,9 @@ void Cache::on_event(Follower& follower, WatchEvent event) {
 void Cache::tell(const std::vector<Change>& changes) {
   std::lock_guard telling(telling_);
   for (const auto& change : changes) {
-    for (const auto& handler : handlers_) handler(change.before, change.after);
+    if (handlers_.empty()) break;
+    const JsonPtr before = unpack(change.before), after = unpack(change.after);
+    for (const auto& handler : handlers_) handler(before, after);
   }
   size_t size;
   {

@@ -22,6 +22,8 @@ struct CacheOptions {
   // Called on each object before it is stored, beside dropping managedFields and kubectl's
   // last-applied annotation: what nobody reads need not be kept.
   std::function<void(Json&)> transform;
+  // What grouped() looks objects up by.
+  Store::Grouping grouping;
   int64_t backoff_base_ms = 200;
   int64_t backoff_cap_ms = 30'000;
   WatchOptions watch;
@@ -48,6 +50,8 @@ class Cache {
 
   JsonPtr get(const std::string& ns, const std::string& name) const;
   std::vector<JsonPtr> all(const std::string& ns = "") const;
+  // Those of a namespace that options.grouping put under `group`; costs what they are, not what there is.
+  std::vector<JsonPtr> grouped(const std::string& ns, const std::string& group) const;
   const ResourceType& type() const { return options_.type; }
 
  private:

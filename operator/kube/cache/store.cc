@@ -4,61 +4,85 @@
 
 namespace sluice_operator::kube {
 
-std::vector<Change> Store::replace_all(std::vector<Json> objects, const std::string& ns) {
+JsonPtr unpack(const PackedPtr& packed) {
+  if (!packed) return nullptr;
+  return std::make_shared<const Json>(Json::from_msgpack(packed->bytes));
+}
+
+Store::Item Store::pack(const Json& object) const {
+  auto packed = std::make_shared<Packed>();
+  packed->version = metadata_text(object, "resourceVersion");
+  if (grouping_) packed->group = grouping_(object);
+  Json::to_msgpack(object, packed->bytes);
+  packed->bytes.shrink_to_fit();
+  return {key_of(object), std::move(packed)};
+}
+
+bool Store::put(const ObjectKey& key, PackedPtr object, std::vector<Change>& changes) {
+  auto it = objects_.find(key);
+  PackedPtr before = it == objects_.end() ? nullptr : it->second;
+  if (!before && !object) return false;
+  if (before && object && before->version == object->version) return false;
+  if (before && !before->group.empty()) groups_.erase({key.ns, before->group, key.name});
+  if (object && !object->group.empty()) groups_.insert({key.ns, object->group, key.name});
+  if (!object) {
+    objects_.erase(it);
+  } else if (before) {
+    it->second = object;
+  } else {
+    objects_.emplace(key, object);
+  }
+  changes.push_back({std::move(before), std::move(object)});
+  return true;
+}
+
+std::vector<Change> Store::replace_all(std::vector<Item> objects, const std::string& ns) {
   std::vector<Change> changes;
-  std::map<ObjectKey, JsonPtr> next;
-  for (auto& object : objects) {
-    ObjectKey key = key_of(object);
-    JsonPtr before = get(key);
-    if (before && metadata_text(*before, "resourceVersion") ==
-                      metadata_text(object, "resourceVersion")) {
-      next[key] = before;
-      continue;
-    }
-    JsonPtr after = std::make_shared<const Json>(std::move(object));
-    next[key] = after;
-    changes.push_back({before, after});
+  std::set<ObjectKey> listed;
+  for (auto& [key, object] : objects) {
+    put(key, std::move(object), changes);
+    listed.insert(std::move(key));
   }
+  std::vector<ObjectKey> gone;
   for (const auto& [key, before] : objects_) {
-    if (next.contains(key)) continue;
-    if (!ns.empty() && key.ns != ns) {
-      next[key] = before;
-    } else {
-      changes.push_back({before, nullptr});
-    }
+    if (!listed.contains(key) && (ns.empty() || key.ns == ns)) gone.push_back(key);
   }
-  objects_ = std::move(next);
+  for (const auto& key : gone) put(key, nullptr, changes);
   return changes;
 }
 
-std::vector<Change> Store::upsert(Json object) {
-  JsonPtr& slot = objects_[key_of(object)];
-  JsonPtr before = slot;
-  if (before &&
-      metadata_text(*before, "resourceVersion") == metadata_text(object, "resourceVersion")) {
-    return {};
-  }
-  slot = std::make_shared<const Json>(std::move(object));
-  return {{before, slot}};
+std::vector<Change> Store::upsert(const Json& object) {
+  std::vector<Change> changes;
+  auto [key, packed] = pack(object);
+  put(key, std::move(packed), changes);
+  return changes;
 }
 
 std::vector<Change> Store::remove(const ObjectKey& key) {
-  auto it = objects_.find(key);
-  if (it == objects_.end()) return {};
-  Change change{it->second, nullptr};
-  objects_.erase(it);
-  return {change};
+  std::vector<Change> changes;
+  put(key, nullptr, changes);
+  return changes;
 }
 
-JsonPtr Store::get(const ObjectKey& key) const {
+PackedPtr Store::get(const ObjectKey& key) const {
   auto it = objects_.find(key);
   return it == objects_.end() ? nullptr : it->second;
 }
 
-std::vector<JsonPtr> Store::all(const std::string& ns) const {
-  std::vector<JsonPtr> found;
-  for (const auto& [key, object] : objects_) {
-    if (ns.empty() || key.ns == ns) found.push_back(object);
+std::vector<PackedPtr> Store::all(const std::string& ns) const {
+  std::vector<PackedPtr> found;
+  for (auto it = objects_.lower_bound({ns, ""}); it != objects_.end(); ++it) {
+    if (!ns.empty() && it->first.ns != ns) break;
+    found.push_back(it->second);
+  }
+  return found;
+}
+
+std::vector<PackedPtr> Store::grouped(const std::string& ns, const std::string& group) const {
+  std::vector<PackedPtr> found;
+  for (auto it = groups_.lower_bound({ns, group, ""}); it != groups_.end(); ++it) {
+    if (it->ns != ns || it->group != group) break;
+    found.push_back(get({ns, it->name}));
   }
   return found;
 }

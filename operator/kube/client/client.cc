@@ -167,7 +167,11 @@ Result<std::string> take_page(const ResourceType& type, const ListOptions& optio
       item["apiVersion"] = type.api_version();
       item["kind"] = type.kind;
       if (options.transform) options.transform(item);
-      result.items.push_back(std::move(item));
+      if (options.take) {
+        options.take(std::move(item));
+      } else {
+        result.items.push_back(std::move(item));
+      }
     }
   }
   result.resource_version = metadata->value("resourceVersion", "");
@@ -197,6 +201,7 @@ Result<ListResult> Client::list(const ResourceType& type, const Selection& selec
     } while (!next.empty());
     if (failure.ok()) return result;
     if (!is_expired(failure) || next.empty() || restarts == kRestartsMax) return failure;
+    if (options.again) options.again();
   }
 }
 

@@ -33,6 +33,10 @@ struct ListOptions {
   int page_size = 250;
   // Applied to every item when its page arrives, e.g. to drop what the caller does not need.
   std::function<void(Json&)> transform;
+  // Gets every item when its page arrives, instead of the result: a long list is never there as a whole.
+  // A list that expires half-way starts again: then `again` is called first.
+  std::function<void(Json)> take;
+  std::function<void()> again;
 };
 
 struct ListResult {

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <deque>
 #include <new>
+#include <nlohmann/json.hpp>
+#include <set>
 
 #include "broker/env/posix/asio_executor.h"
 #include "tests/support/fake_api/fake_api_server.h"
@@ -115,6 +117,63 @@ TEST_F(KubeStoreTest, MapsAreSwappedByTheVersionThatWasRead) {
   ASSERT_EQ(contents->maps.size(), 1u);
   EXPECT_EQ(contents->maps[0].version, version);
   EXPECT_EQ(contents->cluster_id, cluster_.uid);
+}
+
+// What the API server has under a map's name; null: nothing.
+class KubeStoreLoadTest : public KubeStoreTest {
+ protected:
+  KubeStoreLoadTest() {
+    sluice::v1::ShardMap map;
+    map.set_stream("s");
+    map.set_stream_id("4a4b0c5e-2f0e-4d0a-8a55-8d1c9e0f7a11");
+    store_.write_map(map, "", [](const auto& written) { ASSERT_TRUE(written.ok()); });
+    io_.run();
+  }
+  void put_stream(const std::string& cluster) {
+    server_.apply("/apis/sluice.dev/v1alpha1/namespaces/default/streams/s",
+                  {{"apiVersion", "sluice.dev/v1alpha1"},
+                   {"kind", "Stream"},
+                   {"metadata", {{"name", "s"}, {"namespace", "default"}}},
+                   {"spec", {{"cluster", cluster}, {"mode", "Partitioned"}, {"partitions", 1}}}});
+  }
+  std::set<std::string> declared() {
+    std::set<std::string> names;
+    store_.load([&](broker::Result<broker::coordination::StoreContents> loaded) {
+      ASSERT_TRUE(loaded.ok()) << loaded.status().to_string();
+      ASSERT_TRUE(loaded->declarations);
+      for (const auto& one : *loaded->declarations) names.insert(one.name);
+    });
+    io_.run();
+    return names;
+  }
+  int reads_of(const std::string& what) {
+    return server_.count([&](const ApiCall& call) {
+      return call.method == "GET" && call.path.ends_with(what);
+    });
+  }
+  KubeStore store_{*client_, executor_, io_, cluster_};
+};
+
+// Seen: each of 1,000 coordinators listed all 10,000 streams of the namespace.
+TEST_F(KubeStoreLoadTest, StreamsComeFromTheWatch) {
+  auto stream = std::make_shared<sluice_operator::api::Stream>();
+  stream->metadata.name = stream->spec.name = "s";
+  store_.stream_seen("s", stream);
+  EXPECT_EQ(declared(), std::set<std::string>{"s"});
+  EXPECT_EQ(reads_of("/streams") + reads_of("/streams/s"), 0);
+}
+
+// A watch may lag behind: the records of a stream that it has not shown yet must stay.
+TEST_F(KubeStoreLoadTest, AStreamWithAMapThatTheWatchHasNotShownIsAskedFor) {
+  put_stream("c");
+  EXPECT_EQ(declared(), std::set<std::string>{"s"});
+  EXPECT_EQ(reads_of("/streams/s"), 1);
+}
+
+TEST_F(KubeStoreLoadTest, AMapWithoutItsStreamIsNobodys) {
+  EXPECT_TRUE(declared().empty());
+  put_stream("another");
+  EXPECT_TRUE(declared().empty());
 }
 
 TEST_F(KubeStoreTest, ProducerIdsAreGivenOutOnceWhateverBecomesOfTheAnswer) {

@@ -71,6 +71,17 @@ TEST(Lifecycle, WithoutFaultsAndWithoutNeedlessWrites) {
   std::printf("%d API calls\n", w.calls());
 }
 
+// Seen: each pass over a cluster that stands still read its Secret; of 1,000 clusters, 33 reads a second.
+TEST(Lifecycle, WhatStandsStillIsNotAskedFor) {
+  LifecycleWorld w;
+  w.create(spec());
+  ASSERT_TRUE(w.run_until([&] { return w.ready(2); }));
+  EXPECT_TRUE(w.writes_when_settled().empty());
+  const int before = w.calls();
+  EXPECT_TRUE(w.writes_when_settled().empty());
+  EXPECT_EQ(w.calls(), before);
+}
+
 class Crash : public testing::TestWithParam<bool> {};
 
 TEST_P(Crash, AtEveryCallItGetsThere) {

@@ -54,8 +54,7 @@ OperatorLife::~OperatorLife() {
 }
 
 kube::Cache& OperatorLife::add(const kube::ResourceType& type) {
-  kube::CacheOptions options;
-  options.type = type;
+  kube::CacheOptions options = reconcile::cache_of(type);
   options.backoff_base_ms = 1;
   options.backoff_cap_ms = 10;
   caches_.push_back(

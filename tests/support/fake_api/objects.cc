@@ -104,6 +104,7 @@ bool matches_labels(const Json& object, const std::string& selector) {
 
 bool matches_fields(const Json& object, const std::string& selector) {
   return matches(selector, [&](const std::string& key) -> std::optional<std::string> {
+    if (key == "spec.cluster") return object.value("/spec/cluster"_json_pointer, std::string());
     if (!key.starts_with("metadata.")) return std::nullopt;
     return object["metadata"].value(key.substr(9), "");
   });
