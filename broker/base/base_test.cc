@@ -9,9 +9,18 @@
 #include "broker/base/log_context.h"
 #include "broker/base/metrics.h"
 #include "broker/base/status.h"
+#include "broker/base/utf8.h"
 
 namespace broker {
 namespace {
+
+TEST(Utf8, IsWholeAndShortest) {
+  EXPECT_TRUE(is_utf8("a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"));
+  EXPECT_FALSE(is_utf8("\xff"));
+  EXPECT_FALSE(is_utf8("\xc0\x80"));      // overlong
+  EXPECT_FALSE(is_utf8("\xed\xa0\x80"));  // a surrogate
+  EXPECT_FALSE(is_utf8("\xe2\x82"));      // cut
+}
 
 TEST(Crc32c, MatchesRfc3720Vectors) {
   EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aau);

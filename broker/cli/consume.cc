@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "broker/base/utf8.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/output.h"
 #include "broker/cli/reading.h"

@@ -31,25 +31,6 @@ void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), s
 
 void print_json(const nlohmann::ordered_json& json) { print(json.dump(2) + "\n"); }
 
-bool is_utf8(std::string_view bytes) {
-  for (size_t i = 0; i < bytes.size();) {
-    auto byte = [&](size_t at) { return static_cast<unsigned char>(bytes[at]); };
-    const unsigned char first = byte(i);
-    size_t size = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2
-                  : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
-    if (size == 0 || i + size > bytes.size()) return false;
-    uint32_t point = size == 1 ? first : first & (0xff >> (size + 1));
-    for (size_t k = 1; k < size; ++k) {
-      if ((byte(i + k) & 0xc0) != 0x80) return false;
-      point = point << 6 | (byte(i + k) & 0x3f);
-    }
-    if (size == 3 && (point < 0x800 || (point >= 0xd800 && point < 0xe000))) return false;
-    if (size == 4 && (point < 0x10000 || point > 0x10ffff)) return false;
-    i += size;
-  }
-  return true;
-}
-
 std::string base64(std::string_view bytes) {
   static const char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;

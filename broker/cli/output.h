@@ -21,7 +21,6 @@ class Table {
 
 void print(const std::string& text);
 void print_json(const nlohmann::ordered_json& json);  // indented, for people and jq
-bool is_utf8(std::string_view bytes);
 std::string base64(std::string_view bytes);
 // Progress and questions go to standard error only when a person sees them.
 bool stderr_is_terminal();

@@ -3,7 +3,6 @@
 #include "broker/base/log.h"
 
 namespace broker::cluster {
-namespace {
 
 Code code_from_name(const std::string& name) {
   for (int i = 0; i <= static_cast<int>(Code::kInternal); i++) {
@@ -11,8 +10,6 @@ Code code_from_name(const std::string& name) {
   }
   return Code::kInternal;
 }
-
-}  // namespace
 
 Session::Session(env::Clock& clock, env::Executor& executor, Metadata& metadata, v1::Register self)
     : clock_(clock), executor_(executor), metadata_(metadata), self_(std::move(self)) {}

@@ -15,6 +15,9 @@
 
 namespace broker::cluster {
 
+// Of a code in an AdminResponse; kInternal for one that a newer coordinator knows.
+Code code_from_name(const std::string& name);
+
 // Carries messages to the coordinator, in order, at most once. Owned by app; its incoming side
 // calls Session::on_connected, on_message and on_disconnected on the reactor.
 class CoordinatorLink {

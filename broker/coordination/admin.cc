@@ -65,6 +65,15 @@ void Core::admin(const AdminRequest& request, Coordinator::AdminDone done) {
     case AdminRequest::kAlterClientQuotas:
       admin_client_quotas(request.alter_client_quotas(), pending);
       break;
+    case AdminRequest::kCreateAcls:
+      admin_create_acls(request.create_acls(), pending);
+      break;
+    case AdminRequest::kDeleteAcls:
+      admin_delete_acls(request.delete_acls(), pending);
+      break;
+    case AdminRequest::kAlterScram:
+      admin_alter_scram(request.alter_scram(), pending);
+      break;
     case AdminRequest::kAllocateProducerIds:
       admin_producer_ids(request.allocate_producer_ids(), pending);
       break;
@@ -85,6 +94,7 @@ void Core::answer(const PendingAdmin& pending, const Status& status,
   response.set_message(status.message());
   response.set_stream_id(pending.stream_id);
   for (int32_t shard : shards) response.add_shards(shard);
+  response.mutable_deleted_acls()->Add(pending.deleted.begin(), pending.deleted.end());
   pending.done(response);
 }
 
@@ -226,6 +236,9 @@ bool Core::is_serving(Stream& stream, const Shard& shard) {
 
 bool Core::finished(const PendingAdmin& pending, Status& status, std::vector<int32_t>& shards) {
   const bool late = now() >= pending.deadline_ms;
+  // They are durable, and hold as soon as the resource has been looked at.
+  if (pending.kind == PendingAdmin::kAcls) return late || acls_are_in_force(pending);
+  if (pending.kind == PendingAdmin::kScram) return late || scram_is_in_force(pending.scram);
   if (pending.kind == PendingAdmin::kDelete) {
     if (late) status = Status(Code::kTimeout, "the stream is still being deleted; that goes on");
     return late || !streams_.count(pending.stream_id);

@@ -6,6 +6,7 @@
 //   reshard.cc    split and merge                        streams.cc    create, change, delete
 //   assignment.cc wished ensembles and leaders
 //   admin.cc      requests                               drain.cc      what the operator asks
+//   acls.cc       what clients change of users: rights, passwords
 //   metering.cc   what streams and brokers used
 //   safety.cc     what stopping or removing a broker costs
 //   proposal.cc   balancing that waits for approval
@@ -142,13 +143,18 @@ struct Wanted {
 };
 
 struct PendingAdmin {
-  enum Kind { kCreate, kUpdate, kDelete, kReshard, kElect };
+  enum Kind { kCreate, kUpdate, kDelete, kReshard, kElect, kAcls, kScram };
   Kind kind = kCreate;
   uint64_t id = 0;
   std::string stream;     // name
   std::string stream_id;  // once known
   int32_t parent = -1;    // kReshard, kElect
   StreamConfig config;    // kUpdate: as it will be
+  // kAcls: what was given or taken away, by user; what the answer says of it.
+  std::vector<std::pair<std::string, sluice::v1::Acl>> acls;
+  bool acls_given = false;
+  std::vector<sluice::v1::DeletedAcls> deleted;
+  sluice::v1::AlterScram scram;  // kScram
   int64_t deadline_ms = 0;
   Coordinator::AdminDone done;
 };
@@ -357,6 +363,14 @@ class Core {
   void step_deletion(Stream& stream);
   void remove_map(Stream& stream);
   void forget_stream(const std::string& id);
+
+  // acls.cc
+  void admin_create_acls(const sluice::v1::CreateAcls& request, PendingAdmin pending);
+  void admin_delete_acls(const sluice::v1::DeleteAcls& request, PendingAdmin pending);
+  void admin_alter_scram(const sluice::v1::AlterScram& request, PendingAdmin pending);
+  const sluice::v1::User* find_served_user(const std::string& name) const;
+  bool acls_are_in_force(const PendingAdmin& pending) const;
+  bool scram_is_in_force(const sluice::v1::AlterScram& change) const;
 
   // admin.cc
   void on_admin(Session& session, const sluice::v1::AdminRequest& request);

@@ -215,6 +215,30 @@ void FileStore::alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
       });
 }
 
+void FileStore::refuse(StatusDone done) {
+  io_.submit([] { return Status(); },
+             [done = std::move(done), alive = alive_](Status) {
+               if (!*alive) return;
+               done(Status(Code::kPolicyViolation,
+                           "without Kubernetes users, their passwords and ACLs are declared in the "
+                           "users file "
+                           "(sluice-broker --users): edit it and start the broker again"));
+             });
+}
+
+void FileStore::create_acls(const sluice::v1::CreateAcls&, StatusDone done) {
+  refuse(std::move(done));
+}
+
+void FileStore::delete_acls(const sluice::v1::DeleteAcls&,
+                            Done<std::vector<sluice::v1::DeletedAcls>> done) {
+  refuse([done = std::move(done)](Status status) { done(status); });
+}
+
+void FileStore::alter_scram(const sluice::v1::AlterScram&, StatusDone done) {
+  refuse(std::move(done));
+}
+
 Result<std::optional<StoredMap>> FileStore::read_file_of(const std::string& stream_id) {
   const std::string path = path_of(stream_id);
   if (!fs_.exists(path)) return std::optional<StoredMap>();

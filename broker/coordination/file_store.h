@@ -44,6 +44,11 @@ class FileStore : public MetadataStore {
   void delete_stream(const std::string& name, StatusDone done) override;
   void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
                            Done<sluice::v1::ClientQuotas> done) override;
+  // kPolicyViolation: the users file is the administrator's.
+  void create_acls(const sluice::v1::CreateAcls& change, StatusDone done) override;
+  void delete_acls(const sluice::v1::DeleteAcls& change,
+                   Done<std::vector<sluice::v1::DeletedAcls>> done) override;
+  void alter_scram(const sluice::v1::AlterScram& change, StatusDone done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
   void write_ledger(const sluice::v1::MeterLedger& ledger, const std::string& expected_version,
                     Done<std::string> done) override;
@@ -63,6 +68,7 @@ class FileStore : public MetadataStore {
   Result<std::optional<StoredLedger>> load_ledger();
   std::string path_of(const std::string& stream_id) const;
   void answer(StatusDone done);
+  void refuse(StatusDone done);
 
   env::FileSystem& fs_;
   env::IoQueue& io_;

@@ -139,6 +139,18 @@ TEST_F(FileStoreTest, KeepsClientQuotasOverRestarts) {
   EXPECT_NE(broken.status().message().find(path), std::string::npos);
 }
 
+TEST_F(FileStoreTest, LeavesTheUsersFileToItsOwner) {
+  auto store = open();
+  Status created, deleted, altered;
+  store->create_acls({}, [&](const Status& status) { created = status; });
+  store->delete_acls({}, [&](const auto& found) { deleted = found.status(); });
+  store->alter_scram({}, [&](const Status& status) { altered = status; });
+  for (const Status& status : {created, deleted, altered}) {
+    EXPECT_EQ(status.code(), Code::kPolicyViolation);
+    EXPECT_NE(status.message().find("--users"), std::string::npos) << status.message();
+  }
+}
+
 TEST_F(FileStoreTest, NeverGivesAProducerIdTwice) {
   int64_t last = -1;
   for (int restart = 0; restart < 3; ++restart) {

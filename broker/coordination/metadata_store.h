@@ -88,6 +88,16 @@ class MetadataStore {
   virtual void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
                                    Done<sluice::v1::ClientQuotas> done) = 0;
 
+  // Changes what users' resources declare (coordination.proto says how); durable before the answer.
+  // The same change again changes nothing. kPolicyViolation where users are declared elsewhere.
+  virtual void create_acls(const sluice::v1::CreateAcls& change, StatusDone done) = 0;
+  virtual void delete_acls(const sluice::v1::DeleteAcls& change,
+                           Done<std::vector<sluice::v1::DeletedAcls>> done) = 0;
+
+  // Changes the credential of a user whose password the store keeps; durable before the answer. The
+  // same change again changes nothing. kPolicyViolation where it is kept elsewhere.
+  virtual void alter_scram(const sluice::v1::AlterScram& change, StatusDone done) = 0;
+
   // The first of `count` ids that nobody else has got or will get; durable before the answer.
   virtual void allocate_producer_ids(int32_t count, Done<int64_t> done) = 0;
 

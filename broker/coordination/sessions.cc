@@ -311,6 +311,7 @@ void Core::set_security(const sluice::v1::Security& security) {
   // Users declare quotas, too.
   add_client_quotas(*message.mutable_metadata());
   push_to_all(message);
+  check_pending();
 }
 
 // Those in force. Brokers keep what they know until the stored ones are known, and the users who declare

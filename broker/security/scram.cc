@@ -92,16 +92,27 @@ bool is_scram(std::string_view mechanism) {
 sluice::v1::ScramCredential make_credential(std::string_view mechanism, std::string_view password,
                                             std::string salt, int iterations) {
   const EVP_MD* md = digest_of(mechanism);
-  std::string salted(static_cast<size_t>(EVP_MD_size(md)), '\0');
+  std::string salted(salted_password_bytes(mechanism), '\0');
   CHECK(PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()),
                           reinterpret_cast<const unsigned char*>(salt.data()),
                           static_cast<int>(salt.size()), iterations, md,
                           static_cast<int>(salted.size()),
                           reinterpret_cast<unsigned char*>(salted.data())) == 1);
+  return credential_of_salted(mechanism, salted, std::move(salt), iterations);
+}
+
+size_t salted_password_bytes(std::string_view mechanism) {
+  return static_cast<size_t>(EVP_MD_size(digest_of(mechanism)));
+}
+
+sluice::v1::ScramCredential credential_of_salted(std::string_view mechanism,
+                                                 std::string_view salted_password, std::string salt,
+                                                 int iterations) {
+  const EVP_MD* md = digest_of(mechanism);
   sluice::v1::ScramCredential out;
   out.set_mechanism(std::string(mechanism));
-  out.set_stored_key(hash(md, hmac(md, salted, "Client Key")));
-  out.set_server_key(hmac(md, salted, "Server Key"));
+  out.set_stored_key(hash(md, hmac(md, salted_password, "Client Key")));
+  out.set_server_key(hmac(md, salted_password, "Server Key"));
   out.set_salt(std::move(salt));
   out.set_iterations(iterations);
   return out;

@@ -1,7 +1,7 @@
 #pragma once
-// SCRAM (RFC 5802, RFC 7677): the server's side of one authentication, and the verifier that is kept
-// instead of a password. Called by the Kafka door's SaslAuthenticate on the reactor and by the
-// operator when it makes a user; pure.
+// SCRAM (RFC 5802, RFC 7677): the server's side of one authentication, and the verifier that is
+// kept instead of a password. Called by the Kafka door's SaslAuthenticate and
+// AlterUserScramCredentials on the reactor and by the operator when it makes a user; pure.
 // Invariant: nothing in here can be used to log in elsewhere but the password, which is not kept.
 #include <functional>
 #include <string>
@@ -21,6 +21,13 @@ bool is_scram(std::string_view mechanism);
 // What is kept of a password. `salt`: random bytes, fresh for every user.
 sluice::v1::ScramCredential make_credential(std::string_view mechanism, std::string_view password,
                                             std::string salt, int iterations = kIterationsMin);
+
+// The same of what a client has made of the password: PBKDF2's result, salted_password_bytes()
+// long.
+sluice::v1::ScramCredential credential_of_salted(std::string_view mechanism,
+                                                 std::string_view salted_password, std::string salt,
+                                                 int iterations);
+size_t salted_password_bytes(std::string_view mechanism);
 
 // Whether `password` is the one behind a verifier (SASL PLAIN). Takes milliseconds.
 bool is_password(const sluice::v1::ScramCredential& credential, std::string_view password);

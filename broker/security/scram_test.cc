@@ -44,6 +44,22 @@ TEST(Scram, TellsAPasswordByItsVerifier) {
   EXPECT_FALSE(is_password(credential, ""));
 }
 
+TEST(Scram, AClientsSaltedPasswordGivesTheSameVerifier) {
+  for (const char* mechanism : {kScramSha256, kScramSha512}) {
+    std::string salted(salted_password_bytes(mechanism), '\0');
+    ASSERT_EQ(PKCS5_PBKDF2_HMAC("right", 5, reinterpret_cast<const unsigned char*>("salt"), 4, 8192,
+                                mechanism == kScramSha256 ? EVP_sha256() : EVP_sha512(),
+                                static_cast<int>(salted.size()),
+                                reinterpret_cast<unsigned char*>(salted.data())),
+              1);
+    auto credential = credential_of_salted(mechanism, salted, "salt", 8192);
+    EXPECT_EQ(credential.SerializeAsString(),
+              make_credential(mechanism, "right", "salt", 8192).SerializeAsString());
+    EXPECT_TRUE(is_password(credential, "right"));
+    EXPECT_FALSE(is_password(credential, "wrong"));
+  }
+}
+
 class Lying : public testing::Test {
  protected:
   sluice::v1::ScramCredential credential_ = make_credential(kScramSha512, "right", "salt");

@@ -1,8 +1,10 @@
 #pragma once
 // What KubeStore asks of the API server: blocking calls, made by jobs on its I/O queue, which may
 // outlive the store. Holds nothing that changes; any thread.
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "broker/coordination/metadata_store.h"
 #include "operator/kube/client/client.h"
@@ -39,6 +41,11 @@ class KubeRequests {
   broker::Result<sluice::v1::ClientQuotas> change_client_quotas(
       const sluice::v1::AlterClientQuotas& change) const;
   broker::Result<int64_t> allocate_producer_ids(int32_t count) const;
+  // In kube_users.cc.
+  broker::Status create_acls(const sluice::v1::CreateAcls& change) const;
+  broker::Result<std::vector<sluice::v1::DeletedAcls>> delete_acls(
+      const sluice::v1::DeleteAcls& change) const;
+  broker::Status alter_scram(const sluice::v1::AlterScram& change) const;
   broker::Result<std::optional<broker::coordination::StoredLedger>> read_ledger() const;
   kube::Json ledger_object(const std::string& ledger, const std::string& expected_version) const;
 
@@ -47,6 +54,18 @@ class KubeRequests {
   // What the Stream resource of that name declares; nothing where it does not, or is being deleted.
   broker::Result<std::optional<broker::coordination::StreamDeclaration>> read_declaration(
       const std::string& resource) const;
+  // A StreamUser resource of the cluster.
+  struct KnownUser;
+  // By the name that they log in with; of two that claim it, the one that is served.
+  broker::Result<std::map<std::string, KnownUser>> read_users() const;
+  broker::Result<KnownUser> find_user(const std::string& name) const;
+  // The Secret's version with the change; kPolicyViolation: it is somebody else's.
+  broker::Result<std::string> write_scram(const KnownUser& user,
+                                          const sluice::v1::AlterScram& change) const;
+  // Notes the Secret's version on the user's resource: Secrets are not watched, StreamUsers are.
+  broker::Status note_secret(KnownUser user, const std::string& version) const;
+  broker::Status delete_acls_of(KnownUser user, const sluice::v1::DeleteAcls& change,
+                                std::vector<sluice::v1::Acl>& gone) const;
 
   kube::Client& client_;
   const ClusterRef cluster_;

@@ -196,6 +196,21 @@ void KubeStore::alter_client_quotas(const v1::AlterClientQuotas& change,
       std::move(done));
 }
 
+void KubeStore::create_acls(const v1::CreateAcls& change, StatusDone done) {
+  run_status([requests = requests_, change] { return requests->create_acls(change); },
+             std::move(done));
+}
+
+void KubeStore::delete_acls(const v1::DeleteAcls& change, Done<std::vector<v1::DeletedAcls>> done) {
+  run<std::vector<v1::DeletedAcls>>(
+      [requests = requests_, change] { return requests->delete_acls(change); }, std::move(done));
+}
+
+void KubeStore::alter_scram(const v1::AlterScram& change, StatusDone done) {
+  run_status([requests = requests_, change] { return requests->alter_scram(change); },
+             std::move(done));
+}
+
 void KubeStore::allocate_producer_ids(int32_t count, Done<int64_t> done) {
   run<int64_t>([requests = requests_, count] { return requests->allocate_producer_ids(count); },
                std::move(done));

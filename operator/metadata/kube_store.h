@@ -1,10 +1,10 @@
 #pragma once
 // MetadataStore over Kubernetes: a ShardMap resource per stream, Stream resources as declarations,
-// a ConfigMap for producer ids, others for client quotas and for the meter ledger. Compare-and-swap
-// is the API server's resourceVersion. Calls come and answers go on the coordinator's executor;
-// requests run on an I/O queue, one at a time, and may outlive the store: they are made all the
-// same, and nobody is answered. The client outlives the queue. One store per StreamCluster, made by
-// reconcile/.
+// StreamUser resources for ACLs, a ConfigMap for producer ids, others for client quotas and for the
+// meter ledger. Compare-and-swap is the API server's resourceVersion. Calls come and answers go on
+// the coordinator's executor; requests run on an I/O queue, one at a time, and may outlive the
+// store: they are made all the same, and nobody is answered. The client outlives the queue. One
+// store per StreamCluster, made by reconcile/.
 #include <map>
 #include <memory>
 #include <string>
@@ -40,6 +40,10 @@ class KubeStore : public broker::coordination::MetadataStore {
   void delete_stream(const std::string& name, StatusDone done) override;
   void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
                            Done<sluice::v1::ClientQuotas> done) override;
+  void create_acls(const sluice::v1::CreateAcls& change, StatusDone done) override;
+  void delete_acls(const sluice::v1::DeleteAcls& change,
+                   Done<std::vector<sluice::v1::DeletedAcls>> done) override;
+  void alter_scram(const sluice::v1::AlterScram& change, StatusDone done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
   void write_ledger(const sluice::v1::MeterLedger& ledger, const std::string& expected_version,
                     Done<std::string> done) override;

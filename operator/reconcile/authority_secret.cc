@@ -66,20 +66,6 @@ Result<Json> make(kube::Client& client, const kube::ObjectKey& secret, const Jso
 
 }  // namespace
 
-std::string data_of(const Json& secret, const std::string& key) {
-  auto data = secret.find("data");
-  if (data == secret.end() || !data->is_object() || !data->contains(key)) return {};
-  const auto& text = (*data)[key];
-  return text.is_string() ? kube::base64_decode(text.get<std::string>()).value_or("") : "";
-}
-
-bool owned_by(const Json& object, const std::string& uid) {
-  for (const auto& owner : object.at("metadata").value("ownerReferences", Json::array())) {
-    if (owner.value("uid", std::string()) == uid) return true;
-  }
-  return false;
-}
-
 Result<AuthorityState> load_authority(kube::Client& client, const kube::ObjectKey& secret,
                                       const Json& owner, int64_t now_s) {
   for (int attempt = 0; attempt < kAttempts; attempt++) {

@@ -7,6 +7,7 @@
 
 #include "operator/certs/rotation.h"
 #include "operator/kube/client/client.h"
+#include "operator/metadata/secrets.h"
 
 namespace sluice_operator::reconcile {
 
@@ -22,9 +23,8 @@ struct AuthorityState {
   bool asked = false;   // kRotateAnnotation is there
 };
 
-// The text under `key` of a Secret's data; empty without.
-std::string data_of(const kube::Json& secret, const std::string& key);
-bool owned_by(const kube::Json& object, const std::string& uid);
+using metadata::data_of;
+using metadata::owned_by;
 
 // `owner`: an owner reference, or null. A Secret of that name that is not the owner's is left alone:
 // kConflict.

@@ -11,6 +11,8 @@
 #include "operator/api/json.h"
 #include "operator/apply/apply.h"
 #include "operator/kube/client/base64.h"
+#include "operator/metadata/user_acls.h"
+#include "operator/metadata/user_scram.h"
 #include "operator/plan/stream_cluster.h"
 
 namespace sluice_operator::reconcile {
@@ -133,6 +135,8 @@ Result<StreamUserReconciler::Credentials> StreamUserReconciler::given_password(
     return Status(Code::kInvalidArgument, "spec.passwordFrom: Secret '" + from.secret +
                                               "' has nothing under '" + from.key + "'");
   }
+  ASSIGN_OR_RETURN(Json before, own_secret(user));
+  RETURN_IF_ERROR(drop_entries(user, before, {metadata::kScramCredentials}));
   auto own = own_password(user);  // the Secret to hand out, with the same password
   if (!own.ok()) return own.status();
   if (own->password == given.password) return given;
@@ -158,16 +162,37 @@ Result<Json> StreamUserReconciler::own_secret(const api::StreamUser& user) {
 Result<StreamUserReconciler::Credentials> StreamUserReconciler::own_password(
     const api::StreamUser& user) {
   ASSIGN_OR_RETURN(Json live, own_secret(user));
-  std::string password = data_of(live, "password");
-  if (password.empty()) password = new_password();
+  ASSIGN_OR_RETURN(auto of_clients, metadata::client_credentials(live));
+  std::string password;
+  if (of_clients) {
+    // One that was written while the client's came, or by somebody who takes it for the user's.
+    RETURN_IF_ERROR(drop_entries(user, live, {metadata::kPassword, metadata::kJaasConfig}));
+  } else {
+    password = data_of(live, metadata::kPassword);
+    if (password.empty()) password = new_password();
+  }
   RETURN_IF_ERROR(keep_secret(user, live, password_entries(user, password, live)));
-  // Read back: its version stands for the password.
+  // Read back: its version stands for the password, and a client may have set one meanwhile.
   auto kept = client_.get(kube::secrets(), user.metadata.ns, user.spec.secret_name);
   if (!kept.ok()) return kept.status();
   Credentials own;
-  own.password = data_of(*kept, "password");
+  ASSIGN_OR_RETURN(own.of_clients, metadata::client_credentials(*kept));
+  if (!own.of_clients) own.password = data_of(*kept, metadata::kPassword);
   own.version = kube::metadata_text(*kept, "resourceVersion");
   return own;
+}
+
+Status StreamUserReconciler::drop_entries(const api::StreamUser& user, const Json& live,
+                                          const std::vector<const char*>& keys) {
+  Json data;
+  for (const char* key : keys) {
+    if (!data_of(live, key).empty()) data[key] = nullptr;
+  }
+  if (data.is_null()) return {};
+  Json patch{{"metadata", {{"resourceVersion", kube::metadata_text(live, "resourceVersion")}}},
+             {"data", data}};
+  return client_.merge_patch(kube::secrets(), {user.metadata.ns, user.spec.secret_name}, patch)
+      .status();
 }
 
 Result<StreamUserReconciler::Credentials> StreamUserReconciler::own_access_key(
@@ -200,11 +225,13 @@ StreamUserReconciler::Entries StreamUserReconciler::password_entries(
   auto issuer = certificates_.issuer({user.metadata.ns, user.spec.cluster});
   std::string ca = issuer ? issuer->server_ca : data_of(live, "ca.crt");
   if (!issuer && ca.empty()) ca = certificates_.authority().authority.bundle();
-  return {{"username", user.spec.name},
-          {"password", password},
-          {"sasl.jaas.config", jaas_of(user.spec.name, password)},
-          {"bootstrap.host", service_host(user)},
-          {"ca.crt", ca}};
+  Entries entries{
+      {"username", user.spec.name}, {"bootstrap.host", service_host(user)}, {"ca.crt", ca}};
+  if (!password.empty()) {
+    entries[metadata::kPassword] = password;
+    entries[metadata::kJaasConfig] = jaas_of(user.spec.name, password);
+  }
+  return entries;
 }
 
 Status StreamUserReconciler::serve_certificate(const api::StreamUser& user, Served& served) {
@@ -318,7 +345,11 @@ sluice::v1::User StreamUserReconciler::message_of(const api::StreamUser& user,
                                                   const Credentials& credentials) {
   sluice::v1::User out;
   out.set_name(user.spec.name);
-  if (!credentials.password.empty()) add_verifiers(user, credentials, out);
+  if (credentials.of_clients) {
+    for (const auto& credential : *credentials.of_clients) *out.add_scram() = credential;
+  } else if (!credentials.password.empty()) {
+    add_verifiers(user, credentials, out);
+  }
   if (!credentials.access_key_id.empty()) {
     auto* key = out.add_access_keys();
     key->set_id(credentials.access_key_id);
@@ -332,18 +363,7 @@ sluice::v1::User StreamUserReconciler::message_of(const api::StreamUser& user,
   declare(quotas::Quota::kConsumerByteRate, user.spec.quotas.consumer_byte_rate);
   declare(quotas::Quota::kRequestPercentage, user.spec.quotas.request_percentage);
   declare(quotas::Quota::kControllerMutationRate, user.spec.quotas.controller_mutation_rate);
-  for (const auto& rule : user.spec.acls) {
-    for (const auto& operation : rule.operations) {
-      auto* acl = out.add_acls();
-      acl->set_resource(rule.resource);
-      acl->set_name(rule.name.empty() && rule.resource == "Cluster" ? security::kClusterName
-                                                                    : rule.name);
-      acl->set_prefix(rule.prefix);
-      acl->set_operation(operation);
-      acl->set_deny(rule.deny);
-      acl->set_host(rule.host);
-    }
-  }
+  for (auto& acl : metadata::acls_of(user.spec)) *out.add_acls() = std::move(acl);
   return out;
 }
 

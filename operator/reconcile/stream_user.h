@@ -1,8 +1,10 @@
 #pragma once
 // Reconciles StreamUsers: keeps each one's credentials in a Secret of its own, hands the cluster's
-// coordinator the verifiers, rights and quotas, writes status. A password is read from Secrets and goes
-// no further than this file: brokers get verifiers. Access keys go to the brokers, which cannot check a
-// signature without. On the controller's threads.
+// coordinator the verifiers, rights and quotas, writes status. A password is read from Secrets and
+// goes no further than this file: brokers get verifiers. A password that a Kafka client has set
+// (metadata/user_scram.h) is the client's until the Secret is deleted or spec.passwordFrom names
+// another; none is made meanwhile. Access keys go to the brokers, which cannot check a signature
+// without. On the controller's threads.
 #include <map>
 #include <mutex>
 #include <string>
@@ -30,6 +32,7 @@ class StreamUserReconciler : public runtime::Reconciler {
  private:
   struct Credentials {
     std::string password;                         // of SCRAM
+    std::optional<std::vector<sluice::v1::ScramCredential>> of_clients;  // or what clients have set
     std::string access_key_id, secret_access_key;  // or these; neither with a certificate
     std::string version;  // of the Secret that they come from
   };
@@ -52,8 +55,12 @@ class StreamUserReconciler : public runtime::Reconciler {
   broker::Result<Credentials> own_access_key(const api::StreamUser& user);
   // The user's Secret as it is, null when there is none; kAlreadyExists when it is another's.
   broker::Result<nlohmann::json> own_secret(const api::StreamUser& user);
+  // Without a password: of a user whose password nobody here knows.
   Entries password_entries(const api::StreamUser& user, const std::string& password,
                            const nlohmann::json& live) const;
+  // Takes what there is under the keys out of the user's Secret; kConflict: it has changed.
+  broker::Status drop_entries(const api::StreamUser& user, const nlohmann::json& live,
+                              const std::vector<const char*>& keys);
   // Makes or renews the user's certificate.
   broker::Status serve_certificate(const api::StreamUser& user, Served& served);
   broker::Status serve(const api::StreamUser& user, Served& served);

@@ -46,6 +46,8 @@ const std::map<ApiKey, Row>& rows() {
       {ApiKey::kOffsetForLeaderEpoch, {4, Expect::kDenied}},
       {ApiKey::kTxnOffsetCommit, {3, Expect::kNobody}},
       {ApiKey::kDescribeAcls, {3, Expect::kDenied}},
+      {ApiKey::kCreateAcls, {3, Expect::kDenied}},
+      {ApiKey::kDeleteAcls, {3, Expect::kDenied}},
       {ApiKey::kDescribeConfigs, {4, Expect::kDenied}},
       {ApiKey::kAlterConfigs, {2, Expect::kDenied}},
       {ApiKey::kAlterReplicaLogDirs, {2, Expect::kDenied}},
@@ -61,6 +63,7 @@ const std::map<ApiKey, Row>& rows() {
       {ApiKey::kDescribeClientQuotas, {1, Expect::kDenied}},
       {ApiKey::kAlterClientQuotas, {1, Expect::kDenied}},
       {ApiKey::kDescribeUserScramCredentials, {0, Expect::kDenied}},
+      {ApiKey::kAlterUserScramCredentials, {0, Expect::kDenied}},
       {ApiKey::kDescribeQuorum, {2, Expect::kDenied}},
       {ApiKey::kUpdateFeatures, {2, Expect::kDenied}},
       {ApiKey::kDescribeCluster, {1, Expect::kOpen}},
@@ -122,6 +125,9 @@ void fill(T& value) {
     SL_FILL(protocol_type)
     SL_FILL(protocol_name)
     SL_FILL(feature_updates)
+    SL_FILL(creations)
+    SL_FILL(filters)
+    SL_FILL(upsertions)
     SL_FILL(feature)
 #undef SL_FILL
     if constexpr (requires { value.resource_type; }) value.resource_type = 2;  // a topic
@@ -153,6 +159,7 @@ void collect(const T& value, std::set<int16_t>& codes) {
   SL_COLLECT(partitions)
   SL_COLLECT(responses)
   SL_COLLECT(results)
+  SL_COLLECT(filter_results)
   SL_COLLECT(groups)
   SL_COLLECT(coordinators)
   SL_COLLECT(entries)

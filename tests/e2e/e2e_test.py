@@ -18,6 +18,8 @@ import traceback
 import urllib.parse
 import urllib.request
 
+import kafka_users
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOME = pathlib.Path(os.environ.get("SLUICE_HOME", pathlib.Path.home() / ".cache/sluice"))
 BIN = ROOT / "build/release/bin"
@@ -559,6 +561,10 @@ def test_kinesis_speaks_https_with_the_operators_certificate():
     finally:
         kubectl("delete", "streamcluster", "https")
     wait_for(lambda: "https-0" not in kubectl("get", "pods,pvc", "-o", "name"), "it to be gone", 120)
+
+
+def test_kafkas_tools_manage_users():
+    kafka_users.check(sys.modules[__name__])
 
 
 def listeners(*wanted):

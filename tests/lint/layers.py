@@ -19,7 +19,7 @@ BROKER = {
     "replication/core": ["model"],
     "quotas": ["proto", "env"],
     "metering": ["model", "proto"],
-    "coordination": ["quotas", "metering", "proto", "env"],
+    "coordination": ["security/acls", "quotas", "metering", "proto", "env"],
     "security": ["proto"],
     "security/acls": ["proto"],
     "cluster": ["model", "env", "proto"],

@@ -164,6 +164,18 @@ void SimMetadataStore::alter_client_quotas(const sluice::v1::AlterClientQuotas& 
       std::move(done));
 }
 
+// There are no users in the simulation.
+void SimMetadataStore::create_acls(const sluice::v1::CreateAcls&, StatusDone done) {
+  executor_.post([done] { done(Status(Code::kPolicyViolation, "no users")); });
+}
+void SimMetadataStore::delete_acls(const sluice::v1::DeleteAcls&,
+                                   Done<std::vector<sluice::v1::DeletedAcls>> done) {
+  executor_.post([done] { done(Status(Code::kPolicyViolation, "no users")); });
+}
+void SimMetadataStore::alter_scram(const sluice::v1::AlterScram&, StatusDone done) {
+  executor_.post([done] { done(Status(Code::kPolicyViolation, "no users")); });
+}
+
 void SimMetadataStore::allocate_producer_ids(int32_t count, Done<int64_t> done) {
   call<int64_t>(
       true,

@@ -61,6 +61,10 @@ class SimMetadataStore : public coordination::MetadataStore {
   void delete_stream(const std::string&, StatusDone done) override;
   void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
                            Done<sluice::v1::ClientQuotas> done) override;
+  void create_acls(const sluice::v1::CreateAcls&, StatusDone done) override;
+  void delete_acls(const sluice::v1::DeleteAcls&,
+                   Done<std::vector<sluice::v1::DeletedAcls>> done) override;
+  void alter_scram(const sluice::v1::AlterScram&, StatusDone done) override;
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override;
   void write_ledger(const sluice::v1::MeterLedger& ledger, const std::string& expected_version,
                     Done<std::string> done) override;

@@ -9,6 +9,7 @@
 
 #include "broker/coordination/metadata_store.h"
 #include "broker/quotas/entity.h"
+#include "broker/security/acls/acls.h"
 
 namespace broker::coordination {
 
@@ -40,6 +41,9 @@ class MemoryStore : public MetadataStore {
   bool declares = false;
   std::vector<StreamDeclaration> declarations;
   sluice::v1::ClientQuotas client_quotas;
+  std::map<std::string, std::vector<sluice::v1::Acl>>
+      acls;  // by user: those whom somebody declares
+  std::vector<sluice::v1::AlterScram> altered_scram;
   std::optional<StoredLedger> ledger;
   int ledger_writes = 0;
   std::function<WriteFault(int)> ledger_fault;
@@ -101,6 +105,45 @@ class MemoryStore : public MetadataStore {
       if (down) return done(Status(Code::kUnavailable, "down"));
       done(client_quotas);
     });
+  }
+  void create_acls(const sluice::v1::CreateAcls& change, StatusDone done) override {
+    Status status;
+    auto user = acls.find(change.user());
+    if (down) {
+      status = Status(Code::kUnavailable, "down");
+    } else if (user == acls.end()) {
+      status = Status(Code::kNotFound, "no such user");
+    } else {
+      user->second.insert(user->second.end(), change.acls().begin(), change.acls().end());
+    }
+    answers_.push_back([done, status] { done(status); });
+  }
+  void delete_acls(const sluice::v1::DeleteAcls& change,
+                   Done<std::vector<sluice::v1::DeletedAcls>> done) override {
+    std::vector<sluice::v1::DeletedAcls> out;
+    for (const auto& filter : change.filters()) {
+      auto& found = out.emplace_back();
+      for (auto& [name, list] : acls) {
+        std::erase_if(list, [&, &user = name](const auto& acl) {
+          if (!security::acls::matches(filter, user, acl)) return false;
+          auto& deleted = *found.add_acls();
+          deleted.set_user(user);
+          *deleted.mutable_acl() = acl;
+          deleted.set_code("OK");
+          return true;
+        });
+      }
+    }
+    answers_.push_back([done, out] { done(out); });
+  }
+  void alter_scram(const sluice::v1::AlterScram& change, StatusDone done) override {
+    Status status;
+    if (down) status = Status(Code::kUnavailable, "down");
+    if (status.ok() && !acls.contains(change.user())) {
+      status = Status(Code::kNotFound, "no such user");
+    }
+    if (status.ok()) altered_scram.push_back(change);
+    answers_.push_back([done, status] { done(status); });
   }
   void allocate_producer_ids(int32_t count, Done<int64_t> done) override {
     int64_t first = next_producer_id_;

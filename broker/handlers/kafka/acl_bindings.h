@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "broker/base/status.h"
 #include "broker/proto/coordination.pb.h"
@@ -34,6 +35,9 @@ struct WireAcl {
 // kInvalidArgument, naming the part, where one has a number that Kafka does not define. Kinds of
 // resources and operations that exist only in Kafka are found nowhere.
 Result<sluice::v1::AclFilter> to_filter(const WireAclFilter& asked);
+// An ACL that a client wants, with its user. kInvalidArgument, naming the part and what it can be,
+// where Kafka refuses it or no ACL here can say it.
+Result<std::pair<std::string, sluice::v1::Acl>> to_acl(const WireAcl& asked);
 // What has no number is UNKNOWN.
 WireAcl to_wire(const std::string& user, const sluice::v1::Acl& acl);
 

@@ -42,6 +42,7 @@ TestBroker::TestBroker(Options options, const security::Authorizer* authorizer) 
       Services{executor_, clock_, world.random(), metrics_, metadata, kSelf,
                [this](const ShardId& id) { return partitions_->find(id); },
                [this](v1::AdminRequest request, int64_t timeout_ms, AdminDone done) {
+                 if (take_admin && take_admin(request, done)) return;
                  session_->admin(std::move(request), timeout_ms, std::move(done));
                },
                options, authorizer, {}, &quotas_});

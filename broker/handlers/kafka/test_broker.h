@@ -84,6 +84,8 @@ class TestBroker {
 
   sim::SimWorld world{1};
   cluster::Metadata metadata;
+  // Answers in the coordinator's place what it takes (true); null: the coordinator does.
+  std::function<bool(const v1::AdminRequest&, const AdminDone&)> take_admin;
   std::shared_ptr<Client> client;  // whose requests are sent; null: anonymous ones
 
  private:

@@ -14,7 +14,4 @@ std::string to_partition_key(std::optional<std::string_view> record_key);
 // The record key of a partition key: nothing stands for a null key.
 std::optional<std::string> to_record_key(std::string_view partition_key);
 
-// Whole and shortest-form UTF-8, without surrogates.
-bool is_utf8(std::string_view bytes);
-
 }  // namespace broker::handlers::kinesis

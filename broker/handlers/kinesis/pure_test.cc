@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "broker/base/utf8.h"
 #include "broker/handlers/kinesis/attributes.h"
 #include "broker/handlers/kinesis/base64url.h"
 #include "broker/handlers/kinesis/key_mapping.h"

@@ -47,13 +47,14 @@ What the operator may do where StreamClusters live. Read together with the table
 No verb and no resource is a wildcard. Secrets cannot be listed or watched.
 */}}
 {{- define "sluice.workRules" -}}
-# The custom resources. Streams are also made and removed for clients (CreateTopics, DeleteTopics).
+# The custom resources. Streams are also made and removed for clients (CreateTopics, DeleteTopics), the
+# ACLs of StreamUsers changed (CreateAcls, DeleteAcls, AlterUserScramCredentials).
 - apiGroups: [sluice.dev]
   resources: [streamclusters]
   verbs: [get, list, watch, update, patch]
 - apiGroups: [sluice.dev]
   resources: [streamusers]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, update]
 - apiGroups: [sluice.dev]
   resources: [streams, shardmaps]
   verbs: [get, list, watch, create, update, patch, delete]

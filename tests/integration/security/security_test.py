@@ -22,7 +22,10 @@ import kafka.admin
 import kafka.protocol.api
 import kafka.protocol.types as types
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType,
+                                   AdminClient, NewTopic, ResourcePatternType, ResourceType,
+                                   ScramCredentialInfo, ScramMechanism, UserScramCredentialDeletion,
+                                   UserScramCredentialUpsertion)
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
@@ -350,6 +353,84 @@ def test_acls_decide(broker):
     refused(lambda: [f.result(20) for f in admin.delete_topics(["orders"]).values()], no)
     assert "secret" not in AdminClient(alice).list_topics(timeout=20).topics
     assert {"orders", "secret"} <= set(broker.admin().list_topics(timeout=20).topics)
+
+
+def acl_filter(**parts):
+    anything = {"restype": ResourceType.ANY, "name": None,
+                "resource_pattern_type": ResourcePatternType.ANY, "principal": None, "host": None,
+                "operation": AclOperation.ANY, "permission_type": AclPermissionType.ANY}
+    return AclBindingFilter(**{**anything, **parts})
+
+
+def read_new(principal):
+    return AclBinding(ResourceType.TOPIC, "new", ResourcePatternType.LITERAL, principal, "*",
+                      AclOperation.READ, AclPermissionType.ALLOW)
+
+
+def words(acls):
+    return {(a.restype.name, a.name, a.resource_pattern_type.name, a.principal, a.host,
+             a.operation.name, a.permission_type.name) for a in acls}
+
+
+def test_acls_are_described(broker):
+    admin = broker.admin()
+    of_bob = {("TOPIC", "orders", "LITERAL", "User:bob", "*", "READ", "ALLOW"),
+              ("GROUP", "bob-", "PREFIXED", "User:bob", "*", "READ", "ALLOW"),
+              ("TOPIC", "secret", "LITERAL", "User:bob", "*", "ALL", "DENY")}
+    assert words(admin.describe_acls(acl_filter(principal="User:bob")).result(20)) == of_bob
+    everybody = words(admin.describe_acls(acl_filter()).result(20))
+    assert of_bob < everybody and len(everybody) == 13, everybody
+    covering = words(admin.describe_acls(acl_filter(
+        restype=ResourceType.TOPIC, name="orders",
+        resource_pattern_type=ResourcePatternType.MATCH)).result(20))
+    users = {"User:alice", "User:bob", "User:writer", "User:slow"}
+    assert {a[3] for a in covering} == users, covering
+    assert {a[1] for a in covering} == {"orders", "*"}, covering
+    alice = AdminClient(broker.scram("alice", "p=a,ss"))
+    refused(lambda: alice.describe_acls(acl_filter()).result(20),
+            KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+
+
+def test_acls_of_a_users_file_are_changed_there(broker):
+    admin = broker.admin()
+    acl, group = read_new("User:bob"), read_new("Group:bob")
+    before = words(admin.describe_acls(acl_filter()).result(20))
+    for change in (lambda: admin.create_acls([acl])[acl].result(20),
+                   lambda: admin.delete_acls([f := acl_filter(principal="User:bob")])[f].result(20)):
+        try:
+            raise AssertionError(f"was not refused: {change()}")
+        except KafkaException as error:
+            assert error.args[0].code() == KafkaError.POLICY_VIOLATION, error
+            assert "--users" in error.args[0].str(), error
+    refused(lambda: admin.create_acls([group])[group].result(20), KafkaError.INVALID_REQUEST)
+    alice = AdminClient(broker.scram("alice", "p=a,ss"))
+    refused(lambda: alice.create_acls([acl])[acl].result(20),
+            KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+    assert words(admin.describe_acls(acl_filter()).result(20)) == before
+
+
+def test_scram_credentials_are_described_and_not_altered(broker):
+    admin = broker.admin()
+    both = {(ScramMechanism.SCRAM_SHA_256, 4096), (ScramMechanism.SCRAM_SHA_512, 4096)}
+    told = admin.describe_user_scram_credentials().result(20)
+    assert set(told) == {"admin", "alice", "bob", "slow"}, told
+    assert {(i.mechanism, i.iterations) for i in told["bob"].scram_credential_infos} == both
+    answers = admin.describe_user_scram_credentials(["alice", "writer"])
+    assert answers["alice"].result(20).user == "alice"
+    refused(lambda: answers["writer"].result(20), KafkaError.RESOURCE_NOT_FOUND)
+    sha256, sha512 = ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512
+    alterations = [
+        (UserScramCredentialUpsertion("bob", ScramCredentialInfo(sha256, 4096), b"new"),
+         KafkaError.POLICY_VIOLATION),
+        (UserScramCredentialUpsertion("alice", ScramCredentialInfo(sha256, 100), b"new"),
+         KafkaError.UNACCEPTABLE_CREDENTIAL),
+        (UserScramCredentialDeletion("slow", sha512), KafkaError.POLICY_VIOLATION),
+        (UserScramCredentialDeletion("writer", sha512), KafkaError.RESOURCE_NOT_FOUND)]
+    futures = admin.alter_user_scram_credentials([alteration for alteration, _ in alterations])
+    for alteration, code in alterations:
+        refused(lambda: futures[alteration.user].result(20), code)
+    # Nothing has changed.
+    AdminClient(broker.scram("bob", "bob-password")).list_topics(timeout=20)
 
 
 def test_groups_need_their_right(broker):

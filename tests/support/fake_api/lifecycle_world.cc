@@ -182,6 +182,15 @@ std::optional<v1::Security> OperatorLife::security() {
   return told.get_future().get();
 }
 
+std::future<v1::AdminResponse> OperatorLife::ask(const v1::AdminRequest& request) {
+  auto answer = std::make_shared<std::promise<v1::AdminResponse>>();
+  executor_.post([this, request, answer] {
+    clusters_->all().at(kCluster)->coordinator.admin(
+        request, [answer](const v1::AdminResponse& response) { answer->set_value(response); });
+  });
+  return answer->get_future();
+}
+
 LifecycleWorld::LifecycleWorld() {
   server_.set_fault([this](const ApiCall& call) {
     if (dead_) return Fault::close_before();

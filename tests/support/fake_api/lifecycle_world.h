@@ -39,6 +39,8 @@ class OperatorLife {
   const std::optional<coordinator::ServerTls>& tls() const { return tls_; }
   // What brokers would be told of users; empty while that is not known.
   std::optional<sluice::v1::Security> security();
+  // What a broker's client asks of the cluster's coordinator.
+  std::future<sluice::v1::AdminResponse> ask(const sluice::v1::AdminRequest& request);
   // "host:port" that brokers tell clients of this listener for the broker; empty: nobody knows it.
   std::string told(int32_t broker, const std::string& listener);
   // The brokers that run, by id, with their directories: they hold sessions with this process.

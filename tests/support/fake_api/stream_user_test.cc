@@ -55,6 +55,38 @@ class StreamUsers : public testing::Test {
     return object.value("/status/conditions/0/reason"_json_pointer, std::string());
   }
 
+  // What a Kafka client is answered; the controller looks at alice whenever the watch shows a change.
+  sluice::v1::AdminResponse answered(const sluice::v1::AdminRequest& request) {
+    sluice::v1::AdminResponse response;
+    do {
+      auto answer = life_->ask(request);
+      while (answer.wait_for(std::chrono::milliseconds(10)) != std::future_status::ready) {
+        life_->reconcile_user("alice");
+      }
+      response = answer.get();
+    } while (response.code() == "UNAVAILABLE");  // its metadata is being loaded
+    return response;
+  }
+  sluice::v1::AdminResponse set_password(const std::string& password) {
+    sluice::v1::AdminRequest request;
+    request.mutable_alter_scram()->set_user("alice");
+    *request.mutable_alter_scram()->mutable_set() = broker::security::make_credential(
+        broker::security::kScramSha256, password, "salt", 8192);
+    return answered(request);
+  }
+  // Whether brokers let alice in with this password.
+  bool lets_in(const std::string& mechanism, const std::string& password) {
+    auto security = life_->security();
+    if (!security || security->users_size() != 1) return false;
+    for (const auto& one : security->users(0).scram()) {
+      if (one.mechanism() == mechanism) return broker::security::is_password(one, password);
+    }
+    return false;
+  }
+  bool has(const std::string& secret, const char* key) {
+    return get("/api/v1/namespaces/apps/secrets/" + secret)["data"].contains(key);
+  }
+
   FakeApiServer server_;
   std::unique_ptr<OperatorLife> life_;
 };
@@ -82,6 +114,112 @@ TEST_F(StreamUsers, GetASecretAndAreServed) {
   life_->reconcile_user("alice");
   EXPECT_EQ(secret("alice", "password"), password);
   EXPECT_EQ(life_->security()->SerializeAsString(), security->SerializeAsString());
+}
+
+// From the client's wish over the resource and its watch to what brokers are told.
+TEST_F(StreamUsers, GetTheAclsThatKafkasClientsCreate) {
+  user("alice",
+       {{"acls",
+         {{{"resource", "Topic"}, {"name", "t-"}, {"prefix", true}, {"operations", {"Read"}}}}}});
+  begin();
+  life_->reconcile_user("alice");
+  const std::string path = "/apis/sluice.dev/v1alpha1/namespaces/apps/streamusers/alice";
+  sluice::v1::AdminRequest request;
+  request.mutable_create_acls()->set_user("alice");
+  auto* acl = request.mutable_create_acls()->add_acls();
+  acl->set_resource("Topic");
+  acl->set_name("t-");
+  acl->set_prefix(true);
+  acl->set_operation("Write");
+  acl->set_host("*");
+  EXPECT_EQ(answered(request).code(), "OK");
+  EXPECT_EQ(get(path)["spec"]["acls"][0]["operations"], Json::array({"Read", "Write"}));
+  ASSERT_EQ(life_->security()->users(0).acls_size(), 2) << "it was answered before it holds";
+  EXPECT_EQ(life_->security()->users(0).acls(1).operation(), "Write");
+
+  request.mutable_delete_acls()->add_filters()->set_operation("Read");
+  auto response = answered(request);
+  EXPECT_EQ(response.code(), "OK") << response.message();
+  ASSERT_EQ(response.deleted_acls_size(), 1);
+  ASSERT_EQ(response.deleted_acls(0).acls_size(), 1);
+  EXPECT_EQ(response.deleted_acls(0).acls(0).user(), "alice");
+  EXPECT_EQ(get(path)["spec"]["acls"][0]["operations"], Json::array({"Write"}));
+  EXPECT_EQ(life_->security()->users(0).acls_size(), 1);
+}
+
+// Whose password it is: a Kafka client's from its change until the Secret is deleted.
+TEST_F(StreamUsers, KeepThePasswordThatAKafkaClientSets) {
+  user("alice");
+  begin();
+  life_->reconcile_user("alice");
+  const std::string made = secret("alice", "password");
+  auto response = set_password("chosen");
+  EXPECT_EQ(response.code(), "OK") << response.message();
+  auto holds = [&](const char* when) {
+    EXPECT_TRUE(lets_in("SCRAM-SHA-256", "chosen")) << when;
+    EXPECT_TRUE(lets_in("SCRAM-SHA-512", made)) << "the other mechanism's stays; " << when;
+    EXPECT_FALSE(has("alice", "password")) << when;
+    EXPECT_FALSE(has("alice", "sasl.jaas.config")) << when;
+    EXPECT_EQ(secret("alice", "username"), "alice") << when;
+    EXPECT_EQ(reason("alice"), "Served") << when;
+  };
+  holds("when it is answered");
+  life_->reconcile_user("alice");
+  holds("at the next pass");
+  restart();
+  life_->reconcile_user("alice");
+  holds("after a restart");
+
+  sluice::v1::AdminRequest request;
+  request.mutable_alter_scram()->set_user("alice");
+  for (const char* mechanism : {"SCRAM-SHA-256", "SCRAM-SHA-512"}) {
+    request.mutable_alter_scram()->set_remove(mechanism);
+    EXPECT_EQ(answered(request).code(), "OK");
+  }
+  life_->reconcile_user("alice");
+  ASSERT_EQ(life_->security()->users_size(), 1);
+  EXPECT_EQ(life_->security()->users(0).scram_size(), 0) << "a client took her passwords away";
+  EXPECT_FALSE(has("alice", "password"));
+
+  server_.remove("/api/v1/namespaces/apps/secrets/alice");
+  life_->reconcile_user("alice");
+  EXPECT_TRUE(lets_in("SCRAM-SHA-256", secret("alice", "password"))) << "the operator's again";
+}
+
+TEST_F(StreamUsers, LoseAClientsPasswordToTheirSpecs) {
+  user("alice");
+  put("v1", "Secret", "mine", {{"data", {{"pw", kube::base64_encode("given")}}}});
+  begin();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(set_password("chosen").code(), "OK");
+  user("alice", {{"passwordFrom", {{"secret", "mine"}, {"key", "pw"}}}});
+  kube::StopSignal never;
+  for (int i = 0; i < 1000 && secret("alice", "password") != "given"; i++) {
+    never.wait_ms(3);  // the watch brings the spec
+    life_->reconcile_user("alice");
+  }
+  EXPECT_TRUE(lets_in("SCRAM-SHA-256", "given"));
+  EXPECT_TRUE(lets_in("SCRAM-SHA-512", "given"));
+  EXPECT_EQ(secret("alice", "password"), "given");
+  EXPECT_FALSE(has("alice", "scram.credentials")) << "it would come back with the spec's end";
+  EXPECT_EQ(set_password("again").code(), "POLICY_VIOLATION");
+}
+
+TEST_F(StreamUsers, DropAPasswordThatIsWrittenBesideAClients) {
+  user("alice");
+  begin();
+  life_->reconcile_user("alice");
+  EXPECT_EQ(set_password("chosen").code(), "OK");
+  server_.merge_patch("/api/v1/namespaces/apps/secrets/alice",
+                      {{"data", {{"password", kube::base64_encode("typed")}}}});
+  life_->reconcile_user("alice");
+  EXPECT_FALSE(has("alice", "password"));
+  EXPECT_TRUE(lets_in("SCRAM-SHA-256", "chosen"));
+
+  server_.merge_patch("/api/v1/namespaces/apps/secrets/alice",
+                      {{"data", {{"scram.credentials", kube::base64_encode("[oops")}}}});
+  life_->reconcile_user("alice");
+  EXPECT_EQ(reason("alice"), "NoPassword");
 }
 
 TEST_F(StreamUsers, OverwriteNobodysSecret) {
