@@ -14,7 +14,7 @@ def check(e2e):
     kubectl, get, wait_for, condition = e2e.kubectl, e2e.get, e2e.wait_for, e2e.condition
     objects = [("StreamCluster", "people", {
         "brokers": 1, "authorization": {"enabled": True, "superUsers": ["root"]},
-        "listeners": [{"name": "outside", "port": 9095, "type": "NodePort", "authentication": "Scram"}],
+        "listeners": [{"name": "outside", "port": 9097, "type": "NodePort", "authentication": "Scram"}],
         "storage": {"size": "300Mi", "deletionPolicy": "Delete"}}),
         ("StreamUser", "root", {"cluster": "people"}), ("StreamUser", "alice", {"cluster": "people"})]
     kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps({
