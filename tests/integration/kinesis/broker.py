@@ -14,7 +14,10 @@ ACCOUNT, ACCESS_KEY, SECRET, REGION = "123456789012", "AKIATEST", "test-secret",
 ENVIRONMENT = {**os.environ, "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET,
                "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION,
                "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null",
-               "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "PYTHONUTF8": "1"}
+               "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "PYTHONUTF8": "1",
+               # A shard gives five reads a second, and the SDKs' pauses are drawn by lot: three of them can
+               # be too short together.
+               "AWS_MAX_ATTEMPTS": "12"}
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
     ENVIRONMENT.pop(name, None)
 
