@@ -1,8 +1,42 @@
 #include "broker/cluster/session.h"
 
+#include <google/protobuf/message.h>
+
 #include "broker/base/log.h"
+#include "broker/base/utf8.h"
 
 namespace broker::cluster {
+namespace {
+
+// A field whose text is none; empty: there is none. The coordinator would take the whole message for
+// broken, and with it the session.
+std::string field_not_utf8(const google::protobuf::Message& message) {
+  using Field = google::protobuf::FieldDescriptor;
+  const auto& reflection = *message.GetReflection();
+  std::vector<const Field*> fields;
+  reflection.ListFields(message, &fields);
+  for (const Field* field : fields) {
+    const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; i++) {
+      if (field->type() == Field::TYPE_STRING) {
+        std::string scratch;
+        const std::string& text =
+            field->is_repeated()
+                ? reflection.GetRepeatedStringReference(message, field, i, &scratch)
+                : reflection.GetStringReference(message, field, &scratch);
+        if (!is_utf8(text)) return std::string(field->name());
+      } else if (field->cpp_type() == Field::CPPTYPE_MESSAGE) {
+        std::string found = field_not_utf8(field->is_repeated()
+                                               ? reflection.GetRepeatedMessage(message, field, i)
+                                               : reflection.GetMessage(message, field));
+        if (!found.empty()) return found;
+      }
+    }
+  }
+  return "";
+}
+
+}  // namespace
 
 Code code_from_name(const std::string& name) {
   for (int i = 0; i <= static_cast<int>(Code::kInternal); i++) {
@@ -150,6 +184,12 @@ void Session::flush() {
 }
 
 void Session::admin(v1::AdminRequest request, int64_t timeout_ms, AdminDone done) {
+  if (std::string field = field_not_utf8(request); !field.empty()) {
+    executor_.post([field, done = std::move(done)] {
+      done(Status(Code::kInvalidArgument, "the " + field + " given is not UTF-8"));
+    });
+    return;
+  }
   uint64_t id = next_admin_id_++;
   request.set_id(id);
   env::TimerId timer = executor_.schedule_after(timeout_ms, [this, id] {

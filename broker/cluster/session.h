@@ -67,6 +67,7 @@ class Session {
   // Asks the coordinator; `request.id` is set here. The coordinator's own error comes as a Status
   // with its code. Without a session the request waits for one: kUnavailable when none comes in
   // time. kTimeout when there is no answer: the outcome is then unknown.
+  // kInvalidArgument: a text in it is not UTF-8.
   void admin(v1::AdminRequest request, int64_t timeout_ms, AdminDone done);
 
  private:

@@ -127,6 +127,13 @@ TEST_F(QuotasTest, WhatCannotBeIsRefusedByName) {
   EXPECT_NE(unknown.error_message->find("'bytes'"), std::string::npos);
 }
 
+// Such a name reached the coordinator once, which took the broker's whole message for broken.
+TEST_F(QuotasTest, ANameThatIsNoTextIsRefusedHere) {
+  auto told = alter({user("al\xff")}, "producer_byte_rate", 1000);
+  EXPECT_EQ(told.error_code, wire::wire(Error::kInvalidRequest));
+  EXPECT_EQ(told.error_message.value_or(""), "the name given is not UTF-8");
+}
+
 TEST_F(QuotasTest, AProducerIsToldToPauseAndMuted) {
   EXPECT_EQ(produce(50'000).throttle_time_ms, 0);
   must_alter({user("alice")}, "producer_byte_rate", 1000);
