@@ -62,6 +62,7 @@ class RealBrokers : public testing::Test {
     while (std::chrono::steady_clock::now() < deadline) {
       answer = source_.look({.window_ms = 60'000, .brokers_too = true}, {"ns", "c"}, pages_);
       if (answer.problem.empty() && so(answer)) return answer;
+      // Between two looks at real brokers' pages; what is waited for is `so`.
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     ADD_FAILURE() << what << ": " << answer.problem << "; lag " << answer.lags["clicks"].records;
