@@ -45,6 +45,9 @@ struct LogReader::Wanted {
   std::vector<Batch> batches;
   bool full = false;
 
+  // Whether it ends at what is not in memory. A read whose caller does not wait takes its first piece
+  // whatever that costs, or it would never go on.
+  bool may_wait(const LogFiles& files) const { return files.loads() && (load || !batches.empty()); }
   // What comes next is not in memory: the read ends here. What it has already is told first; the rest
   // is there when it is asked for.
   void wait_for(LogFiles& files, const Run& run, std::optional<Span> span) {
@@ -72,7 +75,6 @@ bool LogReader::take(Wanted& w, Batch batch) const {
 
 Result<std::vector<Batch>> LogReader::read(Offset from, size_t bytes_max, Offset end_max,
                                            Load* load) {
-  if (!files_.loads()) load = nullptr;
   Wanted w{from, bytes_max, end_max, load, {}, false};
   while (!w.full && w.from < std::min(log_.log_end(), end_max)) {
     Offset before = w.from;
@@ -105,7 +107,7 @@ void LogReader::read_tail(Wanted& w) {
 }
 
 Status LogReader::read_run(const Run& run, Wanted& w) {
-  if (w.load && !files_.has_entries(run)) {
+  if (w.may_wait(files_) && !files_.has_entries(run)) {
     w.wait_for(files_, run, std::nullopt);
     return {};
   }
@@ -144,7 +146,7 @@ Status LogReader::read_run(const Run& run, Wanted& w) {
     const size_t size = end - start;
     auto bytes = std::make_shared_for_overwrite<char[]>(size);
     std::optional<size_t> got;
-    if (w.load) {
+    if (w.may_wait(files_)) {
       ASSIGN_OR_RETURN(got, file->read_cached(start, bytes.get(), size));
     } else {
       ASSIGN_OR_RETURN(got, file->read_at(start, bytes.get(), size));

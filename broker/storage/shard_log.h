@@ -97,8 +97,9 @@ class ShardLog {
 
   // Whole batches from the one that holds `from`, all ending at or below `end_max`: as many as fit
   // in `bytes_max`, but at least one where there is one. Empty at the end of the log. Reads what is
-  // not durable yet, too: callers bound it by `end_max`. Without `load` it blocks on the disk when the
-  // data is neither in the tail cache nor in the system's; with one it returns what is there, and where
+  // not durable yet, too: callers bound it by `end_max`. Without `load` it blocks on the disk when its
+  // first piece is neither in the tail cache nor in the system's, and ends before another that is not
+  // (a store without a thread for reads blocks for all); with one it returns what is there, and where
   // that is nothing has started the load. kOutOfRange outside [log_start, log_end]; kCorruption instead
   // of bytes that fail a check.
   Result<std::vector<Batch>> read(Offset from, size_t bytes_max, Offset end_max, Load* load = nullptr);

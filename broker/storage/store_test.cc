@@ -234,6 +234,37 @@ TEST(Store, AReadDoesNotWaitForTheDisk) {
   EXPECT_FALSE(load.started);
 }
 
+// What was loaded is asked for again without a load: only its first piece may have to be waited for
+// on the spot, if it has left the memory meanwhile.
+TEST(Store, AReadAfterALoadWaitsForOnePieceAtMost) {
+  StoreOptions options = Machine::small_options();
+  options.log_file_bytes = 1 << 20;
+  options.frame_bytes_max = 32 << 10;
+  Machine m(1, options);
+  ASSERT_TRUE(m.start().ok());
+  for (int i = 0; i < 20; i++) {  // frames of shard 1 lie far apart
+    ASSERT_TRUE(m.append(m.log(0), 1, std::string(20'000, 'x')).ok());
+    ASSERT_TRUE(m.append(m.log(1), 1, "y").ok());
+    m.settle();
+  }
+  m.stop(false);
+  ASSERT_TRUE(m.start().ok());
+  ShardLog& log = m.log(1);
+  ASSERT_TRUE(log.read(Offset{0}, 1'000'000, Offset{20}).ok());  // the index is in memory
+  m.disk.set_cold(100);
+  int reads = 0;
+  m.disk.set_fault([&](sim::DiskOp op, const std::string&) {
+    reads += op == sim::DiskOp::kRead;
+    return Status();
+  });
+  auto batches = log.read(Offset{0}, 1'000'000, Offset{20});
+  ASSERT_TRUE(batches.ok()) << batches.status().to_string();
+  EXPECT_EQ(reads, 1);
+  EXPECT_EQ(batches->size(), 1u);
+  m.settle();
+  EXPECT_EQ(reads, 2) << "what comes next is fetched meanwhile";
+}
+
 TEST(Store, ALoadThatFailsIsOverToo) {
   Machine m;
   ASSERT_TRUE(m.start().ok());
