@@ -85,6 +85,63 @@ TEST(Store, WriteBehindWaitsForCompany) {
   EXPECT_EQ(synced.durable_end(), Offset{1});
 }
 
+// Zeros that are written over the next log file: when each piece was.
+struct Touched : Machine {
+  Touched() : Machine(1, of_4_mib()) { join_turns = true; }
+  static StoreOptions of_4_mib() {
+    StoreOptions options = small_options();
+    options.log_file_bytes = 4 << 20;
+    options.frame_bytes_max = 1 << 20;
+    return options;
+  }
+  // Its first file is open and the one after it is ready.
+  void begin() {
+    ASSERT_TRUE(start().ok());
+    append_mib(1);
+    settle();
+    disk.set_fault([this](sim::DiskOp op, const std::string& path) {
+      if (op == sim::DiskOp::kWrite && path.find("spare") != std::string::npos) {
+        at_us.push_back(world.now_us());
+      }
+      return Status();
+    });
+  }
+  void append_mib(int n) {
+    for (int i = 0; i < n; i++) ASSERT_TRUE(append(log(), 1, std::string(1'000'000, 'x')).ok());
+  }
+  std::vector<int64_t> at_us;
+};
+
+TEST(Store, TheNextFileIsTouchedPieceByPiece) {
+  Touched m;
+  m.begin();
+  m.append_mib(4);
+  m.settle();
+  ASSERT_EQ(m.at_us.size(), 16u) << "4 MiB in pieces of 256 KiB";
+  for (size_t i = 1; i < m.at_us.size(); i++) {
+    EXPECT_GE(m.at_us[i] - m.at_us[i - 1], 20'000) << "others sync in between";
+  }
+}
+
+// A burst does not wait until all of it is touched.
+TEST(Store, AFileThatIsNeededIsTakenAsItIs) {
+  for (int64_t into_us : {0, 10'000}) {  // while a piece is written, and between two
+    Touched m;
+    m.begin();
+    m.append_mib(4);
+    while (m.at_us.size() < 5) m.world.run_for_us(50);
+    m.world.run_for_us(into_us);
+    m.append_mib(4);
+    m.settle();
+    EXPECT_EQ(m.at_us.size(), 5u);
+    EXPECT_EQ(m.acknowledged, 9);
+    m.stop();
+    ASSERT_TRUE(m.start().ok());
+    EXPECT_EQ(m.log().log_end(), Offset{9});
+    EXPECT_FALSE(read_all(m.log()).starts_with("read at"));
+  }
+}
+
 TEST(Store, WhatIsHeldIsBounded) {
   StoreOptions options = Machine::small_options();
   options.unsynced_bytes_max = 4'000;

@@ -74,6 +74,7 @@ class Wal {
  private:
   struct Writer;
   struct Job;
+  struct Touching;
   struct Spare {
     std::string path;
     bool durable = false;  // its name is
@@ -94,10 +95,12 @@ class Wal {
   void job_done(const std::shared_ptr<Job>& job, Status status);
   void complete(Job& job);
   bool may_start() const;
-  // `touched`: with zeros written, see touch() in wal.cc.
-  static Status make_spare(const Env& env, const StoreOptions& options, const std::string& path,
-                           bool touched);
-  static Status allocate(const Env& env, const std::string& path, uint64_t bytes, bool touched);
+  static Status make_spare(const Env& env, const StoreOptions& options, const std::string& path);
+  static Status allocate(const Env& env, const std::string& path, uint64_t bytes);
+  // Of the spare that is being prepared: its next piece, after a piece, and when it is ready.
+  void touch();
+  void touched(Status status);
+  void end_touching(Status status);
 
   const Env& env_;
   const StoreOptions& options_;
@@ -118,6 +121,7 @@ class Wal {
   size_t hurried_ = 0;  // queued frames that may not wait
   bool waiting_ = false, waited_ = false;
   bool preparing_ = false, spare_failed_ = false;
+  std::shared_ptr<Touching> touching_;  // the spare that is being prepared, once it is reserved
   int64_t retry_spare_ms_ = 0;
   int64_t opened_ms_ = INT64_MIN / 2;  // the current file
   std::shared_ptr<Wal*> self_;  // emptied by the destructor: late completions do nothing

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -96,6 +97,20 @@ class Cluster:
             return len(found) == partitions and all(p.leader >= 0 for p in found.values())
         wait_for(led, f"leaders of {topic}", seconds, pause=0.05)
 
+    def wait_serves(self, topic, seconds=60):
+        """Until a record is acknowledged, which it may not be just after the processes were stopped."""
+        answers = []
+        producer = Producer({"bootstrap.servers": self.servers, "acks": "all", "log_level": 0,
+                             "delivery.timeout.ms": seconds * 1000})
+        producer.produce(topic, b"", on_delivery=lambda error, _: answers.append(error))
+        producer.flush(seconds)
+        if answers != [None]:
+            raise RuntimeError(f"{self.name} does not serve {topic}: {answers}")
+
+    def processes(self):
+        """Of the whole system: `pids` are the brokers'."""
+        return self.pids()
+
 
 class Sluice(Cluster):
     name = "sluice"
@@ -114,6 +129,9 @@ class Sluice(Cluster):
 
     def pids(self):
         return [int((self.dir / f"broker-{i}" / "pid").read_text()) for i in range(self.brokers)]
+
+    def processes(self):
+        return [int(file.read_text()) for file in self.dir.glob("*/pid")]
 
     def wipe(self):
         shutil.rmtree(self.dir, ignore_errors=True)
