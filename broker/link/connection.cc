@@ -37,10 +37,10 @@ class FrameReader {
   }
 
  private:
-  // A new chunk with room for `wanted` bytes after what is not taken yet.
+  // A new chunk of `wanted` bytes, of which what is not taken yet are the first.
   void grow(size_t wanted) {
     size_t rest = filled_ - taken_;
-    size_ = std::max(kChunk, wanted) + rest;
+    size_ = std::max(kChunk, wanted);
     auto fresh = std::make_shared_for_overwrite<char[]>(size_);
     std::memcpy(fresh.get(), chunk_.get() + taken_, rest);
     chunk_ = std::move(fresh);
