@@ -1,4 +1,4 @@
-"""Measures Sluice beside Apache Kafka: same generators, same machine, runs taken in turns.
+"""Measures Sluice beside Apache Kafka, and in some rows NATS: same generators, same machine, runs taken in turns.
 
 usage: run [--runs N] [--rows NAME,NAME...] [--seconds N] [--out FILE.jsonl]
 Every run appends a line of JSON to the out file; `table.py` makes tables of it.
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from clusters import Kafka, Sluice, machine_busy, wait_for
+from clusters import Kafka, Nats, Sluice, machine_busy, wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -25,7 +25,7 @@ class Bench:
         self.out = open(arguments.out, "a", encoding="utf-8")
         self.generator = work / "generator"
         self.rates = {}
-        self.clusters = {}  # by the number of brokers: one of each system
+        self.clusters = {}  # by the number of brokers: one of each system, but for NATS's
         self.failures = 0
         self.done = 0
 
@@ -85,14 +85,12 @@ class Bench:
     def produce(self, row, cluster, partitions, size, records, properties=(), config=None, replication=None):
         topic = cluster.create(partitions, replication, config)
         cluster.wait_led(topic, partitions)
-        command = [self.generator, "produce", "-b", cluster.servers, "-t", topic, "-p", partitions, "-n", records,
-                   "-s", size, *[a for p in properties for a in ("-X", p)]]
-        done, cost = self.measure(cluster, list(map(str, command)))
+        done, cost = self.measure(cluster, list(map(str, cluster.producing(
+            self.generator, topic, partitions, size, records, properties))))
         cluster.delete(topic)
-        try:
-            got = json.loads(done.stdout)
-        except ValueError:
-            self.record(row, cluster, error=done.stderr[-300:], **cost)
+        got = cluster.generated(done, records)
+        if got is None:
+            self.record(row, cluster, error=(done.stdout + done.stderr)[-300:], **cost)
             return None
         cost["broker_cpu_s_per_million"] = round(cost["broker_cpu_s"] * 1e6 / got["records"], 3)
         return {**got, **cost}
@@ -177,33 +175,33 @@ def latencies(row, rate):
     return run
 
 
-def consume(row, partitions, size, guess, through):
+def consume(row, clusters, partitions, size, guess, through):
     """What was just written, from its beginning, by one client."""
     def run(bench):
         made = {}
-        for cluster in three(bench):
+        for cluster in clusters(bench):
             made[cluster.name] = topic = cluster.create(partitions)
             cluster.wait_led(topic, partitions)
-            subprocess.run([bench.generator, "produce", "-b", cluster.servers, "-t", topic, "-p", str(partitions),
-                            "-n", str(guess), "-s", str(size)], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(list(map(str, cluster.producing(bench.generator, topic, partitions, size, guess))),
+                           check=True, stdout=subprocess.DEVNULL)
         for turn in range(1, bench.runs + 1):
-            for cluster in three(bench):
+            for cluster in clusters(bench):
                 bench.record(row, cluster, run=turn,
-                             **through(bench, cluster, made[cluster.name], partitions, guess))
-        for cluster in three(bench):
+                             **through(bench, cluster, made[cluster.name], partitions, size, guess))
+        for cluster in clusters(bench):
             cluster.delete(made[cluster.name])
     return run
 
 
-def by_librdkafka(bench, cluster, topic, partitions, records):
-    done, cost = bench.measure(cluster, list(map(str, [
-        bench.generator, "consume", "-b", cluster.servers, "-t", topic, "-p", partitions, "-n", records])))
-    got = json.loads(done.stdout) if done.stdout else {"error": done.stderr[-300:]}
+def by_its_client(bench, cluster, topic, partitions, size, records):
+    done, cost = bench.measure(cluster, list(map(str, cluster.consuming(
+        bench.generator, topic, partitions, size, records))))
+    got = cluster.generated(done, records) or {"error": (done.stdout + done.stderr)[-300:]}
     cost["broker_cpu_s_per_million"] = round(cost["broker_cpu_s"] * 1e6 / records, 3)
     return {**got, **cost}
 
 
-def by_java(bench, cluster, topic, partitions, records):
+def by_java(bench, cluster, topic, partitions, size, records):
     done, cost = bench.measure(cluster, bench.kafka.tool(
         "ConsumerPerformance", "--topic", topic, "--num-records", records, "--bootstrap-server", cluster.servers,
         "--timeout", 30000))
@@ -355,21 +353,25 @@ def three(bench):
     return bench.up(3)
 
 
+def with_nats(brokers):
+    return lambda bench: bench.up(brokers) + bench.nats(brokers)
+
+
 ROWS = {
     "idle-fresh": idle,
-    "rf3-12-1k": throughput("rf3-12-1k", three, 1024, 12, 150_000),
-    "rf3-12-100": throughput("rf3-12-100", three, 100, 12, 1_000_000),
+    "rf3-12-1k": throughput("rf3-12-1k", with_nats(3), 1024, 12, 150_000),
+    "rf3-12-100": throughput("rf3-12-100", with_nats(3), 100, 12, 1_000_000),
     "rf3-1-1k": throughput("rf3-1-1k", three, 1024, 1, 80_000),
     "java-12": java("java-12", three, 12, 40_000),
     "java-1": java("java-1", three, 1, 20_000),
     "java-12-fsync": java("java-12-fsync", three, 12, 8_000, {"flush.messages": "1"}),
     "java-1-fsync": java("java-1-fsync", three, 1, 5_000, {"flush.messages": "1"}),
-    "rf1-12-1k": throughput("rf1-12-1k", one, 1024, 12, 300_000),
+    "rf1-12-1k": throughput("rf1-12-1k", with_nats(1), 1024, 12, 300_000),
     "latency-1000": latencies("latency-1000", 1000),
     "latency-10000": latencies("latency-10000", 10000),
-    "consume-12-1k": consume("consume-12-1k", 12, 1024, 1_000_000, by_librdkafka),
-    "consume-12-100": consume("consume-12-100", 12, 100, 4_000_000, by_librdkafka),
-    "consume-java-12-1k": consume("consume-java-12-1k", 12, 1024, 1_000_000, by_java),
+    "consume-12-1k": consume("consume-12-1k", with_nats(3), 12, 1024, 1_000_000, by_its_client),
+    "consume-12-100": consume("consume-12-100", with_nats(3), 12, 100, 4_000_000, by_its_client),
+    "consume-java-12-1k": consume("consume-java-12-1k", three, 12, 1024, 1_000_000, by_java),
     "latency-100-readers": many_readers("latency-100-readers", 100, 100),
     "catch-up": catch_up,
     "shard-growth": shard_growth,
@@ -397,6 +399,17 @@ class Running(Bench):
             self.clusters[brokers] = made
         return self.clusters[brokers]
 
+    def nats(self, brokers):
+        """As a list: none where it is not asked for."""
+        if "nats" not in self.systems:
+            return []
+        if ("nats", brokers) not in self.clusters:
+            cluster = Nats(self.work, brokers)
+            cluster.wipe()
+            cluster.up()
+            self.clusters["nats", brokers] = [cluster]
+        return self.clusters["nats", brokers]
+
     def down(self):
         for made in self.clusters.values():
             for cluster in made:
@@ -410,7 +423,7 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=6)
     parser.add_argument("--rows", default=",".join(ROWS))
-    parser.add_argument("--systems", default="kafka,sluice")
+    parser.add_argument("--systems", default="kafka,sluice,nats")
     parser.add_argument("--out", default=str(work / "results.jsonl"))
     arguments = parser.parse_args()
     arguments.systems = arguments.systems.split(",")

@@ -1,11 +1,14 @@
 """Sluice and Apache Kafka on loopback, with what the benchmark asks of both: up, down, topics, cost."""
+import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -55,7 +58,7 @@ def machine_busy():
 
 
 class Cluster:
-    """What both have: processes of brokers that serve Kafka's protocol."""
+    """What all have: processes of brokers, here such as serve Kafka's protocol."""
     name = ""
 
     def __init__(self, work, brokers):
@@ -110,6 +113,18 @@ class Cluster:
     def processes(self):
         """Of the whole system: `pids` are the brokers'."""
         return self.pids()
+
+    def producing(self, generator, topic, partitions, size, records, properties=()):
+        """The command that sends as many records as fast as they are taken."""
+        return [generator, "produce", "-b", self.servers, "-t", topic, "-p", partitions, "-n", records, "-s", size,
+                *[a for p in properties for a in ("-X", p)]]
+
+    def consuming(self, generator, topic, partitions, size, records):
+        return [generator, "consume", "-b", self.servers, "-t", topic, "-p", partitions, "-n", records]
+
+    def generated(self, done, records):
+        """What such a command measured; None when it failed."""
+        return json.loads(done.stdout) if done.stdout else None
 
 
 class Sluice(Cluster):
@@ -219,3 +234,78 @@ class Kafka(Cluster):
 
     def tool(self, name, *args):
         return [*self.java("512m"), f"org.apache.kafka.tools.{name}", *map(str, args)]
+
+
+class Nats(Cluster):
+    """JetStream with files and its defaults: like Kafka it does not fsync before it acknowledges. A topic is
+    one stream; its own generator publishes with 500 messages under way, and reads by an ordered consumer."""
+    name = "nats"
+    versions = {"nats-server": "github.com/nats-io/nats-server/v2@v2.15.2",
+                "nats": "github.com/nats-io/natscli/nats@v0.5.1"}
+
+    def __init__(self, work, brokers):
+        super().__init__(work, brokers)
+        self.bin = pathlib.Path(work) / "nats-bin"
+
+    def fetch(self):
+        for name, source in self.versions.items():
+            if not (self.bin / name).exists():
+                subprocess.run(["go", "install", source], check=True,
+                               env={**os.environ, "GOBIN": str(self.bin), "CGO_ENABLED": "0"})
+
+    def up(self):
+        self.fetch()
+        clients, routes, pages = ([free_port() for _ in range(self.brokers)] for _ in range(3))
+        self.servers = ",".join(f"nats://127.0.0.1:{port}" for port in clients)
+        for n in range(self.brokers):
+            node = self.dir / f"node-{n}"
+            node.mkdir(parents=True, exist_ok=True)
+            lines = [f"server_name: node-{n}", f"listen: 127.0.0.1:{clients[n]}", f"http: 127.0.0.1:{pages[n]}",
+                     f'jetstream {{ store_dir: "{node}/data", max_file_store: 30GB }}']
+            if self.brokers > 1:
+                peers = ", ".join(f"nats://127.0.0.1:{port}" for port in routes)
+                lines.append(f"cluster {{ name: bench, listen: 127.0.0.1:{routes[n]}, routes: [ {peers} ] }}")
+            (node / "nats.conf").write_text("\n".join(lines) + "\n")
+            with open(node / "log", "w") as log:
+                child = subprocess.Popen([self.bin / "nats-server", "-c", node / "nats.conf"], stdout=log,
+                                         stderr=subprocess.STDOUT, start_new_session=True)
+            (node / "pid").write_text(str(child.pid))
+        for port in pages:
+            wait_for(lambda: self.healthy(port), f"NATS's node on port {port}")
+
+    @staticmethod
+    def healthy(port):
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).status == 200
+        except OSError:
+            return False
+
+    down, gone, pids, wipe = Kafka.down, staticmethod(Kafka.gone), Kafka.pids, Kafka.wipe
+
+    def cli(self, *args):
+        return [self.bin / "nats", "-s", self.servers, *args]
+
+    def create(self, partitions, replication=None, config=None, timeout=120):
+        self.serial += 1
+        topic = f"t{self.serial}"
+        subprocess.run(self.cli("stream", "add", topic, "--subjects", topic, "--replicas",
+                                str(replication or self.brokers), "--storage", "file", "--defaults"),
+                       check=True, stdout=subprocess.DEVNULL, timeout=timeout)
+        return topic
+
+    def delete(self, topic):
+        subprocess.run(self.cli("stream", "rm", "-f", topic), check=True, stdout=subprocess.DEVNULL)
+
+    def wait_led(self, topic, partitions, seconds=180):
+        """`stream add` answers when the stream has its leader."""
+
+    def producing(self, generator, topic, partitions, size, records, properties=()):
+        return self.cli("bench", "js", "pub", "async", topic, "--stream", topic, "--size", size, "--msgs", records,
+                        "--no-progress")
+
+    def consuming(self, generator, topic, partitions, size, records):
+        return self.cli("bench", "js", "ordered", "--stream", topic, "--size", size, "--msgs", records, "--no-progress")
+
+    def generated(self, done, records):
+        rate = re.search(r"stats: ([\d,]+) msgs/sec", done.stdout)
+        return {"records": records, "per_s": float(rate[1].replace(",", ""))} if rate else None

@@ -52,7 +52,7 @@ def main():
             order.append(key)
         groups[key, run["system"]].append(run)
     of = lambda *names: [r for r in order if r.split()[0].startswith(names)]
-    both = [(row, system) for row in order for system in ("kafka", "sluice") if groups[row, system]]
+    both = [(row, system) for row in order for system in ("kafka", "nats", "sluice") if groups[row, system]]
 
     table("Throughput (produce: acks=all; consume: what was just written)", ["row", "system", "runs", "records/s (min / median / max)", "ratio",
                                    "broker CPU s per million", "ratio", "generator CPU s", "other load, cores",
