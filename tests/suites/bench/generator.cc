@@ -168,8 +168,10 @@ int consume(const Options& options) {
   rd_kafka_t* client = make_client(RD_KAFKA_CONSUMER, options,
                                    {{"group.id", "generator"},
                                     {"enable.auto.commit", "false"},
-                                    // By default it stops for a second where 100,000 records wait.
-                                    {"queued.min.messages", "1000000"}},
+                                    // By default it stops for a second where 100,000 records or
+                                    // 64 MiB wait for the application: with the quicker broker.
+                                    {"queued.min.messages", "10000000"},
+                                    {"queued.max.messages.kbytes", "2097151"}},
                                    nullptr);
   rd_kafka_poll_set_consumer(client);
   auto* all = rd_kafka_topic_partition_list_new(options.partitions);
