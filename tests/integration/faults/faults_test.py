@@ -266,6 +266,32 @@ def test_failed_fsync_ends_the_broker(cluster, _):
     delete_topic(cluster, "eio")
 
 
+def test_disk_that_takes_no_direct_writes(cluster, _):
+    """A file system that has the flag, but refuses such a write: the broker goes on through the page cache."""
+    load = Load(cluster, "direct")
+    load.wait_acknowledged(300, "before")
+    victim = leader_of(cluster, "direct")
+    with tempfile.NamedTemporaryFile("r") as trace:
+        tracer = subprocess.Popen(["strace", "-f", "-qq", "-y", "-o", trace.name, "-e", "trace=pwrite64,fcntl", "-e",
+                                   "inject=pwrite64:error=EINVAL:when=1", "-p", str(victim.pid())])
+        told = []
+
+        def refused():
+            told.extend(trace.readlines())
+            return any(".log>" in line and "(INJECTED)" in line for line in told) and \
+                any("F_SETFL" in line and ".log>" in line and "O_DIRECT" not in line for line in told)
+        wait_for(refused, "a direct write to a log file to be refused, and its file to leave direct I/O", 30)
+        load.wait_acknowledged(300, "through the page cache")
+        tracer.terminate()
+        tracer.wait(10)
+    assert victim.alive(), f"it ended: {victim.log_text()[-800:]}"
+    victim.kill()
+    victim.start()
+    settle(cluster, load, f"with what {victim.name} had written both ways")
+    load.finish()
+    delete_topic(cluster, "direct")
+
+
 def test_full_disks(cluster, _):
     """Appends are refused with a clear error, reads and administration go on; space freed, writes go on."""
     create_topic(cluster, "full", 1)
@@ -428,7 +454,8 @@ def test_clock_jumps(cluster, _):
 
 
 SHORT = ("test_power_loss_of_all", "test_kill_each_process", "test_pause_each_process",
-         "test_leader_cut_off_from_its_followers", "test_full_disks", "test_damage_to_each_kind_of_file")
+         "test_leader_cut_off_from_its_followers", "test_disk_that_takes_no_direct_writes", "test_full_disks",
+         "test_damage_to_each_kind_of_file")
 
 
 def main():
