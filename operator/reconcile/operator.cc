@@ -1,6 +1,7 @@
 #include "operator/reconcile/operator.h"
 
 #include <boost/asio/signal_set.hpp>
+#include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
@@ -231,21 +232,22 @@ struct Active {
     stream_reconciler_ = std::make_unique<StreamReconciler>(
         client_, clock_, cache("streams"), cache("streamclusters"), *clusters_);
     cluster_controller_ = std::make_unique<runtime::Controller>(
-        runtime::ControllerOptions{"streamcluster", 2, {}, "StreamCluster"}, *cluster_reconciler_, clock_, random_,
+        runtime::ControllerOptions{"streamcluster", 4, {}, "StreamCluster"}, *cluster_reconciler_, clock_, random_,
         metrics_);
     stream_controller_ = std::make_unique<runtime::Controller>(
-        runtime::ControllerOptions{"stream", 2, {}, "Stream"}, *stream_reconciler_, clock_, random_,
+        runtime::ControllerOptions{"stream", 4, {}, "Stream"}, *stream_reconciler_, clock_, random_,
         metrics_);
     cluster_controller_->watch(cache("streamclusters"), runtime::map_to_self(),
                                runtime::asks_for_something_new);
     auto to_owner = runtime::map_to_owner(metadata::stream_clusters());
     for (const char* name : {"statefulsets", "services", "configmaps", "serviceaccounts",
                              "poddisruptionbudgets", "networkpolicies", "ingresses"}) {
-      cluster_controller_->watch(cache(name), to_owner);
+      cluster_controller_->watch(cache(name), to_owner, nullptr, kCompanyMs);
     }
     for (const char* name : {"pods", "persistentvolumeclaims"}) {
       cluster_controller_->watch(cache(name),
-                                 runtime::map_to_label("app.kubernetes.io/instance"));
+                                 runtime::map_to_label("app.kubernetes.io/instance"), nullptr,
+                                 kCompanyMs);
     }
     stream_controller_->watch(cache("streams"), runtime::map_to_self(),
                               runtime::asks_for_something_new);
@@ -274,13 +276,15 @@ struct Active {
         [this](const kube::ObjectKey& stream) { stream_controller_->enqueue(stream); });
   }
 
-  // What a coordinator learns shows in status a moment later, several things at once.
+  // What a coordinator learns, and what becomes of a cluster's objects, shows in status a moment later,
+  // several things at once: each look may be a write.
+  static constexpr int64_t kCompanyMs = 200;
   void cluster_changed(const kube::ObjectKey& key) {
-    cluster_controller_->enqueue_after(key, 200);
+    cluster_controller_->enqueue_after(key, kCompanyMs);
     auto it = clusters_->all().find(key);
     if (it == clusters_->all().end()) return;
     for (const auto& [resource, stream] : it->second->streams) {
-      stream_controller_->enqueue_after({key.ns, resource}, 200);
+      stream_controller_->enqueue_after({key.ns, resource}, kCompanyMs);
     }
   }
 
@@ -468,6 +472,8 @@ int run_operator(const std::vector<std::string>& arguments) {
     std::fprintf(stderr, "sluice-operator run: unknown --log-level or --log-format\n");
     return 2;
   }
+  // Threads mostly wait: for each to have a heap of its own keeps a tenth of the memory for nothing.
+  ::mallopt(M_ARENA_MAX, 2);
   Process process(std::move(*settings));
   Status opened = process.open();
   if (!opened.ok()) {

@@ -51,8 +51,10 @@ Controller::Controller(ControllerOptions options, Reconciler& reconciler,
 
 Controller::~Controller() { stop(); }
 
-void Controller::watch(kube::Cache& cache, Mapper mapper, Predicate predicate) {
-  Enqueue changed = [this](const Key& key) { enqueue(key); };
+void Controller::watch(kube::Cache& cache, Mapper mapper, Predicate predicate, int64_t company_ms) {
+  Enqueue changed = [this, company_ms](const Key& key) {
+    company_ms ? enqueue_after(key, company_ms) : enqueue(key);
+  };
   Enqueue listed = [this](const Key& key) { enqueue(key, Lane::kRoutine); };
   cache.on_change([mapper = std::move(mapper), predicate = std::move(predicate), changed, listed,
                    &cache](const kube::JsonPtr& before, const kube::JsonPtr& after) {

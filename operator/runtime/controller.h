@@ -31,8 +31,10 @@ class Controller {
              broker::env::Random& random, broker::Metrics& metrics);
   ~Controller();
 
-  // Before the cache starts. Without a predicate every change counts.
-  void watch(kube::Cache& cache, Mapper mapper, Predicate predicate = nullptr);
+  // Before the cache starts. Without a predicate every change counts. A change is looked at after
+  // `company_ms`, with what else has happened by then: a broker that restarts changes a dozen objects.
+  void watch(kube::Cache& cache, Mapper mapper, Predicate predicate = nullptr,
+             int64_t company_ms = 0);
   // Keys may come in before start(): they wait.
   void enqueue(const Key& key, Lane lane = Lane::kChanged);
   void enqueue_after(const Key& key, int64_t delay_ms);
