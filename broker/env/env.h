@@ -48,6 +48,9 @@ class File {
   // The same without waiting for the disk: none when not all of it is in memory. (Where the system
   // cannot tell: as read_at.)
   virtual Result<std::optional<size_t>> read_cached(uint64_t position, char* out, size_t size) = 0;
+  // Whether the disk is to bring no more than is asked for (POSIX_FADV_RANDOM), or what follows, too. A
+  // hint, from any thread; a file system may take none.
+  virtual void read_no_more(bool /*than_asked*/) {}
   // Writes all pieces one after another from `position` on; they may stay in memory until sync().
   virtual Status write_at(uint64_t position, std::span<const std::string_view> pieces) = 0;
   // Makes everything written before durable. A failure here is final: never retried.

@@ -42,6 +42,8 @@ class LogFiles {
   // Brings the run's entries into the cache of index blocks, or the bytes of its file into the system's,
   // then calls `loaded`; also where that fails: whoever reads then is told why.
   void load(const Run& run, std::optional<Span> span, std::function<void()> loaded);
+  // Somebody waits for an fsync, or has just: loads disturb the disk as little as they can for a second.
+  void spare_disk() { spare_disk_until_ms_ = env_.clock.mono_ms() + 1000; }
   // Before a file is recycled or removed.
   void forget(uint64_t file);
 
@@ -64,6 +66,7 @@ class LogFiles {
   std::list<Block> blocks_;
   std::map<std::pair<uint64_t, uint32_t>, std::list<Block>::iterator> block_by_key_;
   uint64_t block_bytes_ = 0;
+  int64_t spare_disk_until_ms_ = INT64_MIN;
 };
 
 }  // namespace broker::storage

@@ -59,6 +59,7 @@ void StoreCore::on_rolled(uint64_t file, uint64_t length, uint64_t sequence) {
 
 void StoreCore::on_synced() {
   syncs_.Increment();
+  log_files_.spare_disk();
   while (!releases_.empty() && releases_.front().sequence <= wal_.durable_sequence()) {
     release(releases_.front().file);
     releases_.pop_front();

@@ -322,6 +322,27 @@ TEST(Store, AReadAfterALoadWaitsForOnePieceAtMost) {
   EXPECT_EQ(reads, 2) << "what comes next is fetched meanwhile";
 }
 
+// The system's read-ahead kept the disk from those who waited for an fsync.
+TEST(Store, ALoadBringsNoMoreThanItMustWhileOthersWaitForTheDisk) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  fill(m, 1, 100);
+  m.disk.set_cold(100);
+  auto loads = [&m] {
+    Load load{[] {}};
+    EXPECT_TRUE(m.log(0).read(Offset{0}, 1000, Offset{100}, &load)->empty());
+    EXPECT_TRUE(load.started);
+    m.world.run_for_us(100'000);
+  };
+  ASSERT_TRUE(m.append(m.log(0)).ok());
+  m.world.run_for_us(100'000);
+  loads();
+  EXPECT_TRUE(m.disk.reads_no_more());
+  m.world.run_for_us(2'000'000);
+  loads();
+  EXPECT_FALSE(m.disk.reads_no_more());
+}
+
 TEST(Store, ALoadThatFailsIsOverToo) {
   Machine m;
   ASSERT_TRUE(m.start().ok());

@@ -33,6 +33,7 @@ class SimFile : public env::File {
     if (position >= inode_->data.size()) return size_t{0};
     return inode_->data.copy(out, size, position);
   }
+  void read_no_more(bool than_asked) override { disk_.reads_no_more_ = than_asked; }
   Result<std::optional<size_t>> read_cached(uint64_t position, char* out, size_t size) override {
     if (disk_.cold_percent_ > 0 && disk_.random_.below(100) < disk_.cold_percent_) {
       return std::optional<size_t>();

@@ -42,6 +42,8 @@ class SimDisk : public env::FileSystem {
   }
   // How often what is read is not in memory (File::read_cached).
   void set_cold(uint64_t percent) { cold_percent_ = percent; }
+  // What File::read_no_more was told last, of any file.
+  bool reads_no_more() const { return reads_no_more_; }
   void set_capacity(uint64_t bytes) { capacity_ = bytes; }
   // Operations that change something, since the beginning. From the one numbered `op` on, none has
   // any effect and all fail: the moment of a crash. 0: never.
@@ -87,6 +89,7 @@ class SimDisk : public env::FileSystem {
   env::Random& random_;
   uint64_t capacity_;
   uint64_t cold_percent_ = 0;
+  bool reads_no_more_ = false;
   uint64_t generation_ = 0, changes_ = 0, stop_at_ = 0;
   std::function<Status(DiskOp, const std::string&)> fault_;
   bool rotten_ = false, lies_ = false;

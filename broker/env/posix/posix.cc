@@ -48,6 +48,10 @@ class PosixFile : public File {
     return done;
   }
 
+  void read_no_more(bool than_asked) override {
+    static_cast<void>(::posix_fadvise(fd_, 0, 0, than_asked ? POSIX_FADV_RANDOM : POSIX_FADV_NORMAL));
+  }
+
   Result<std::optional<size_t>> read_cached(uint64_t position, char* out, size_t size) override {
     size_t done = 0;
     while (done < size) {
