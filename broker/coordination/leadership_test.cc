@@ -16,7 +16,8 @@ void elect_preferred(World& w, const std::string& stream) {
   }
 }
 
-// kafka-leader-election: what it moves to the preferred replicas, balance moved away again, each time anew.
+// kafka-leader-election: what it moves to the preferred replicas, balance moved away again, each
+// time anew.
 TEST(Leadership, BalanceLeavesAPreferredLeaderWhereAClientHadItElected) {
   World w(3);
   w.run(100);
@@ -24,7 +25,8 @@ TEST(Leadership, BalanceLeavesAPreferredLeaderWhereAClientHadItElected) {
   w.run(3000);
   ASSERT_EQ(w.create("s", 12).code(), "OK");
   w.revive(2);
-  // The shards' first replicas are brokers 0 and 1, and balance has taken a third of them to broker 2.
+  // The shards' first replicas are brokers 0 and 1, and balance has taken a third of them to
+  // broker 2.
   ASSERT_TRUE(w.run_until([&] { return w.all_led() && w.leaders_on(2) == 4; }, 60'000));
   w.run(5000);
   elect_preferred(w, "s");

@@ -242,8 +242,8 @@ TEST_F(GroupsTest, AConsumerGroupHeartbeats) {
   EXPECT_TRUE(fenced.error_message);
 }
 
-// Kafka's brokers match a pattern against every topic, its own ones too; only clients that match by themselves leave
-// those out.
+// Kafka's brokers match a pattern against every topic, its own ones too; only clients that match by
+// themselves leave those out.
 TEST_F(GroupsTest, APatternMatchesTheCoordinatorsStream) {
   find_until_known("g");
   wire::ConsumerGroupHeartbeatRequest request;
@@ -256,7 +256,8 @@ TEST_F(GroupsTest, APatternMatchesTheCoordinatorsStream) {
   EXPECT_EQ(joined.error_code, 0);
   ASSERT_TRUE(joined.assignment);
   ASSERT_EQ(joined.assignment->topic_partitions.size(), 1u);
-  EXPECT_EQ(joined.assignment->topic_partitions[0].topic_id, broker_.metadata.find(kConsumerOffsetsStream)->id);
+  EXPECT_EQ(joined.assignment->topic_partitions[0].topic_id,
+            broker_.metadata.find(kConsumerOffsetsStream)->id);
   EXPECT_EQ(joined.assignment->topic_partitions[0].partitions.size(), 16u);
 }
 
