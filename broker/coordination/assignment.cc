@@ -40,10 +40,11 @@ void Core::admin_elect_preferred(Stream& stream, const sluice::v1::ElectPreferre
                   Status(Code::kNotFound, "no shard " + std::to_string(request.index())));
   }
   const Replica& preferred = shard->replicas(0);
+  Live& live = stream.live[shard->index()];
+  live.elected_by_admin = preferred.broker();
   if (shard->has_leader() && shard->leader() == preferred.broker()) {
     return answer(pending, Status(Code::kAlreadyExists, "the preferred replica leads already"));
   }
-  Live& live = stream.live[shard->index()];
   bool free = shard->has_leader() && !live.busy && !live.transfer && !is_joint(*shard);
   if (!free || !live_session(preferred) ||
       !start_transfer(stream, *shard, live, {preferred}, "preferred")) {

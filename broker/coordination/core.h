@@ -92,6 +92,8 @@ struct Live {
   std::optional<Election> election;
   std::string reason;      // of the election to come
   int32_t preferred = -1;  // its wanted winner
+  int32_t elected_by_admin =
+      -1;  // the broker that a client wanted (ElectPreferred): not balanced away
   std::optional<Transfer> transfer;
   int transfer_failures = 0;
   int64_t transfer_after_ms = 0;

@@ -214,6 +214,7 @@ void Core::balance_leaders() {
       }
       // Where an administrator wanted it to be led.
       if (shard.wanted_brokers_size() > 0 && shard.wanted_brokers(0) == shard.leader()) continue;
+      if (live.elected_by_admin == shard.leader()) continue;
       const int32_t from = shard.leader();
       const Replica* best = nullptr;
       int best_change = 0;

@@ -29,7 +29,8 @@ std::optional<std::string> MetadataTopics::name_of(const Uuid& id) const {
 std::vector<std::string> MetadataTopics::names() const {
   std::vector<std::string> out;
   for (const auto& stream : metadata_.streams()) {
-    if (!is_internal_stream(stream->name())) out.push_back(stream->name());
+    if (is_internal_stream(stream->name()) && stream->name() != kConsumerOffsetsStream) continue;
+    out.push_back(stream->name());
   }
   return out;
 }

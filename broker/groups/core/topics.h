@@ -29,7 +29,8 @@ class Topics {
   virtual ~Topics() = default;
   virtual std::optional<Topic> find(std::string_view name) const = 0;
   virtual std::optional<std::string> name_of(const Uuid& id) const = 0;
-  // Every stream that a pattern may subscribe to: internal ones are left out.
+  // Every stream that a pattern may subscribe to: __consumer_offsets too, as Kafka's brokers have
+  // it.
   virtual std::vector<std::string> names() const = 0;
 };
 

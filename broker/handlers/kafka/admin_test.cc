@@ -350,6 +350,19 @@ TEST(Cluster, ReassignmentsAndElectionsOfOneBroker) {
   EXPECT_EQ(elected.partition_result.at(1).error_code, code(Error::kUnknownTopicOrPartition));
 }
 
+// One that fails fails the request, at every version: clients of versions 0 and 1 look there too.
+TEST(Admin, AFeatureThatIsNotRaisedFailsTheRequest) {
+  TestBroker broker;
+  wire::UpdateFeaturesRequest request;
+  request.feature_updates.push_back({"no.such.feature", 1, false, 1, {}});
+  for (int16_t version = 0; version <= 2; ++version) {
+    auto answer = broker.call<wire::UpdateFeaturesResponse>(version, request);
+    EXPECT_EQ(answer.error_code, code(Error::kInvalidUpdateVersion)) << version;
+    EXPECT_TRUE(answer.error_message) << version;
+    EXPECT_TRUE(answer.results.empty()) << version;
+  }
+}
+
 // What a stranger may send: every API and version, cut short at each byte, with counts that claim
 // more than is there, and as noise. Each is answered or ends its connection; the broker goes on.
 class Hostile : public ::testing::Test {

@@ -63,14 +63,13 @@ void handle(Context& context, const ExchangePtr& exchange, wire::UpdateFeaturesR
     response.error_code = exchange->fail(Error::kClusterAuthorizationFailed);
     return respond(*exchange, response);
   }
-  const std::string why = "features come with the version of the brokers; none can be changed";
-  for (const auto& update : request.feature_updates) {
-    response.results.push_back(
-        {update.feature, exchange->fail(Error::kInvalidUpdateVersion), why, {}});
-  }
-  if (exchange->version() >= 2 && !request.feature_updates.empty()) {
+  // A failed update fails the whole request, at every version: Kafka 4 answers a feature of its own
+  // (versions 0 and 1) only where all were updated.
+  if (!request.feature_updates.empty()) {
     response.error_code = exchange->fail(Error::kInvalidUpdateVersion);
-    response.error_message = why;
+    response.error_message =
+        "The update failed for all features since " + request.feature_updates[0].feature +
+        " had an error: features come with the version of the brokers; none can be changed";
   }
   respond(*exchange, response);
 }
@@ -85,7 +84,8 @@ void handle(Context& context, const ExchangePtr& exchange, wire::UnregisterBroke
   } else {
     response.error_code = exchange->fail(Error::kPolicyViolation);
     response.error_message =
-        "brokers are removed by lowering spec.brokers of the StreamCluster, which empties them first";
+        "brokers are removed by lowering spec.brokers of the StreamCluster, which empties them "
+        "first";
   }
   respond(*exchange, response);
 }

@@ -242,6 +242,25 @@ TEST_F(GroupsTest, AConsumerGroupHeartbeats) {
   EXPECT_TRUE(fenced.error_message);
 }
 
+// Kafka's brokers match a pattern against every topic, its own ones too; only clients that match by
+// themselves leave those out.
+TEST_F(GroupsTest, APatternMatchesTheCoordinatorsStream) {
+  find_until_known("g");
+  wire::ConsumerGroupHeartbeatRequest request;
+  request.group_id = "g";
+  request.member_id = "m";
+  request.rebalance_timeout_ms = 10'000;
+  request.subscribed_topic_regex = "__consumer_.*";
+  request.topic_partitions.emplace();
+  auto joined = broker_.call<wire::ConsumerGroupHeartbeatResponse>(1, request);
+  EXPECT_EQ(joined.error_code, 0);
+  ASSERT_TRUE(joined.assignment);
+  ASSERT_EQ(joined.assignment->topic_partitions.size(), 1u);
+  EXPECT_EQ(joined.assignment->topic_partitions[0].topic_id,
+            broker_.metadata.find(kConsumerOffsetsStream)->id);
+  EXPECT_EQ(joined.assignment->topic_partitions[0].partitions.size(), 16u);
+}
+
 TEST_F(GroupsTest, TransactionsOffsetsAreRefused) {
   wire::TxnOffsetCommitRequest request;
   request.topics.emplace_back().name = "t";
