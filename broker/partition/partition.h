@@ -101,9 +101,10 @@ class Partition {
   // Committed batches from the one that holds `from`; empty when `from` is the high watermark.
   // kNotLeader on a follower unless `any_replica`; kUnavailable on a new leader beyond what it knows
   // to be committed; kOutOfRange outside [log_start, high_watermark].
-  // With `load` it does not wait for the disk: nothing, where that has started the load.
+  // With `load` it does not wait for the disk: nothing, where that has started the load. No more
+  // batches than hold `records_max` records.
   Result<Fetched> read(Offset from, size_t bytes_max, bool any_replica = false,
-                       storage::Load* load = nullptr);
+                       storage::Load* load = nullptr, int64_t records_max = INT64_MAX);
   // Drops the records below `before`, which is at most the high watermark; `done` gets the log start
   // once no later leader can have the records again (Kafka's DeleteRecords). On the leader only.
   // kNotLeader, kUnavailable (retriable), kOutOfRange, kNoSpace; kTimeout when leadership moves
