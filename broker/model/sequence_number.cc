@@ -2,12 +2,22 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "broker/base/check.h"
 #include "broker/base/crc32c.h"
 
 namespace broker {
 namespace {
+
+constexpr std::array<std::array<char, 2>, 100> make_pairs() {
+  std::array<std::array<char, 2>, 100> pairs{};
+  for (size_t i = 0; i < 100; ++i) {
+    pairs[i] = {static_cast<char>('0' + i / 10), static_cast<char>('0' + i % 10)};
+  }
+  return pairs;
+}
+constexpr auto kPairs = make_pairs();
 
 // 192 bits, the highest first.
 using Words = std::array<uint64_t, 3>;
@@ -73,14 +83,17 @@ SequenceNumber sequence_number_of(const Uuid& stream, int32_t shard, int64_t ope
 
 std::string format_sequence_number(const SequenceNumber& number) {
   Words words = pack(number);
-  std::string digits(kDigits + 1, '0');  // three parts of 19
+  char digits[kDigits + 1];  // three parts of 19
   for (size_t part = 3; part-- > 0;) {
     uint64_t value = divide(words, kTenTo19);
-    for (size_t i = kDigitsPerPart; i-- > 0; value /= 10) {
-      digits[part * kDigitsPerPart + i] = static_cast<char>('0' + value % 10);
+    char* to = digits + (part + 1) * kDigitsPerPart;
+    for (size_t pair = 0; pair < kDigitsPerPart / 2; ++pair, value /= 100) {
+      to -= 2;
+      std::memcpy(to, kPairs[value % 100].data(), 2);
     }
+    to[-1] = static_cast<char>('0' + value);
   }
-  return digits.substr(1);  // 2^185 and 3 * 2^184 have 56 digits
+  return std::string(digits + 1, kDigits);  // 2^185 and 3 * 2^184 have 56 digits
 }
 
 std::optional<SequenceNumber> parse_sequence_number(std::string_view decimal) {

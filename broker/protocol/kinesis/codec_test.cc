@@ -162,6 +162,29 @@ TEST(KinesisCodec, TimesAreSecondsInJsonAndTaggedMillisecondsInCbor) {
 }
 
 // The Java SDK's writer: maps and lists of unknown length, text and byte strings, tag 1.
+// Every character in every place of what the writer looks at at once.
+TEST(KinesisCodec, JsonEscapesWhatItMust) {
+  for (size_t size = 1; size <= 19; ++size) {
+    for (size_t at = 0; at < size; ++at) {
+      for (int c = 0; c < 128; ++c) {
+        PutRecordsResponse message;
+        std::string& text = message.records.emplace_back().error_message.emplace(size, '~');
+        text[at] = static_cast<char>(c);
+        char escape[8] = {static_cast<char>(c), 0};
+        if (c < 0x20) std::snprintf(escape, sizeof escape, "\\u%04x", c);
+        if (c == '"' || c == '\\') std::snprintf(escape, sizeof escape, "\\%c", c);
+        std::string expected(size, '~');
+        expected.replace(at, 1, c == 0 ? "\\u0000" : escape);
+        std::string body = encode(Format::kJson, message);
+        ASSERT_NE(body.find("\"ErrorMessage\":\"" + expected + "\""), body.npos) << c << " " << body;
+        PutRecordsResponse back;
+        ASSERT_FALSE(decode_message(Format::kJson, body, back)) << body;
+        ASSERT_EQ(back, message);
+      }
+    }
+  }
+}
+
 TEST(KinesisCodec, CborOfUnknownLength) {
   std::string body = unhex(
       "bf6a53747265616d4e616d656173675265636f7264739fbf64446174614268696c506172746974696f6e4b657961"

@@ -1,6 +1,7 @@
 #pragma once
 // JSON read by simdjson's on-demand parser (no DOM: values are walked in the body itself), and
 // written. The same faces as cbor.h's. Internal to the codec.
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -171,13 +172,15 @@ class JsonWriter {
   // Seconds with three decimals, as AWS.
   void time_ms(int64_t value) {
     separate();
-    bool negative = value < 0;
-    auto magnitude = negative ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
-    char text[32];
-    int size = std::snprintf(text, sizeof text, "%s%llu.%03llu", negative ? "-" : "",
-                             static_cast<unsigned long long>(magnitude / 1000),
-                             static_cast<unsigned long long>(magnitude % 1000));
-    out_.append(text, static_cast<size_t>(size));
+    auto magnitude = value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+    if (value < 0) out_ += '-';
+    char text[24];
+    out_.append(text, std::to_chars(text, text + sizeof text, magnitude / 1000).ptr);
+    const auto rest = static_cast<unsigned>(magnitude % 1000);
+    const char decimals[] = {'.', static_cast<char>('0' + rest / 100),
+                             static_cast<char>('0' + rest / 10 % 10),
+                             static_cast<char>('0' + rest % 10)};
+    out_.append(decimals, sizeof decimals);
   }
   void reserve(size_t bytes) { out_.reserve(bytes); }
   std::string take() { return std::move(out_); }
