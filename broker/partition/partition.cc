@@ -439,7 +439,9 @@ Result<Fetched> Partition::read_within_limits(Offset from, int64_t records_max, 
   if (load && is_leader() && limits_ && !limits_->admit_read(around_.mono_ms())) {
     return Status(Code::kResourceExhausted, "the shard's limits are reached");
   }
-  ASSIGN_OR_RETURN(Fetched fetched, read(from, bytes_max, false, load, records_max));
+  // And the one after them, whose time tells how far behind the reader is.
+  const int64_t looked_at = records_max < INT64_MAX ? records_max + 1 : records_max;
+  ASSIGN_OR_RETURN(Fetched fetched, read(from, bytes_max, false, load, looked_at));
   if (!limits_ || (load && load->started)) return fetched;
   ASSIGN_OR_RETURN(Cut cut, cut_records(fetched.batches, from, records_max,
                                         static_cast<int64_t>(bytes_max)));

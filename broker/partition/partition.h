@@ -111,7 +111,8 @@ class Partition {
   // before it is certain. There is no time limit here: without a majority it waits.
   void delete_records(Offset before, std::function<void(Result<Offset>)> done);
   // The same, counted by the shard's limits as a read of at most `records_max` records and
-  // `bytes_max` bytes, which cut_records() finds. kResourceExhausted beyond the limits. Without
+  // `bytes_max` bytes, which cut_records() finds; the record behind them is there, too, where there
+  // is one. kResourceExhausted beyond the limits. Without
   // `load`: it was admitted before, and what was missing is loaded.
   Result<Fetched> read_within_limits(Offset from, int64_t records_max, size_t bytes_max,
                                      storage::Load* load);
