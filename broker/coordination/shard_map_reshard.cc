@@ -132,6 +132,19 @@ std::vector<int32_t> reshard_family(const ShardMap& map, int32_t index) {
   return family;
 }
 
+static Result<std::vector<int32_t>> in_order_of_ranges(const ShardMap& map,
+                                                       const std::vector<int32_t>& indexes) {
+  std::vector<std::pair<HashKey, int32_t>> begins;
+  for (int32_t index : indexes) {
+    ASSIGN_OR_RETURN(KeyRange range, parse_range(find_shard_by_index(map, index)->hash_range()));
+    begins.emplace_back(range.first, index);
+  }
+  std::sort(begins.begin(), begins.end());
+  std::vector<int32_t> ordered;
+  for (const auto& [first, index] : begins) ordered.push_back(index);
+  return ordered;
+}
+
 Status open_children(ShardMap& map, const std::vector<SealedShard>& parents, int64_t now_ms) {
   CHECK(!parents.empty());
   std::vector<int32_t> indexes;
@@ -140,6 +153,8 @@ Status open_children(ShardMap& map, const std::vector<SealedShard>& parents, int
   if (reshard_family(map, indexes[0]) != indexes) {
     return Status(Code::kConflict, name_of(indexes[0]) + " is not being split or merged that way");
   }
+  // The lower range first, as Kinesis names a merge's parents.
+  ASSIGN_OR_RETURN(const std::vector<int32_t> by_range, in_order_of_ranges(map, indexes));
   // Copies: adding shards moves the parents.
   const Shard first = *find_shard_by_index(map, indexes[0]);
   std::vector<int32_t> children;
@@ -150,7 +165,7 @@ Status open_children(ShardMap& map, const std::vector<SealedShard>& parents, int
     children.push_back(child->index());
     child->set_state(SHARD_STATE_OPEN);
     *child->mutable_hash_range() = range;
-    for (int32_t parent : indexes) child->add_parents(parent);
+    for (int32_t parent : by_range) child->add_parents(parent);
     child->set_term(0);
     // A membership change of the parent in flight goes on for the parent alone.
     *child->mutable_replicas() = first.replicas();

@@ -1,7 +1,10 @@
 #include "broker/model/records.h"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
+#include "broker/base/check.h"
 #include "broker/base/crc32c.h"
 #include "broker/model/compression.h"
 
@@ -17,6 +20,17 @@ constexpr int16_t kControlBit = 32;
 void put_nullable(ByteWriter& out, const std::optional<std::string_view>& v) {
   out.varint32(v ? static_cast<int32_t>(v->size()) : -1);
   if (v) out.bytes(*v);
+}
+
+// Bytes of a number as a varint.
+size_t varint_size(int64_t value) {
+  const uint64_t bits =
+      (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63);
+  return (static_cast<size_t>(std::bit_width(bits | 1)) + 6) / 7;
+}
+
+size_t nullable_size(const std::optional<std::string_view>& v) {
+  return v ? varint_size(static_cast<int64_t>(v->size())) + v->size() : 1;
 }
 
 // A length and its bytes; -1 is null. False when they are not there.
@@ -38,38 +52,36 @@ void RecordBatchBuilder::add(int64_t timestamp_ms, std::optional<std::string_vie
                              std::span<const RecordHeader> headers) {
   if (record_count_ == 0) base_timestamp_ms_ = max_timestamp_ms_ = timestamp_ms;
   max_timestamp_ms_ = std::max(max_timestamp_ms_, timestamp_ms);
-  std::string record;
-  ByteWriter out(record);
+  const int64_t delta_ms = timestamp_ms - base_timestamp_ms_;
+  const auto header_count = static_cast<int32_t>(headers.size());
+  size_t size = 1 + varint_size(delta_ms) + varint_size(record_count_) + nullable_size(key) +
+                nullable_size(value) + varint_size(header_count);
+  for (const RecordHeader& header : headers) {
+    size += nullable_size(header.key) + nullable_size(header.value);
+  }
+  ByteWriter out(batch_);
+  out.varint32(static_cast<int32_t>(size));
+  const size_t begin = batch_.size();
   out.i8(0);
-  out.varint64(timestamp_ms - base_timestamp_ms_);
+  out.varint64(delta_ms);
   out.varint32(record_count_);
   put_nullable(out, key);
   put_nullable(out, value);
-  out.varint32(static_cast<int32_t>(headers.size()));
+  out.varint32(header_count);
   for (const RecordHeader& header : headers) {
-    out.varint32(static_cast<int32_t>(header.key.size()));
-    out.bytes(header.key);
+    put_nullable(out, header.key);
     put_nullable(out, header.value);
   }
-  ByteWriter all(records_);
-  all.varint32(static_cast<int32_t>(record.size()));
-  all.bytes(record);
+  CHECK(batch_.size() - begin == size);
   ++record_count_;
 }
 
-Result<std::string> RecordBatchBuilder::build() {
-  CHECK(record_count_ > 0);
-  std::string packed;
-  std::string_view records = records_;
-  if (options_.compression != Compression::kNone) {
-    ASSIGN_OR_RETURN(packed, compress(options_.compression, records_));
-    records = packed;
-  }
-  std::string batch;
-  batch.reserve(kBatchHeaderSize + records.size());
-  ByteWriter out(batch);
+void RecordBatchBuilder::write_header(std::string& batch) const {
+  std::string header;
+  header.reserve(kBatchHeaderSize);
+  ByteWriter out(header);
   out.i64(0);
-  out.i32(static_cast<int32_t>(kBatchHeaderSize - kBatchLengthPrefix + records.size()));
+  out.i32(static_cast<int32_t>(batch.size() - kBatchLengthPrefix));
   out.i32(kNoTerm.value);
   out.i8(2);
   out.u32(0);
@@ -82,11 +94,20 @@ Result<std::string> RecordBatchBuilder::build() {
   out.i16(options_.producer_epoch);
   out.i32(options_.base_sequence);
   out.i32(record_count_);
-  out.bytes(records);
+  batch.replace(0, kBatchHeaderSize, header);
   store_be(batch.data() + kCrcAt, crc32c(std::string_view(batch).substr(kAttributesAt)));
-  records_.clear();
+}
+
+Result<std::string> RecordBatchBuilder::build() {
+  CHECK(record_count_ > 0);
+  if (options_.compression != Compression::kNone) {
+    ASSIGN_OR_RETURN(const std::string packed,
+                     compress(options_.compression, std::string_view(batch_).substr(kBatchHeaderSize)));
+    batch_.replace(kBatchHeaderSize, std::string::npos, packed);
+  }
+  write_header(batch_);
   record_count_ = 0;
-  return batch;
+  return std::exchange(batch_, std::string(kBatchHeaderSize, '\0'));
 }
 
 Result<RecordIterator> RecordIterator::open(std::string_view batch, size_t decompressed_bytes_max) {

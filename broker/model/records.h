@@ -44,15 +44,19 @@ class RecordBatchBuilder {
 
   void add(int64_t timestamp_ms, std::optional<std::string_view> key,
            std::optional<std::string_view> value, std::span<const RecordHeader> headers = {});
+  // Room for a batch of this size, so that it need not be copied as it grows.
+  void reserve(size_t batch_bytes) { batch_.reserve(batch_bytes); }
   int32_t record_count() const { return record_count_; }
   // Of the batch so far, before compression.
-  size_t size_bytes() const { return kBatchHeaderSize + records_.size(); }
+  size_t size_bytes() const { return batch_.size(); }
   // The batch's bytes. At least one record must have been added. The builder is empty afterwards.
   Result<std::string> build();
 
  private:
+  void write_header(std::string& batch) const;
+
   Options options_;
-  std::string records_;
+  std::string batch_ = std::string(kBatchHeaderSize, '\0');  // the header is written last
   int32_t record_count_ = 0;
   int64_t base_timestamp_ms_ = 0;
   int64_t max_timestamp_ms_ = 0;

@@ -68,6 +68,42 @@ TEST(Records, BuilderMakesThePublishedLayout) {
   EXPECT_TRUE(batch_crc_matches(batch));
 }
 
+// Lengths are reckoned before they are written: around every one that takes a byte more.
+TEST(Records, BuilderReckonsEveryLength) {
+  const int64_t times[] = {1000, 1, int64_t{1} << 40};
+  for (size_t size : {0, 1, 62, 63, 64, 65, 8189, 8190, 8191, 8192, 8193, 1 << 20, (1 << 20) + 1}) {
+    const std::string text(size, 'x');
+    const std::vector<RecordHeader> headers{{text, text}, {"null", std::nullopt}};
+    RecordBatchBuilder builder;
+    size_t before = builder.size_bytes();
+    EXPECT_EQ(before, kBatchHeaderSize);
+    for (int64_t ms : times) {
+      for (auto field : {std::optional<std::string_view>(text), std::optional<std::string_view>()}) {
+        builder.add(ms, field, text);
+        builder.add(ms, text, field, headers);
+      }
+    }
+    before = builder.size_bytes();
+    std::string batch = *builder.build();
+    EXPECT_EQ(batch.size(), before);
+    ASSERT_TRUE(validate_produced_batch(batch, {.batch_bytes_max = batch.size()}).ok());
+    auto records = RecordIterator::open(batch, kBound);
+    Record record;
+    int count = 0;
+    for (; records->next(record); ++count) {
+      EXPECT_EQ(record.timestamp_ms, times[count / 4]);
+      EXPECT_EQ(record.value.value_or(text), text);
+      EXPECT_EQ(record.key.value_or(text), text);
+      ASSERT_EQ(record.headers.size(), count % 2 ? 2u : 0u);
+      if (count % 2) {
+        EXPECT_EQ(record.headers, headers);
+      }
+    }
+    EXPECT_EQ(count, 12);
+    EXPECT_EQ(builder.size_bytes(), kBatchHeaderSize) << "and begins anew";
+  }
+}
+
 TEST(Records, DecompressionIsBounded) {
   RecordBatchBuilder builder({.compression = Compression::kZstd});
   builder.add(1, std::nullopt, std::string(4 << 20, 'x'));

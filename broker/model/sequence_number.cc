@@ -2,12 +2,22 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "broker/base/check.h"
 #include "broker/base/crc32c.h"
 
 namespace broker {
 namespace {
+
+constexpr std::array<std::array<char, 2>, 100> make_pairs() {
+  std::array<std::array<char, 2>, 100> pairs{};
+  for (size_t i = 0; i < 100; ++i) {
+    pairs[i] = {static_cast<char>('0' + i / 10), static_cast<char>('0' + i % 10)};
+  }
+  return pairs;
+}
+constexpr auto kPairs = make_pairs();
 
 // 192 bits, the highest first.
 using Words = std::array<uint64_t, 3>;
@@ -58,6 +68,17 @@ bool multiply_add(Words& words, uint64_t by, uint64_t add) {
   return carry == 0;
 }
 
+// Nothing for what is no number, or too large a one.
+std::optional<Words> parse_words(std::string_view decimal) {
+  Words words{};
+  for (char c : decimal) {
+    if (c < '0' || c > '9') return std::nullopt;
+    if (!multiply_add(words, 10, static_cast<uint64_t>(c - '0'))) return std::nullopt;
+  }
+  if (decimal.empty()) return std::nullopt;
+  return words;
+}
+
 }  // namespace
 
 uint32_t sequence_stream_hash(const Uuid& stream) {
@@ -73,27 +94,43 @@ SequenceNumber sequence_number_of(const Uuid& stream, int32_t shard, int64_t ope
 
 std::string format_sequence_number(const SequenceNumber& number) {
   Words words = pack(number);
-  std::string digits(kDigits + 1, '0');  // three parts of 19
+  char digits[kDigits + 1];  // three parts of 19
   for (size_t part = 3; part-- > 0;) {
     uint64_t value = divide(words, kTenTo19);
-    for (size_t i = kDigitsPerPart; i-- > 0; value /= 10) {
-      digits[part * kDigitsPerPart + i] = static_cast<char>('0' + value % 10);
+    char* to = digits + (part + 1) * kDigitsPerPart;
+    for (size_t pair = 0; pair < kDigitsPerPart / 2; ++pair, value /= 100) {
+      to -= 2;
+      std::memcpy(to, kPairs[value % 100].data(), 2);
     }
+    to[-1] = static_cast<char>('0' + value);
   }
-  return digits.substr(1);  // 2^185 and 3 * 2^184 have 56 digits
+  return std::string(digits + 1, kDigits);  // 2^185 and 3 * 2^184 have 56 digits
 }
 
 std::optional<SequenceNumber> parse_sequence_number(std::string_view decimal) {
   if (decimal.size() != kDigits || decimal[0] == '0') return std::nullopt;
-  Words words{};
-  for (char c : decimal) {
-    if (c < '0' || c > '9') return std::nullopt;
-    if (!multiply_add(words, 10, static_cast<uint64_t>(c - '0'))) return std::nullopt;
-  }
-  const SequenceNumber number = unpack(words);
+  const auto words = parse_words(decimal);
+  if (!words) return std::nullopt;
+  const SequenceNumber number = unpack(*words);
   // What does not come out as it went in is not ours.
-  if (number.shard < 0 || number.place > INT64_MAX || pack(number) != words) return std::nullopt;
+  if (number.shard < 0 || number.place > INT64_MAX || pack(number) != *words) return std::nullopt;
   return number;
+}
+
+bool may_be_sequence_number(std::string_view decimal) {
+  // Seconds that AWS calls too many for the time a shard was made at, as kinesalite found.
+  constexpr uint64_t kSecondsEnd = 16'025'175'000;
+  const auto words = parse_words(decimal);
+  if (!words) return false;
+  const auto& [high, middle, low] = *words;
+  if (high == 0) {  // the oldest layout: 2^124, where it is not left out, and the time in 36 bits
+    return middle >> 61 == 0 && (middle >> 24 & kGenerationMax) < kSecondsEnd;
+  }
+  if (high >> 56 != 2) return false;
+  const uint64_t layout = low & 15;
+  const bool index_fits = (high >> 15 & 1) == 0;
+  return layout == 1 ||
+         (layout == kLayout && index_fits && (high >> 20 & kGenerationMax) < kSecondsEnd);
 }
 
 std::string format_shard_id(int32_t index) {

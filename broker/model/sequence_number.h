@@ -35,6 +35,10 @@ std::string format_sequence_number(const SequenceNumber& number);
 // Nothing for text that is not a number of this layout.
 std::optional<SequenceNumber> parse_sequence_number(std::string_view decimal);
 
+// May it be a sequence number of any stream of Kinesis, AWS's own included (the layout above, or the
+// one or the other before it)? AWS takes such as PutRecord's SequenceNumberForOrdering, "0" too.
+bool may_be_sequence_number(std::string_view decimal);
+
 // "shardId-000000000042".
 std::string format_shard_id(int32_t index);
 // Takes a bare number and any word before the hyphen too ("42", "shard-42"), as AWS does.

@@ -57,6 +57,25 @@ TEST(SequenceNumber, RefusesOthers) {
   }
 }
 
+// In hexadecimal, as the layouts are: what AWS takes and refuses as kinesalite found it.
+TEST(SequenceNumber, MayBeOfAnyStream) {
+  for (const char* text :
+       {"0", "7", "21267647932558653966460912964485513216",  // 2^124
+        "49039857307708443467467104868809893875799651909875269633",  // 2 and zeros, then 1
+        "49039857307708443467467104868809893875799651909875269634",  // then 2
+        "49590338271490256608559692538361571095921575989136588898"}) {
+    EXPECT_TRUE(may_be_sequence_number(text)) << text;
+  }
+  for (const char* text :
+       {"", "x", "-1", "26227199374822427428162556223570313216",  // its time is too far off
+        "49039857307708443467467104868809893875799651909875269632",  // layouts 0, 3 and 4
+        "49039857307708443467467104868809893875799651909875269635",
+        "49039857307708443467467104868809893875799651909875269636",
+        "9999999999999999999999999999999999999999999999999999999999999999999"}) {
+    EXPECT_FALSE(may_be_sequence_number(text)) << text;
+  }
+}
+
 TEST(ShardIds, RoundTrip) {
   EXPECT_EQ(format_shard_id(0), "shardId-000000000000");
   EXPECT_EQ(format_shard_id(INT32_MAX), "shardId-002147483647");

@@ -407,7 +407,7 @@ Result<T> Partition::checked(Result<T> read) {
 }
 
 Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica,
-                                storage::Load* load) {
+                                storage::Load* load, int64_t records_max) {
   if (!is_leader() && !any_replica) {
     return Status(Code::kNotLeader, "this broker does not lead the shard");
   }
@@ -424,7 +424,7 @@ Result<Fetched> Partition::read(Offset from, size_t bytes_max, bool any_replica,
   fetched.high_watermark = limit;
   fetched.log_start = log_start();
   if (from == limit) return fetched;
-  ASSIGN_OR_RETURN(fetched.batches, checked(log_.read(from, bytes_max, limit, load)));
+  ASSIGN_OR_RETURN(fetched.batches, checked(log_.read(from, bytes_max, limit, load, records_max)));
   int64_t records = 0;
   for (const auto& batch : fetched.batches) {
     fetched.bytes += batch.bytes.size();
@@ -439,7 +439,9 @@ Result<Fetched> Partition::read_within_limits(Offset from, int64_t records_max, 
   if (load && is_leader() && limits_ && !limits_->admit_read(around_.mono_ms())) {
     return Status(Code::kResourceExhausted, "the shard's limits are reached");
   }
-  ASSIGN_OR_RETURN(Fetched fetched, read(from, bytes_max, false, load));
+  // And the one after them, whose time tells how far behind the reader is.
+  const int64_t looked_at = records_max < INT64_MAX ? records_max + 1 : records_max;
+  ASSIGN_OR_RETURN(Fetched fetched, read(from, bytes_max, false, load, looked_at));
   if (!limits_ || (load && load->started)) return fetched;
   ASSIGN_OR_RETURN(Cut cut, cut_records(fetched.batches, from, records_max,
                                         static_cast<int64_t>(bytes_max)));

@@ -101,16 +101,18 @@ class Partition {
   // Committed batches from the one that holds `from`; empty when `from` is the high watermark.
   // kNotLeader on a follower unless `any_replica`; kUnavailable on a new leader beyond what it knows
   // to be committed; kOutOfRange outside [log_start, high_watermark].
-  // With `load` it does not wait for the disk: nothing, where that has started the load.
+  // With `load` it does not wait for the disk: nothing, where that has started the load. No more
+  // batches than hold `records_max` records.
   Result<Fetched> read(Offset from, size_t bytes_max, bool any_replica = false,
-                       storage::Load* load = nullptr);
+                       storage::Load* load = nullptr, int64_t records_max = INT64_MAX);
   // Drops the records below `before`, which is at most the high watermark; `done` gets the log start
   // once no later leader can have the records again (Kafka's DeleteRecords). On the leader only.
   // kNotLeader, kUnavailable (retriable), kOutOfRange, kNoSpace; kTimeout when leadership moves
   // before it is certain. There is no time limit here: without a majority it waits.
   void delete_records(Offset before, std::function<void(Result<Offset>)> done);
   // The same, counted by the shard's limits as a read of at most `records_max` records and
-  // `bytes_max` bytes, which cut_records() finds. kResourceExhausted beyond the limits. Without
+  // `bytes_max` bytes, which cut_records() finds; the record behind them is there, too, where there
+  // is one. kResourceExhausted beyond the limits. Without
   // `load`: it was admitted before, and what was missing is loaded.
   Result<Fetched> read_within_limits(Offset from, int64_t records_max, size_t bytes_max,
                                      storage::Load* load);

@@ -42,6 +42,7 @@ struct LogReader::Wanted {
   size_t bytes_left;
   Offset end_max;
   Load* load;
+  int64_t records_left;
   std::vector<Batch> batches;
   bool full = false;
 
@@ -66,16 +67,19 @@ bool LogReader::take(Wanted& w, Batch batch) const {
     w.full = true;
     return false;
   }
+  // Of a batch that compaction has thinned out, no more than these are surely at or past `from`.
+  const int64_t skipped = std::max<int64_t>(0, w.from.value - h.base_offset.value);
+  w.records_left -= h.control() ? 0 : std::max<int64_t>(0, h.record_count - skipped);
   w.from = h.end_offset();
   w.bytes_left -= std::min(w.bytes_left, batch.bytes.size());
   w.batches.push_back(std::move(batch));
-  w.full = w.bytes_left == 0;
+  w.full = w.bytes_left == 0 || w.records_left <= 0;
   return !w.full;
 }
 
 Result<std::vector<Batch>> LogReader::read(Offset from, size_t bytes_max, Offset end_max,
-                                           Load* load) {
-  Wanted w{from, bytes_max, end_max, load, {}, false};
+                                           Load* load, int64_t records_max) {
+  Wanted w{from, bytes_max, end_max, load, records_max, {}, false};
   while (!w.full && w.from < std::min(log_.log_end(), end_max)) {
     Offset before = w.from;
     if (!log_.tail_.empty() && w.from >= log_.tail_.front().batch.header.base_offset) {
@@ -135,8 +139,9 @@ Status LogReader::read_run(const Run& run, Wanted& w) {
     uint64_t wanted = (*entries)[i].size;
     while (last + 1 < entries->size() && wanted < w.bytes_left) {
       const Entry& e = (*entries)[last + 1];
-      if (e.base >= limit || e.position < end || e.position > end + kGapMax ||
-          uint64_t{e.position} + e.size > start + kReadMax) {
+      // A record takes an offset at least: what begins that far on is not wanted, or not yet.
+      if (e.base >= limit || e.base.value - w.from.value >= w.records_left || e.position < end ||
+          e.position > end + kGapMax || uint64_t{e.position} + e.size > start + kReadMax) {
         break;
       }
       end = uint64_t{e.position} + e.size;

@@ -20,7 +20,7 @@ class LogReader {
   LogReader(ShardLog& log, LogFiles& files) : log_(log), files_(files) {}
   // As ShardLog::read, without its bounds check.
   Result<std::vector<Batch>> read(Offset from, size_t bytes_max, Offset end_max,
-                                  Load* load = nullptr);
+                                  Load* load = nullptr, int64_t records_max = INT64_MAX);
   Result<std::optional<BatchHeader>> find_timestamp(int64_t timestamp_ms, Offset end_max);
   Result<std::optional<BatchHeader>> find_max_timestamp(Offset end_max);
 

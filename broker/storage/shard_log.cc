@@ -46,15 +46,15 @@ std::optional<Snapshot> ShardLog::snapshot() const {
   return log_.snapshots.back();
 }
 
-Result<std::vector<Batch>> ShardLog::read(Offset from, size_t bytes_max, Offset end_max,
-                                          Load* load) {
+Result<std::vector<Batch>> ShardLog::read(Offset from, size_t bytes_max, Offset end_max, Load* load,
+                                          int64_t records_max) {
   RETURN_IF_ERROR(quarantined_);
   if (from < log_start() || from > log_end()) {
     return Status(Code::kOutOfRange, "offset " + std::to_string(from.value) +
                                          " is outside the log [" + std::to_string(log_start().value) +
                                          ", " + std::to_string(log_end().value) + "]");
   }
-  return LogReader(*this, core_.files()).read(from, bytes_max, end_max, load);
+  return LogReader(*this, core_.files()).read(from, bytes_max, end_max, load, records_max);
 }
 
 Result<std::optional<BatchHeader>> ShardLog::find_timestamp(int64_t timestamp_ms, Offset end_max) {

@@ -96,13 +96,15 @@ class ShardLog {
   std::optional<Snapshot> snapshot() const;
 
   // Whole batches from the one that holds `from`, all ending at or below `end_max`: as many as fit
-  // in `bytes_max`, but at least one where there is one. Empty at the end of the log. Reads what is
-  // not durable yet, too: callers bound it by `end_max`. Without `load` it blocks on the disk when its
-  // first piece is neither in the tail cache nor in the system's, and ends before another that is not
+  // in `bytes_max` and hold the first `records_max` records, but at least one where there is one.
+  // Empty at the end of the log. Reads what is not durable yet, too: callers bound it by `end_max`.
+  // Without `load` it blocks on the disk when its first piece is neither in the tail cache nor in the
+  // system's, and ends before another that is not
   // (a store without a thread for reads blocks for all); with one it returns what is there, and where
   // that is nothing has started the load. kOutOfRange outside [log_start, log_end]; kCorruption instead
   // of bytes that fail a check.
-  Result<std::vector<Batch>> read(Offset from, size_t bytes_max, Offset end_max, Load* load = nullptr);
+  Result<std::vector<Batch>> read(Offset from, size_t bytes_max, Offset end_max, Load* load = nullptr,
+                                  int64_t records_max = INT64_MAX);
   // Header of the first batch at or after log_start, ending at or below `end_max`, whose maximum
   // timestamp is at least `timestamp_ms`.
   Result<std::optional<BatchHeader>> find_timestamp(int64_t timestamp_ms, Offset end_max);

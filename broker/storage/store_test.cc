@@ -25,6 +25,37 @@ TEST(Store, AppendIsReadAtOnceAndDurableOnDone) {
   EXPECT_EQ(log.durable_end(), Offset{3});
 }
 
+// GetRecords of 1,000 small records read 10 MiB of the log.
+TEST(Store, AReadEndsWithTheRecordsThatWereAskedFor) {
+  Machine m;
+  ASSERT_TRUE(m.start().ok());
+  ShardLog& log = m.log();
+  for (int i = 0; i < 300; i++) ASSERT_TRUE(m.append(log, 3, std::string(100, 'x')).ok());
+  m.settle();
+  auto ends = [&](int64_t from, int64_t records_max) {
+    auto batches = log.read(Offset{from}, 1 << 20, log.log_end(), nullptr, records_max);
+    EXPECT_TRUE(batches.ok()) << batches.status().to_string();
+    return batches->empty() ? int64_t{-1} : batches->back().header.end_offset().value;
+  };
+  EXPECT_EQ(ends(0, 1), 3);
+  EXPECT_EQ(ends(0, 3), 3);
+  EXPECT_EQ(ends(0, 4), 6);
+  EXPECT_EQ(ends(2, 1), 3);
+  EXPECT_EQ(ends(2, 2), 6) << "one record of the first batch is before the position";
+  EXPECT_EQ(ends(100, 300), 402);
+  EXPECT_EQ(ends(890, 5), 897) << "from memory";
+  EXPECT_EQ(ends(890, 10), 900);
+  EXPECT_EQ(ends(0, 10'000), 900);
+  // What is read of the disk follows what is asked for, too.
+  int64_t reads = 0;
+  m.disk.set_fault([&](sim::DiskOp op, const std::string&) {
+    reads += op == sim::DiskOp::kRead;
+    return Status();
+  });
+  EXPECT_EQ(ends(0, 1), 3);
+  EXPECT_LE(reads, 2);
+}
+
 double syncs(Machine& m) { return m.metrics.counter("sluice_storage_log_syncs_total", "").Value(); }
 
 TEST(Store, OneSyncForAllThatWaits) {

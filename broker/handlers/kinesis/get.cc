@@ -36,6 +36,12 @@ wire::Error invalid_iterator() {
   return wire::invalid_argument("Invalid ShardIterator.");
 }
 
+// AWS takes an iterator that a client has left in JSON's quotes.
+std::string_view without_quotes(std::string_view text) {
+  const bool quoted = text.size() > 2 && text.front() == '"' && text.back() == '"';
+  return quoted ? text.substr(1, text.size() - 2) : text;
+}
+
 wire::Error no_shard(const std::string& shard, const std::string& stream,
                      const wire::Caller& caller) {
   return wire::resource_not_found("Shard " + shard + " in stream " + stream + " under account " +
@@ -124,15 +130,15 @@ void Handlers::handle(const Call& call, wire::GetShardIteratorRequest& request,
     }
     const ShardId id{stream->id, shard->index()};
     const bool dry_run = request.dry_run.value_or(false);
-    auto answer = [this, id, done, dry_run](Offset position, int64_t from_timestamp_ms) {
+    auto answer = [this, id, done, dry_run, name = stream->name()](Offset position, int64_t from_timestamp_ms) {
       if (dry_run) return done(wire::dry_run_operation());
       state_.with_secret(
-          [this, id, done, position, from_timestamp_ms](const Result<std::string>& secret) {
+          [this, id, done, position, from_timestamp_ms, name](const Result<std::string>& secret) {
             if (!secret.ok()) return done(to_error(secret.status()));
             wire::GetShardIteratorResponse response;
             response.shard_iterator =
                 seal(*secret, ShardIterator{id, position, from_timestamp_ms,
-                                            services_.clock.wall_ms(), ++iterators_made_});
+                                            services_.clock.wall_ms(), ++iterators_made_, name});
             done(response);
           });
     };
@@ -188,7 +194,7 @@ void Handlers::handle(const Call&, wire::GetRecordsRequest& request,
 }
 
 void Handlers::resolve_iterator(const std::shared_ptr<Read>& read) {
-  auto iterator = open_iterator(read->secret, read->token);
+  auto iterator = open_iterator(read->secret, without_quotes(read->token));
   if (!iterator) return read->done(invalid_iterator());
   read->iterator = *iterator;
   const int64_t now_ms = services_.clock.wall_ms();
@@ -197,7 +203,9 @@ void Handlers::resolve_iterator(const std::shared_ptr<Read>& read) {
   }
   read->stream = services_.metadata.find(iterator->shard.stream);
   const std::string shard = format_shard_id(iterator->shard.index);
-  if (!read->stream) return read->done(no_shard(shard, "", read->done.caller()));
+  if (!read->stream) {
+    return read->done(no_shard(shard, iterator->stream_name, read->done.caller()));
+  }
   if (auto denied = access_.check(read->done.caller(), wire::Operation::kGetRecords,
                                   read->stream->name())) {
     return read->done(*denied);
@@ -351,7 +359,7 @@ void Handlers::answer_records(const std::shared_ptr<Read>& read,
     response.next_shard_iterator =
         seal(read->secret, ShardIterator{read->iterator.shard, taken.next,
                                          passed_over ? read->iterator.from_timestamp_ms : 0, now_ms,
-                                         ++iterators_made_});
+                                         ++iterators_made_, stream->name()});
   }
   read->done(response);
 }

@@ -38,13 +38,10 @@ void Handlers::handle(const Call&, wire::PutResourcePolicyRequest& request,
 
 void Handlers::handle(const Call&, wire::GetResourcePolicyRequest& request,
                       Done<wire::GetResourcePolicyResponse> done) {
-  with_resource(request.resource_arn, done, [&request, done](const Resource& resource) {
+  with_resource(request.resource_arn, done, [done](const Resource& resource) {
     wire::GetResourcePolicyResponse response;
     response.policy = attributes::get(*resource.stream, name_of(resource.consumer));
-    if (response.policy.empty()) {
-      return done(wire::resource_not_found("No resource policy found for resource ARN " +
-                                           request.resource_arn));
-    }
+    if (response.policy.empty()) response.policy = "{}";
     done(response);
   });
 }
@@ -55,7 +52,7 @@ void Handlers::handle(const Call&, wire::DeleteResourcePolicyRequest& request,
     auto decide = [name = name_of(resource.consumer),
                    arn = request.resource_arn](const cluster::Stream& stream) -> OrError<Change> {
       if (attributes::get(stream, name).empty()) {
-        return wire::resource_not_found("No resource policy found for resource ARN " + arn);
+        return wire::resource_not_found("No resource policy found for resource ARN " + arn + ".");
       }
       return Change{{}, {name}, {name}};
     };

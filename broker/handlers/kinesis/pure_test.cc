@@ -9,6 +9,7 @@
 #include "broker/handlers/kinesis/key_mapping.h"
 #include "broker/handlers/kinesis/rescaler.h"
 #include "broker/handlers/kinesis/tokens.h"
+#include "broker/protocol/kinesis/base64.h"
 
 namespace broker::handlers::kinesis {
 namespace {
@@ -80,7 +81,7 @@ TEST(KeyMapping, IsReversibleBothWays) {
 
 TEST(Tokens, AreOpenedOnlyByTheirSecretAndPurpose) {
   const Uuid stream = Uuid::from_random(7, 9);
-  const ShardIterator iterator{{stream, 3}, Offset{12345678901}, 17, 1'700'000'000'123, 9};
+  const ShardIterator iterator{{stream, 3}, Offset{12345678901}, 17, 1'700'000'000'123, 9, "s"};
   const std::string text = seal("secret", iterator);
   EXPECT_LE(text.size(), 512u);
   EXPECT_EQ(open_iterator("secret", text), iterator);
@@ -94,6 +95,18 @@ TEST(Tokens, AreOpenedOnlyByTheirSecretAndPurpose) {
   }
   for (const char* other : {"", "AAAA", "not a token", "====", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}) {
     EXPECT_FALSE(open_iterator("secret", other));
+  }
+  // They look as AWS's do, whatever the stream's name.
+  for (size_t size : {0, 1, 76, 77, 78, 128}) {
+    ShardIterator named = iterator;
+    named.stream_name = std::string(size, 'n');
+    std::string bytes, why;
+    ASSERT_TRUE(wire::base64_decode(seal("secret", named), bytes, why)) << why;
+    EXPECT_EQ(bytes.substr(0, 8), std::string("\0\0\0\0\0\0\0\1", 8));
+    EXPECT_GE(bytes.size(), 152u);
+    EXPECT_EQ(bytes.size() % 16, 152u % 16);
+    EXPECT_LE(wire::base64_size(bytes.size()), 512u);
+    EXPECT_EQ(open_iterator("secret", seal("secret", named)), named);
   }
   const PageToken page{"ListShards", stream, "shardId-000000000001", "AT_LATEST -1 0", 5};
   const std::string page_text = seal("secret", page);

@@ -80,9 +80,9 @@ void Handlers::handle(const Call&, wire::PutRecordRequest& request,
     if (auto error = check_takes_records(*stream, done.caller())) return done(*error);
     if (auto error = check_record(*stream, record_kib(*stream), records[0])) return done(*error);
     if (request.sequence_number_for_ordering) {
-      // Ours grow with every put of a key anyway; one that is none is said so.
-      auto number = parse_sequence_number(*request.sequence_number_for_ordering);
-      if (!number || number->stream_hash != sequence_stream_hash(stream->id)) {
+      // Ours grow with every put of a key anyway; one that is none is said so. A producer begins
+      // with "0", or with what another stream has given it.
+      if (!may_be_sequence_number(*request.sequence_number_for_ordering)) {
         return done(wire::invalid_argument(
             "ExclusiveMinimumSequenceNumber " + *request.sequence_number_for_ordering +
             " used in PutRecord on stream " + stream->name() + " under account " +

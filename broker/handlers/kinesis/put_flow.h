@@ -32,6 +32,7 @@ class PutFlow : public std::enable_shared_from_this<PutFlow> {
   void route(const Indexes& indexes);
   // Sends as many of them as a batch takes, then the others.
   void send(int32_t shard, Indexes indexes);
+  size_t bytes_of(const Indexes& indexes) const;
   Result<std::string> build_batch(const Indexes& indexes, size_t& taken) const;
   void on_answer(int32_t shard, const Indexes& sent, Indexes rest,
                  const Result<partition::Appended>& result);

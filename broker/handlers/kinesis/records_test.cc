@@ -224,7 +224,22 @@ TEST(Records, IteratorsExpireAndCannotBeForged) {
   remove.stream_name = "s";
   const std::string fresh = broker.iterator("s", 0);
   broker.must(remove);
-  EXPECT_EQ(broker.error_of(get(fresh)), "ResourceNotFoundException");
+  auto gone = broker.call(get(fresh));
+  EXPECT_EQ(gone.error, "ResourceNotFoundException");
+  EXPECT_EQ(gone.message, "Shard shardId-000000000000 in stream s under account 123456789012 does not exist");
+}
+
+// As AWS does: some clients carry it as JSON text.
+TEST(Records, AnIteratorInQuotesIsTaken) {
+  TestBroker broker;
+  broker.create("s", 1);
+  broker.put("s", "k", "data");
+  const std::string iterator = broker.iterator("s", 0);
+  EXPECT_THAT(broker.must(get("\"" + iterator + "\"")).records, SizeIs(1));
+  for (const std::string& bad : {"\"" + iterator, iterator + "\"", "\"\"" + iterator + "\"\"",
+                                 std::string("\""), std::string("\"\"")}) {
+    EXPECT_EQ(broker.error_of(get(bad)), "InvalidArgumentException") << bad;
+  }
 }
 
 TEST(Records, LimitAndMillisBehindLatest) {
@@ -474,8 +489,23 @@ TEST(Records, BadOrderingHintsAreRefused) {
   request.partition_key = "k";
   request.sequence_number_for_ordering = first.sequence_number;
   EXPECT_EQ(broker.error_of(request), "");
-  request.sequence_number_for_ordering = "7";
+  request.sequence_number_for_ordering = std::string(56, '9');
   EXPECT_EQ(broker.error_of(request), "InvalidArgumentException");
+}
+
+// AWS's own example of PutRecord begins with "0".
+TEST(Records, AnOrderingHintMayBeOfNoStream) {
+  TestBroker broker;
+  broker.create("s", 1);
+  broker.create("other", 1);
+  wire::PutRecordRequest request;
+  request.stream_name = "s";
+  request.partition_key = "k";
+  for (const std::string& hint :
+       {std::string("0"), std::string("7"), broker.put("other", "k", "1").sequence_number}) {
+    request.sequence_number_for_ordering = hint;
+    EXPECT_EQ(broker.error_of(request), "") << hint;
+  }
 }
 
 // A topic is a stream: its partitions are shards, and its records have keys, whatever they are.

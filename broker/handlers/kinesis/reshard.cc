@@ -17,8 +17,8 @@ std::optional<wire::Error> check_reshardable(const cluster::Stream& stream,
                                   "neither split nor merge.");
   }
   if (is_on_demand(stream)) {
-    return wire::validation("Stream " + stream.name() + " under account " + caller.account +
-                            " is in the ON_DEMAND mode: its shards are scaled by the service.");
+    return wire::validation("Request is invalid. Stream " + stream.name() + " under account " +
+                            caller.account + " is in On-Demand mode.");
   }
   if (is_active(stream)) return std::nullopt;
   return stream_not_active(stream.name(), caller, status_of(stream));

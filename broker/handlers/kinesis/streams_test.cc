@@ -113,7 +113,10 @@ TEST(Streams, OnDemandStartsWithFourShardsForTheAutoscaler) {
   auto split = named<wire::SplitShardRequest>("d");
   split.shard_to_split = "shardId-000000000000";
   split.new_starting_hash_key = "5";
-  EXPECT_EQ(broker.error_of(split), kValidation);
+  auto refused = broker.call(split);
+  EXPECT_EQ(refused.error, kValidation);
+  EXPECT_EQ(refused.message,
+            "Request is invalid. Stream d under account 123456789012 is in On-Demand mode.");
   // A provisioned one's bounds leave nothing to it.
   broker.create("p", 3);
   EXPECT_EQ(broker.metadata.find("p")->map.config().shards_min(), 3);
@@ -234,6 +237,22 @@ TEST(Shards, SplitAndMerge) {
   EXPECT_EQ(shards[3].adjacent_parent_shard_id, shards[2].shard_id);
   EXPECT_EQ(broker.metadata.find("s")->map.config().shards_max(), 1);
   EXPECT_EQ(describe(broker, "s").stream_status, "ACTIVE");
+}
+
+TEST(Shards, AMergesLowerParentIsNamedFirst) {
+  TestBroker broker;
+  broker.create("s", 2);
+  auto split = named<wire::SplitShardRequest>("s");
+  split.shard_to_split = "shardId-000000000000";
+  split.new_starting_hash_key = "9";
+  broker.must(split);
+  auto merge = named<wire::MergeShardsRequest>("s");
+  merge.shard_to_merge = "shardId-000000000003";
+  merge.adjacent_shard_to_merge = "shardId-000000000001";
+  broker.must(merge);
+  const auto child = describe(broker, "s").shards.at(4);
+  EXPECT_EQ(child.parent_shard_id, "shardId-000000000003");
+  EXPECT_EQ(child.adjacent_parent_shard_id, "shardId-000000000001");
 }
 
 TEST(Shards, ThatAreNoNeighboursDoNotMerge) {
@@ -516,7 +535,7 @@ TEST(Policies, AreKept) {
   broker.create("s", 1);
   wire::GetResourcePolicyRequest get;
   get.resource_arn = stream_arn(broker.caller, "s");
-  EXPECT_EQ(broker.error_of(get), kNotFound);
+  EXPECT_EQ(broker.must(get).policy, "{}") << "as AWS says of a resource without one";
   wire::PutResourcePolicyRequest put;
   put.resource_arn = get.resource_arn;
   put.policy = "not json";
@@ -527,6 +546,7 @@ TEST(Policies, AreKept) {
   wire::DeleteResourcePolicyRequest remove;
   remove.resource_arn = get.resource_arn;
   broker.must(remove);
+  EXPECT_EQ(broker.must(get).policy, "{}");
   EXPECT_EQ(broker.error_of(remove), kNotFound);
   put.policy = "{\"a\":\"" + std::string(21'000, 'x') + "\"}";
   EXPECT_EQ(broker.error_of(put), kLimit);

@@ -7,13 +7,19 @@
 #include "broker/base/bytes.h"
 #include "broker/base/check.h"
 #include "broker/handlers/kinesis/base64url.h"
+#include "broker/protocol/kinesis/base64.h"
 
 namespace broker::handlers::kinesis {
+namespace wire = protocol::kinesis;
 namespace {
 
 constexpr size_t kTagBytes = 16;
 constexpr uint8_t kIterator = 1, kPage = 2;
 constexpr size_t kTokenBytesMax = 4096;
+// What AWS's iterators look like: they begin with this number, and have 152 bytes or 16 more, or 32
+// more and so on. Its emulators' tests look at it.
+constexpr uint64_t kIteratorPrefix = 1;
+constexpr size_t kIteratorBytes = 152, kIteratorBlock = 16;
 
 std::string tag_of(std::string_view secret, std::string_view payload) {
   unsigned char digest[EVP_MAX_MD_SIZE];
@@ -25,24 +31,20 @@ std::string tag_of(std::string_view secret, std::string_view payload) {
   return {reinterpret_cast<const char*>(digest), kTagBytes};
 }
 
-std::string seal_payload(std::string_view secret, std::string payload) {
+std::string with_tag(std::string_view secret, std::string payload) {
   payload += tag_of(secret, payload);
-  return to_base64url(payload);
+  return payload;
 }
 
-// The payload behind its first byte, which says what it is.
-std::optional<std::string> open_payload(std::string_view secret, std::string_view text,
-                                        uint8_t kind) {
-  if (text.size() > kTokenBytesMax) return std::nullopt;
-  auto bytes = from_base64url(text);
-  if (!bytes || bytes->size() <= kTagBytes) return std::nullopt;
-  std::string_view payload(bytes->data(), bytes->size() - kTagBytes);
+// The payload without its tag.
+std::optional<std::string> open_payload(std::string_view secret, const std::string& bytes) {
+  if (bytes.size() <= kTagBytes) return std::nullopt;
+  std::string_view payload(bytes.data(), bytes.size() - kTagBytes);
   const std::string expected = tag_of(secret, payload);
-  if (CRYPTO_memcmp(expected.data(), bytes->data() + payload.size(), kTagBytes) != 0) {
+  if (CRYPTO_memcmp(expected.data(), bytes.data() + payload.size(), kTagBytes) != 0) {
     return std::nullopt;
   }
-  if (static_cast<uint8_t>(payload[0]) != kind) return std::nullopt;
-  return std::string(payload.substr(1));
+  return std::string(payload);
 }
 
 void put_text(ByteWriter& out, std::string_view text) {
@@ -55,6 +57,7 @@ void put_text(ByteWriter& out, std::string_view text) {
 std::string seal(std::string_view secret, const ShardIterator& iterator) {
   std::string payload;
   ByteWriter out(payload);
+  out.u64(kIteratorPrefix);
   out.u8(kIterator);
   out.uuid(iterator.shard.stream);
   out.i32(iterator.shard.index);
@@ -62,7 +65,13 @@ std::string seal(std::string_view secret, const ShardIterator& iterator) {
   out.i64(iterator.from_timestamp_ms);
   out.i64(iterator.issued_ms);
   out.u32(iterator.number);
-  return seal_payload(secret, std::move(payload));
+  put_text(out, iterator.stream_name);
+  size_t whole = kIteratorBytes;
+  while (whole < payload.size() + kTagBytes) whole += kIteratorBlock;
+  payload.resize(whole - kTagBytes);
+  std::string text;
+  wire::base64_append(with_tag(secret, std::move(payload)), text);
+  return text;
 }
 
 std::string seal(std::string_view secret, const PageToken& token) {
@@ -74,13 +83,16 @@ std::string seal(std::string_view secret, const PageToken& token) {
   put_text(out, token.last);
   put_text(out, token.filter);
   out.i64(token.issued_ms);
-  return seal_payload(secret, std::move(payload));
+  return to_base64url(with_tag(secret, std::move(payload)));
 }
 
 std::optional<ShardIterator> open_iterator(std::string_view secret, std::string_view text) {
-  auto payload = open_payload(secret, text, kIterator);
+  std::string bytes, why;
+  if (text.size() > kTokenBytesMax || !wire::base64_decode(text, bytes, why)) return std::nullopt;
+  auto payload = open_payload(secret, bytes);
   if (!payload) return std::nullopt;
   ByteReader in(*payload);
+  if (in.u64() != kIteratorPrefix || in.u8() != kIterator) return std::nullopt;
   ShardIterator iterator;
   iterator.shard.stream = in.uuid();
   iterator.shard.index = in.i32();
@@ -88,14 +100,19 @@ std::optional<ShardIterator> open_iterator(std::string_view secret, std::string_
   iterator.from_timestamp_ms = in.i64();
   iterator.issued_ms = in.i64();
   iterator.number = in.u32();
-  if (!in.ok() || in.remaining() > 0) return std::nullopt;
+  iterator.stream_name = in.bytes(in.u16());
+  if (!in.ok() || in.remaining() >= kIteratorBytes) return std::nullopt;
   return iterator;
 }
 
 std::optional<PageToken> open_page_token(std::string_view secret, std::string_view text) {
-  auto payload = open_payload(secret, text, kPage);
+  if (text.size() > kTokenBytesMax) return std::nullopt;
+  auto bytes = from_base64url(text);
+  if (!bytes) return std::nullopt;
+  auto payload = open_payload(secret, *bytes);
   if (!payload) return std::nullopt;
   ByteReader in(*payload);
+  if (in.u8() != kPage) return std::nullopt;
   PageToken token;
   token.operation = in.bytes(in.u16());
   token.stream = in.uuid();

@@ -1,7 +1,7 @@
 #pragma once
 // Shard iterators and pagination tokens: what a client carries between two calls and must neither
-// read nor make. base64url(payload | HMAC-SHA-256 of purpose and payload, 16 bytes), with the
-// cluster's secret, so that any broker takes any other's. Pure; any thread.
+// read nor make. A payload and 16 bytes of HMAC-SHA-256 of purpose and payload with the cluster's
+// secret, so that any broker takes any other's; in base64, a page's in base64url. Pure; any thread.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -22,6 +22,7 @@ struct ShardIterator {
   int64_t from_timestamp_ms = 0;
   int64_t issued_ms = 0;
   uint32_t number = 0;  // tells two of the same moment and place apart: each answer has its own
+  std::string stream_name;  // to be named when the stream is gone
   bool operator==(const ShardIterator&) const = default;
 };
 

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "broker/protocol/kinesis/base64.h"
 #include "broker/protocol/kinesis/random_messages.h"
 
@@ -160,6 +162,29 @@ TEST(KinesisCodec, TimesAreSecondsInJsonAndTaggedMillisecondsInCbor) {
 }
 
 // The Java SDK's writer: maps and lists of unknown length, text and byte strings, tag 1.
+// Every character in every place of what the writer looks at at once.
+TEST(KinesisCodec, JsonEscapesWhatItMust) {
+  for (size_t size = 1; size <= 19; ++size) {
+    for (size_t at = 0; at < size; ++at) {
+      for (int c = 0; c < 128; ++c) {
+        PutRecordsResponse message;
+        std::string& text = message.records.emplace_back().error_message.emplace(size, '~');
+        text[at] = static_cast<char>(c);
+        char escape[8] = {static_cast<char>(c), 0};
+        if (c < 0x20) std::snprintf(escape, sizeof escape, "\\u%04x", c);
+        if (c == '"' || c == '\\') std::snprintf(escape, sizeof escape, "\\%c", c);
+        std::string expected(size, '~');
+        expected.replace(at, 1, c == 0 ? "\\u0000" : escape);
+        std::string body = encode(Format::kJson, message);
+        ASSERT_NE(body.find("\"ErrorMessage\":\"" + expected + "\""), body.npos) << c << " " << body;
+        PutRecordsResponse back;
+        ASSERT_FALSE(decode_message(Format::kJson, body, back)) << body;
+        ASSERT_EQ(back, message);
+      }
+    }
+  }
+}
+
 TEST(KinesisCodec, CborOfUnknownLength) {
   std::string body = unhex(
       "bf6a53747265616d4e616d656173675265636f7264739fbf64446174614268696c506172746974696f6e4b657961"
@@ -353,6 +378,38 @@ TEST(KinesisCodec, Base64) {
   EXPECT_EQ(out, "fooba");
   for (const char* bad : {"a", "ab=c", "====", "a===", "ab c", "Zg=a", "Zh==", "Zm9=", "\xff" "abc"}) {
     EXPECT_FALSE(base64_decode(bad, out, why)) << bad;
+  }
+}
+
+// Many at a time or one after the other: the same bytes, the same refusals in the same words, for
+// every length and with every byte in every place of what is taken at a time.
+TEST(KinesisCodec, Base64IsTheSameInEveryWay) {
+  std::mt19937_64 random(11);
+  auto same = [](std::string_view text) {
+    std::string fast, slow, fast_why, slow_why;
+    const bool good = base64_decode(text, fast, fast_why);
+    ASSERT_EQ(good, base64_decode(text, slow, slow_why, Base64Way::kPortable)) << text;
+    ASSERT_EQ(fast_why, slow_why) << text;
+    ASSERT_TRUE(!good || fast == slow) << text;
+  };
+  for (size_t size = 0; size < 400; ++size) {
+    std::string bytes(size, ' ');
+    for (char& c : bytes) c = static_cast<char>(random());
+    std::string fast = "before", slow = fast;
+    base64_append(bytes, fast);
+    base64_append(bytes, slow, Base64Way::kPortable);
+    ASSERT_EQ(fast, slow);
+    same(std::string_view(fast).substr(6));
+  }
+  std::string text;
+  base64_append(std::string(96, '\x9a'), text);
+  for (size_t at = 0; at < text.size(); ++at) {
+    for (int c = 0; c < 256; ++c) {
+      std::string changed = text;
+      changed[at] = static_cast<char>(c);
+      same(changed);
+      if (HasFatalFailure()) return;
+    }
   }
 }
 

@@ -21,11 +21,23 @@ std::string error_body(const Error& error) {
   return out.take();
 }
 
+// Eight characters at once: may one of them need an escape? Below 0x20, or '"', or '\\'.
+bool may_need_escape(const char* text) {
+  constexpr uint64_t kOnes = 0x0101010101010101, kHigh = kOnes << 7;
+  uint64_t word;
+  std::memcpy(&word, text, sizeof word);
+  auto below = [](uint64_t bytes, uint64_t bound) { return (bytes - kOnes * bound) & ~bytes; };
+  return ((below(word, 0x20) | below(word ^ kOnes * '"', 1) | below(word ^ kOnes * '\\', 1)) &
+          kHigh) != 0;
+}
+
 }  // namespace
 
 void JsonWriter::append_escaped(std::string_view text) {
   size_t plain = 0;  // what is to be copied as it is begins here
   for (size_t i = 0; i < text.size(); ++i) {
+    while (text.size() - i >= 8 && !may_need_escape(text.data() + i)) i += 8;
+    if (i == text.size()) break;
     auto c = static_cast<uint8_t>(text[i]);
     if (c >= 0x20 && c != '"' && c != '\\') continue;
     out_.append(text, plain, i - plain);

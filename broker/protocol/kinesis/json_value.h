@@ -1,6 +1,7 @@
 #pragma once
 // JSON read by simdjson's on-demand parser (no DOM: values are walked in the body itself), and
 // written. The same faces as cbor.h's. Internal to the codec.
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -56,6 +57,9 @@ class JsonValue {
   }
   bool blob(std::string& out, std::string& why) {
     std::string_view text;
+    // A backslash is no character of base64: what decodes needed no look for one.
+    if (as_it_stands(text) && base64_decode(text, out, why)) return true;
+    why.clear();
     if (!text_view(text)) return false;
     if (base64_decode(text, out, why)) return true;
     out.assign(text.substr(0, 1000));  // to be named in the error
@@ -113,15 +117,18 @@ class JsonValue {
     *malformed_ = true;
     return Token::kMalformed;
   }
+  // What stands between the string's quotes, escaped or not. False: there are none.
+  bool as_it_stands(std::string_view& out) {
+    std::string_view raw = value_.raw_json_token();
+    size_t end = raw.find_last_of('"');
+    if (end == raw.npos || end == 0) return false;
+    out = raw.substr(1, end - 1);
+    return true;
+  }
   // The string's text: where it stands when nothing in it is escaped (base64 never needs to be),
   // else unescaped into the parser's own memory, until the next document.
   bool text_view(std::string_view& out) {
-    std::string_view raw = value_.raw_json_token();
-    size_t end = raw.find_last_of('"');
-    if (end != raw.npos && end > 0 && !std::memchr(raw.data(), '\\', end)) {
-      out = raw.substr(1, end - 1);
-      return true;
-    }
+    if (as_it_stands(out) && !std::memchr(out.data(), '\\', out.size())) return true;
     if (value_.get_string().get(out)) return fail(), false;
     return true;
   }
@@ -165,13 +172,15 @@ class JsonWriter {
   // Seconds with three decimals, as AWS.
   void time_ms(int64_t value) {
     separate();
-    bool negative = value < 0;
-    auto magnitude = negative ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
-    char text[32];
-    int size = std::snprintf(text, sizeof text, "%s%llu.%03llu", negative ? "-" : "",
-                             static_cast<unsigned long long>(magnitude / 1000),
-                             static_cast<unsigned long long>(magnitude % 1000));
-    out_.append(text, static_cast<size_t>(size));
+    auto magnitude = value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+    if (value < 0) out_ += '-';
+    char text[24];
+    out_.append(text, std::to_chars(text, text + sizeof text, magnitude / 1000).ptr);
+    const auto rest = static_cast<unsigned>(magnitude % 1000);
+    const char decimals[] = {'.', static_cast<char>('0' + rest / 100),
+                             static_cast<char>('0' + rest / 10 % 10),
+                             static_cast<char>('0' + rest % 10)};
+    out_.append(decimals, sizeof decimals);
   }
   void reserve(size_t bytes) { out_.reserve(bytes); }
   std::string take() { return std::move(out_); }

@@ -6,6 +6,7 @@ namespace broker::server::kinesis {
 namespace {
 
 constexpr size_t kGrowBytes = 1 << 20;  // memory follows what has come, not what was announced
+constexpr size_t kBelieved = 16;        // times what has come
 constexpr size_t kChunkLineMax = 1024;
 constexpr size_t kTrailerBytesMax = 8 << 10;
 constexpr size_t kPadding = 64;  // the JSON parser reads whole blocks
@@ -177,10 +178,10 @@ bool Http1Parser::take_framing() {
 
 void Http1Parser::feed_body(std::string_view& bytes) {
   std::string_view part = bytes.substr(0, left_);
-  // Two megabytes have come of ten: it is time to believe the rest.
+  // A megabyte has come of ten: it is time to believe the rest.
   if (state_ == State::kBody && request_.body.size() + part.size() > request_.body.capacity()) {
     size_t whole = request_.body.size() + left_;
-    request_.body.reserve(std::min(whole, 2 * request_.body.size() + part.size()) + kPadding);
+    request_.body.reserve(std::min(whole, kBelieved * (request_.body.size() + part.size())) + kPadding);
   }
   request_.body.append(part);
   hash_.update(part);

@@ -24,7 +24,7 @@ def test_records_are_put_by_the_rules(world):
         refused(INVALID, says, "PutRecord", StreamName="puts", **record(ExplicitHashKey=str(number)))
         refused(INVALID, says, "PutRecords", StreamName="puts",
                 Records=[record(), record(ExplicitHashKey=str(number))])
-    for number in ("0", "1" * 129):
+    for number in ("9" * 56, "1" * 129):
         refused(INVALID, f"ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream puts "
                 f"under account {ACCOUNT} is invalid.", "PutRecord", StreamName="puts",
                 SequenceNumberForOrdering=number, **record())
@@ -34,9 +34,11 @@ def test_records_are_put_by_the_rules(world):
     assert int(second["SequenceNumber"]) > int(first["SequenceNumber"])
     for operation, more in (("PutRecord", record()), ("PutRecords", {"Records": [record()]})):
         refused(DRY_RUN, ".*", operation, StreamName="puts", DryRun=True, **more)
-    # Nothing of all that has been stored but the two.
+    # As AWS's own example of PutRecord begins.
+    world.must("PutRecord", StreamName="puts", SequenceNumberForOrdering="0", **record())
+    # Nothing of all that has been stored but the three.
     read = world.must("GetRecords", ShardIterator=world.iterator("puts"))["Records"]
-    assert len(read) == 2, read
+    assert len(read) == 3, read
 
 
 def test_a_record_has_a_mebibyte_or_ten(world):

@@ -128,7 +128,7 @@ def test_shards_are_counted_by_the_rules(world):
 
 def test_on_demand_streams_are_not_scaled_by_hand(world):
     world.must("CreateStream", StreamName="demand", StreamModeDetails=ON_DEMAND)
-    says = f"Stream demand under account {ACCOUNT} is in the ON_DEMAND mode.*"
+    says = f"Request is invalid. Stream demand under account {ACCOUNT} is in On-Demand mode."
     world.refused(VALIDATION, says, "SplitShard", StreamName="demand", ShardToSplit=SHARD(0),
                   NewStartingHashKey="9")
     world.refused(VALIDATION, says, "MergeShards", StreamName="demand", ShardToMerge=SHARD(0),
@@ -333,9 +333,9 @@ def test_policies_are_json_of_20_kib(world):
     consumer = world.must("RegisterStreamConsumer", StreamARN=arn,
                           ConsumerName="c")["Consumer"]["ConsumerARN"]
     for resource in (arn, consumer):
-        none = f"No resource policy found for resource ARN {resource}"
-        for operation in ("GetResourcePolicy", "DeleteResourcePolicy"):
-            world.refused(NOT_FOUND, words(none), operation, ResourceARN=resource)
+        none = f"No resource policy found for resource ARN {resource}."
+        assert world.must("GetResourcePolicy", ResourceARN=resource)["Policy"] == "{}"
+        world.refused(NOT_FOUND, words(none), "DeleteResourcePolicy", ResourceARN=resource)
         for policy in ("", "x", "[]", "7", "{", '{"a":}'):
             world.refused(INVALID, "The policy is not a valid JSON document.", "PutResourcePolicy",
                           ResourceARN=resource, Policy=policy)
@@ -345,7 +345,7 @@ def test_policies_are_json_of_20_kib(world):
         world.must("PutResourcePolicy", ResourceARN=resource, Policy=largest)
         assert world.must("GetResourcePolicy", ResourceARN=resource)["Policy"] == largest
         world.must("DeleteResourcePolicy", ResourceARN=resource)
-        world.refused(NOT_FOUND, words(none), "GetResourcePolicy", ResourceARN=resource)
+        assert world.must("GetResourcePolicy", ResourceARN=resource)["Policy"] == "{}"
     gone = f"{arn}/consumer/none:1"
     for operation, more in (("GetResourcePolicy", {}), ("DeleteResourcePolicy", {}),
                             ("PutResourcePolicy", {"Policy": "{}"}), ("ListTagsForResource", {}),

@@ -86,18 +86,20 @@ class World:
                 return kept["attributes"]["kinesis.secret"]
         raise AssertionError("there is no secret")
 
-    def aged(self, token, seconds, at):
-        """The same token, issued so long before; `at` is where its time stands."""
-        payload = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[:-16])
+    def aged(self, payload, seconds, at):
+        """What is sealed in a token that was issued so long before; `at` is where its time stands."""
+        payload = bytearray(payload)
         issued = struct.unpack_from(">q", payload, at)[0]
         assert abs(issued / 1000 - time.time()) < 3600, "the time does not stand there"
         struct.pack_into(">q", payload, at, issued - seconds * 1000)
         tag = hmac.new(self.secret().encode(), payload, hashlib.sha256).digest()[:16]
-        return base64.urlsafe_b64encode(bytes(payload) + tag).decode().rstrip("=")
+        return bytes(payload) + tag
 
     def aged_iterator(self, iterator, seconds):
-        return self.aged(iterator, seconds, 1 + 16 + 4 + 8 + 8)
+        payload = base64.b64decode(iterator)[:-16]
+        return base64.b64encode(self.aged(payload, seconds, 8 + 1 + 16 + 4 + 8 + 8)).decode()
 
     def aged_page(self, token, seconds):
-        return self.aged(token, seconds, len(base64.urlsafe_b64decode(
-            token + "=" * (-len(token) % 4))) - 16 - 8)
+        payload = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[:-16]
+        sealed = self.aged(payload, seconds, len(payload) - 8)
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")

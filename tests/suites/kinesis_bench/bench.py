@@ -1,6 +1,7 @@
 """PutRecords and GetRecords of Sluice (one broker, one copy, signatures verified, fsynced) beside
 kinesalite (in memory), in one run on one machine: raw HTTP load, then a real SDK.
-usage: bench.py LOAD WORK [--seconds N]      prints the table of RESULTS.md"""
+usage: bench.py LOAD WORK [--seconds N] [--runs N] [--raw]      prints the table of RESULTS.md
+The servers take turns: each run is both of them, one after the other, from empty."""
 import argparse
 import base64
 import json
@@ -8,6 +9,7 @@ import os
 import pathlib
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -152,13 +154,36 @@ def load(program, server, seconds, rate, files):
     return result
 
 
-def row(server, what, result, records, size):
-    rate = (result["requests"] - result["errors"]) * records / result["seconds"]
-    print(f"| {server.name} | {what} | {rate:,.0f} | {rate * size / 2**20:,.1f} | {result['p50_ms']:.1f} | "
-          f"{result['p99_ms']:.1f} | {result['cpu']:.2f} | {result['errors']} + {result['partial']} |", flush=True)
+class Rows:
+    """What each server made of each load, run after run."""
+
+    def __init__(self):
+        self.runs = {}  # (server, load): [(records/s, MiB/s, p50, p99, cores or None, errors)]
+
+    def add(self, server, what, *figures):
+        self.runs.setdefault((server.name, what), []).append(figures)
+        print(server.name, what, *figures, sep="; ", file=sys.stderr, flush=True)
+
+    def add_raw(self, server, what, result, records, size):
+        rate = (result["requests"] - result["errors"]) * records / result["seconds"]
+        self.add(server, what, rate, rate * size / 2**20, result["p50_ms"], result["p99_ms"], result["cpu"],
+                 result["errors"] + result["partial"])
+
+    def print(self):
+        print("| server | load | records/s: min, median, max | MiB/s of data | p50 ms | p99 ms | cores | "
+              "µs of a core a record | errors and batches with refusals |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        for (server, what), runs in self.runs.items():
+            rates = [run[0] for run in runs]
+            middle = [statistics.median(run[i] for run in runs) for i in range(4)]
+            cores = statistics.median(run[4] for run in runs) if runs[0][4] is not None else None
+            told = ("", "") if cores is None else (f"{cores:.2f}", f"{cores / middle[0] * 1e6:.2f}")
+            print(f"| {server} | {what} | {min(rates):,.0f}, {middle[0]:,.0f}, {max(rates):,.0f} | "
+                  f"{middle[1]:,.1f} | {middle[2]:.1f} | {middle[3]:.1f} | {told[0]} | {told[1]} | "
+                  f"{sum(run[5] for run in runs)} |")
 
 
-def raw(program, server, folder, seconds):
+def raw(program, server, folder, seconds, rows):
     for size, shards, rate in ((10240, 100, 0), (10240, 100, 20.48), (100, 25, 0), (100, 25, 50)):
         if rate and server.name != "Sluice":
             continue
@@ -167,22 +192,21 @@ def raw(program, server, folder, seconds):
         files = put_files(folder, server, stream, shards, size)
         result = load(program, server, seconds, rate, files)
         pace = "as fast as it goes" if not rate else f"paced at {rate * BATCH:,.0f} records/s"
-        row(server, f"PutRecords, {BATCH} × {size:,} B, {shards} shards, {pace}", result, BATCH, size)
+        rows.add_raw(server, f"PutRecords, {BATCH} × {size:,} B, {shards} shards, {pace}", result, BATCH, size)
     # 1,000 records of each of 25 shards, again and again.
     files = get_files(folder, server, "put-100-25-0", 25)
     result = load(program, server, seconds, 0, files)
-    row(server, "GetRecords, 1,000 × 100 B, 25 shards", result, 1000, 100)
+    rows.add_raw(server, "GetRecords, 1,000 × 100 B, 25 shards", result, 1000, 100)
 
 
-def sdk(server, work, seconds):
+def sdk(server, work, seconds, rows):
     server.create("sdk", 25)
     done = subprocess.run(["node", work / "sdk.mjs", server.endpoint, "sdk", str(BATCH), "1024", str(seconds)],
                           cwd=work, env={**ENVIRONMENT},
                           check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for what, result in json.loads(done.stdout).items():
-        print(f"| {server.name} | SDK for JavaScript, {what}, 500 × 1,024 B, 25 shards | "
-              f"{result['records_per_s']:,.0f} | {result['records_per_s'] / 1024:,.1f} | {result['p50_ms']:.1f} | "
-              f"{result['p99_ms']:.1f} | | {result['failed']} |", flush=True)
+        rows.add(server, f"SDK for JavaScript, {what}, 500 × 1,024 B, 25 shards", result["records_per_s"],
+                 result["records_per_s"] / 1024, result["p50_ms"], result["p99_ms"], None, result["failed"])
 
 
 def main():
@@ -190,17 +214,21 @@ def main():
     parser.add_argument("load")
     parser.add_argument("work", type=pathlib.Path)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--raw", action="store_true", help="without the SDK")
     options = parser.parse_args()
-    print("| server | load | records/s | MiB/s of data | p50 ms | p99 ms | cores | errors + batches with refusals |")
-    print("|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
+    rows = Rows()
+    for _ in range(options.runs):
         for make in (lambda: Sluice("none"), lambda: Kinesalite(options.work)):
-            server = make()
-            try:
-                raw(options.load, server, pathlib.Path(folder), options.seconds)
-                sdk(server, options.work, options.seconds)
-            finally:
-                server.stop()
+            with tempfile.TemporaryDirectory() as folder:
+                server = make()
+                try:
+                    raw(options.load, server, pathlib.Path(folder), options.seconds, rows)
+                    if not options.raw:
+                        sdk(server, options.work, options.seconds, rows)
+                finally:
+                    server.stop()
+    rows.print()
     print(f"\nLoad average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
 
 
