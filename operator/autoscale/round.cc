@@ -319,12 +319,16 @@ std::optional<Round::Window> Round::saving(const std::vector<Tile>& peaks, size_
   return window;
 }
 
+double Round::merged_level() const {
+  return kMergedShare / std::max(1 / policy_.target, tolerance_);
+}
+
 std::vector<Tile> Round::peaks() const {
   std::vector<Tile> peaks = tiles_;
   for (auto& tile : peaks) {
     const auto& track = memory_.shards.at(tile.shard);
     double peak = track.load.peak(snapshot_.now_ms, window_ms());
-    tile.load = track.looks < 2 ? kUnknown : peak * headroom_ / kMergedShare;
+    tile.load = track.looks < 2 ? kUnknown : peak / merged_level();
   }
   return peaks;
 }
@@ -337,13 +341,14 @@ std::optional<Decision> Round::scale_down() {
                     now - memory_.last_split_ms < policy_.scale_down_after_ms;
   if (just_split) return std::nullopt;
   auto peaks = this->peaks();
-  const double as_level = kMergedShare / headroom_;
-  double needed = 0, over = 0;
+  const double as_level = merged_level();
+  double levels = 0, over = 0;
   for (const auto& tile : peaks) {
-    needed += tile.load;
+    levels += tile.load * as_level;
     over += overflow(tile.load * as_level);
   }
-  const double over_max = kMergeBudget * policy_.throttle_budget * needed * as_level;
+  const double needed = levels * headroom_ / kMergedShare;
+  const double over_max = kMergeBudget * policy_.throttle_budget * levels;
   std::vector<Window> all, chosen;
   bool held = false;  // something that lags would be merged
   for (size_t first = 0; first < peaks.size(); first++) {
