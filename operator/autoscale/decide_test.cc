@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace sluice_operator::autoscale {
@@ -509,6 +510,22 @@ TEST(Residuals, OverflowIsWhatLiesOverAFactor) {
   EXPECT_NEAR(residuals.overflow(1.1), 0.05, 0.003);  // half of the looks, by a tenth
   EXPECT_NEAR(residuals.overflow(1), 0.1, 0.003);
   EXPECT_EQ(residuals.overflow(1.3), 0);
+}
+
+// Noise of a tenth was taken for a step twice an hour, and every shard split for it.
+TEST(Noise, ReachesWhatIsTakenForAStepLessThanOnceInHours) {
+  Noise noise;
+  constexpr int kLooks = 20'000;
+  std::vector<double> loads;
+  for (int i = 0; i < kLooks; i++) {  // normal, by a stride that visits every pair of quantiles once
+    double u = (i + 0.5) / kLooks, v = std::fmod(i * 0.6180339887498949, 1.0);
+    loads.push_back(1 + 0.1 * std::sqrt(-2 * std::log(u)) * std::cos(2 * M_PI * v));
+  }
+  for (double load : loads) noise.add(1, 1, load);
+  noise.settle(0.0005);
+  auto above = std::count_if(loads.begin(), loads.end(), [&](double l) { return l > noise.usual(); });
+  EXPECT_LE(above, 1);
+  EXPECT_LT(noise.usual(), 1.45);  // and a step that is not much more is still one
 }
 
 TEST(Forecast, AStepIsNoTrendAndARampIs) {
