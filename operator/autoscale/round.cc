@@ -16,7 +16,7 @@ constexpr double kTolerance = 1.02, kHotBudgets = 20;
 // Shards are not all as full as the fullest may be: one is planned for so many times the budget, and
 // the budget itself is kept by all of them together; merging uses no more than a share of it.
 constexpr double kPlanBudgets = 1.5, kMergeBudget = 1;
-constexpr double kMergedShare = 0.97;  // of what a shard may be planned for, after a merge
+constexpr double kMergedShare = 0.97;  // of how full a shard may be, after a merge
 constexpr size_t kNeighbours = 8;      // shards that are retiled together
 constexpr double kActionPrice = 0.125;  // in shards
 constexpr double kRefusedShare = 0.01;   // of a shard's records: it is full, whatever the rate says
