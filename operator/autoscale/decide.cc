@@ -54,6 +54,15 @@ double utilisation(const Policy& policy, const ShardLoad& load) {
                   *load.records_per_s / policy.shard_records_per_s);
 }
 
+// The share of a shard's records that was refused although, by its rate, the shard had room for them:
+// the rate hides bursts. What was refused because the rate itself is above the limit the level tells,
+// and the budget is there to allow it.
+double refused_beyond_rate(const ShardLoad& load, double used) {
+  if (*load.records_per_s <= 0) return 0;
+  double by_rate = used > 1 ? 1 - 1 / used : 0;
+  return std::max(0.0, load.throttled_per_s / *load.records_per_s - by_rate);
+}
+
 // Adds a look to what is known of a load, and what its forecast was wrong by to what is known of the
 // noise.
 void observe(Forecast& load, int64_t now_ms, double used, Noise& noise) {
@@ -89,14 +98,16 @@ void remember(const Policy& policy, const Snapshot& snapshot, Memory& memory) {
         known == memory.shards.end() ? Memory::Track{} : std::move(known->second);
     double used = utilisation(policy, load);
     // A shard that was just made had such a share of the stream's load as it has at its second look:
-    // the first may have seen only a part of its life.
-    if (++track.looks == 2 && memory.total.looks() > 2 && total > 0) {
+    // the first may have seen only a part of its life. On a level, the first alone is no level either;
+    // after a rise it tells more than the mean of what came since.
+    bool inherits = ++track.looks == 2 || (track.looks == 1 && !memory.total.just_risen());
+    if (inherits && memory.total.looks() > 2 && total > 0) {
       track.load = memory.total.scaled(used / total);
     } else {
       observe(track.load, now, used, memory.noise);
     }
-    double share = *load.records_per_s > 0 ? load.throttled_per_s / *load.records_per_s : 0;
-    track.refused += (share - track.refused) * std::min(1.0, static_cast<double>(elapsed) / 30e3);
+    track.refused += (refused_beyond_rate(load, used) - track.refused) *
+                     std::min(1.0, static_cast<double>(elapsed) / 30e3);
     tracks.emplace(load.shard, std::move(track));
   }
   memory.shards = std::move(tracks);

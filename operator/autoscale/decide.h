@@ -72,7 +72,7 @@ struct Memory {
   struct Track {
     Forecast load;
     int looks = 0;
-    double refused = 0;  // share of the records, over half a minute
+    double refused = 0;  // share of the records that its rate does not explain, over half a minute
     int64_t hot_since_ms = -1;
   };
   std::map<int32_t, Track> shards;

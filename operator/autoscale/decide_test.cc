@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace sluice_operator::autoscale {
@@ -375,6 +376,71 @@ TEST(Decide, NoiseAroundALevelIsNotFollowed) {
   EXPECT_LE(world.shards.size(), 13u);
 }
 
+// What a load that is noise around a level does, a factor for ten seconds each.
+double noise_at(int look) {
+  static constexpr double kNoise[] = {1.0, 1.12, 0.9, 1.05, 0.84, 1.1, 0.95, 1.15, 0.88, 1.01};
+  return kNoise[look / 5 % 10];
+}
+
+// A shard made on a level was split again for the noise of its first look, and its children for theirs.
+TEST(Decide, TheFirstLookAtANewShardOnALevelIsNoLevel) {
+  World world(10);
+  for (int i = 0; i < 1000; i++) {
+    world.spread(8 * noise_at(i));
+    ASSERT_EQ(world.look().action, Action::kNone) << i;
+  }
+  auto ranges = broker::coordination::split_equally({}, 10);
+  world.shards.clear();
+  for (const auto& range : *ranges) world.add(range);
+  world.spread(8 * 1.18);
+  EXPECT_EQ(world.look().reason, "WithinTarget");
+  world.spread(8 * 1.5);  // and a rise is followed
+  world.look();
+  EXPECT_EQ(world.look().reason, "ShardHot");
+}
+
+// Some records are refused where noise reaches over a shard's limit: the budget allows them.
+TEST(Decide, RefusedRecordsThatTheRateExplainsSplitNothing) {
+  World world(10);
+  for (int i = 0; i < 1000; i++) {
+    world.spread(8.6 * noise_at(i));
+    ASSERT_EQ(world.look().action, Action::kNone) << i;
+  }
+  auto look = [&](double used, double refused_share) {
+    for (auto& load : world.shards) {
+      load.bytes_per_s = used * kMiB;
+      load.records_per_s = 500;
+      load.throttled_per_s = 500 * refused_share;
+    }
+    return world.look();
+  };
+  for (int i = 0; i < 7; i++) EXPECT_EQ(look(1.03, 1 - 1 / 1.03).reason, "WithinTarget") << i;
+  // Refused although the rate is below the limit: bursts that a look does not show.
+  std::set<std::string> reasons;
+  for (int i = 0; i < 10; i++) reasons.insert(look(0.86, 0.03).reason);
+  EXPECT_TRUE(reasons.contains("ShardHot"));
+}
+
+TEST(Decide, AMergedShardMayBeFullerWhereAllTogetherKeepTheBudget) {
+  World world(8);
+  world.policy.actions_per_shard_hour = 0;
+  world.memory.allowance = 0;
+  auto look = [&](int i, double first_two) {
+    for (size_t k = 0; k < world.shards.size(); k++) {
+      world.shards[k].bytes_per_s = (k < 2 ? first_two : 0.6) * noise_at(i) * kMiB;
+    }
+    return world.look();
+  };
+  Decision decision;
+  for (int i = 0; i < 3000 && decision.action == Action::kNone; i++) decision = look(i, 0.43);
+  EXPECT_EQ(decision.action, Action::kMerge);
+  EXPECT_THAT(decision.shards(), testing::ElementsAre(0, 1));
+  EXPECT_GT(2 * 0.43 * std::stod(decision.inputs.at("headroom")), 0.97);  // fuller than one is planned
+  world.memory = {};
+  world.memory.allowance = 0;
+  for (int i = 0; i < 3000; i++) ASSERT_EQ(look(i, 0.48).action, Action::kNone) << i;  // 0.96: hot again
+}
+
 TEST(Decide, AnOperatorThatStartsInTheMiddleOfARetilingLeavesItSafe) {
   World world(10);
   world.policy.actions_per_shard_hour = 10;
@@ -444,6 +510,22 @@ TEST(Residuals, OverflowIsWhatLiesOverAFactor) {
   EXPECT_NEAR(residuals.overflow(1.1), 0.05, 0.003);  // half of the looks, by a tenth
   EXPECT_NEAR(residuals.overflow(1), 0.1, 0.003);
   EXPECT_EQ(residuals.overflow(1.3), 0);
+}
+
+// Noise of a tenth was taken for a step twice an hour, and every shard split for it.
+TEST(Noise, ReachesWhatIsTakenForAStepLessThanOnceInHours) {
+  Noise noise;
+  constexpr int kLooks = 20'000;
+  std::vector<double> loads;
+  for (int i = 0; i < kLooks; i++) {  // normal, by a stride that visits every pair of quantiles once
+    double u = (i + 0.5) / kLooks, v = std::fmod(i * 0.6180339887498949, 1.0);
+    loads.push_back(1 + 0.1 * std::sqrt(-2 * std::log(u)) * std::cos(2 * M_PI * v));
+  }
+  for (double load : loads) noise.add(1, 1, load);
+  noise.settle(0.0005);
+  auto above = std::count_if(loads.begin(), loads.end(), [&](double l) { return l > noise.usual(); });
+  EXPECT_LE(above, 1);
+  EXPECT_LT(noise.usual(), 1.45);  // and a step that is not much more is still one
 }
 
 TEST(Forecast, AStepIsNoTrendAndARampIs) {

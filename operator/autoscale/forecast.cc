@@ -11,9 +11,10 @@ constexpr size_t kTrendLooks = 4;
 constexpr int64_t kFallMs = 20'000;      // that long below the level is no dip
 constexpr int64_t kMinuteMs = 60'000;
 // Rare looks are too few to be counted: what one look in 50 goes beyond is stretched, as in a normal
-// distribution, to one in 2000.
+// distribution, to one in 20 000. Looks come every second: one in 2000 would be taken for a step twice
+// an hour, and a step is followed by a split of every shard and held for minutes.
 constexpr double kUsualAtFirst = 1.2, kSeenEnough = 300;
-constexpr double kSeen = 0.02, kStretch = 1.6;
+constexpr double kSeen = 0.02, kStretch = 1.9;
 // A window that tells the load no better than the other by so much does not replace it.
 constexpr double kBetter = 0.005;
 }  // namespace

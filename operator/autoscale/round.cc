@@ -16,7 +16,7 @@ constexpr double kTolerance = 1.02, kHotBudgets = 20;
 // Shards are not all as full as the fullest may be: one is planned for so many times the budget, and
 // the budget itself is kept by all of them together; merging uses no more than a share of it.
 constexpr double kPlanBudgets = 1.5, kMergeBudget = 1;
-constexpr double kMergedShare = 0.97;  // of what a shard may be planned for, after a merge
+constexpr double kMergedShare = 0.97;  // of how full a shard may be, after a merge
 constexpr size_t kNeighbours = 8;      // shards that are retiled together
 constexpr double kActionPrice = 0.125;  // in shards
 constexpr double kRefusedShare = 0.01;   // of a shard's records: it is full, whatever the rate says
@@ -319,12 +319,16 @@ std::optional<Round::Window> Round::saving(const std::vector<Tile>& peaks, size_
   return window;
 }
 
+double Round::merged_level() const {
+  return kMergedShare / std::max(1 / policy_.target, tolerance_);
+}
+
 std::vector<Tile> Round::peaks() const {
   std::vector<Tile> peaks = tiles_;
   for (auto& tile : peaks) {
     const auto& track = memory_.shards.at(tile.shard);
     double peak = track.load.peak(snapshot_.now_ms, window_ms());
-    tile.load = track.looks < 2 ? kUnknown : peak * headroom_ / kMergedShare;
+    tile.load = track.looks < 2 ? kUnknown : peak / merged_level();
   }
   return peaks;
 }
@@ -337,13 +341,14 @@ std::optional<Decision> Round::scale_down() {
                     now - memory_.last_split_ms < policy_.scale_down_after_ms;
   if (just_split) return std::nullopt;
   auto peaks = this->peaks();
-  const double as_level = kMergedShare / headroom_;
-  double needed = 0, over = 0;
+  const double as_level = merged_level();
+  double levels = 0, over = 0;
   for (const auto& tile : peaks) {
-    needed += tile.load;
+    levels += tile.load * as_level;
     over += overflow(tile.load * as_level);
   }
-  const double over_max = kMergeBudget * policy_.throttle_budget * needed * as_level;
+  const double needed = levels * headroom_ / kMergedShare;
+  const double over_max = kMergeBudget * policy_.throttle_budget * levels;
   std::vector<Window> all, chosen;
   bool held = false;  // something that lags would be merged
   for (size_t first = 0; first < peaks.size(); first++) {

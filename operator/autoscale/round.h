@@ -43,7 +43,10 @@ class Round {
   Decision act(const std::vector<Window>& windows, std::string reason, std::string message);
   Decision merges(std::string reason, std::string message) const;
   int64_t window_ms() const;
-  // The tiles with the highest load of the window as theirs.
+  // The highest level of a shard that merging makes. The budget of refused records is kept by all
+  // shards together; this keeps one from being hot again as soon as it is there.
+  double merged_level() const;
+  // The tiles with the highest load of the window as theirs, in shards of that level.
   std::vector<Tile> peaks() const;
   Decision lagging() const;  // why a merge waits
   void explain(Decision& decision) const;

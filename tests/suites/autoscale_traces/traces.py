@@ -207,9 +207,13 @@ def families():
               Trace(60, 12 * HOUR, lambda t: 2 if 5 * HOUR <= t < 6 * HOUR else 0))
 
 
-if __name__ == "__main__":
-    folder = pathlib.Path(sys.argv[1])
+def write_all(folder, some):
+    folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (name, _, text) in enumerate(families()):
+    for number, (name, _, text) in enumerate(some):
         (folder / f"{number:03d}.csv").write_text(text)
         (folder / f"{number:03d}.name").write_text(name)
+
+
+if __name__ == "__main__":
+    write_all(sys.argv[1], families())
