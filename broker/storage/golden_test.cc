@@ -61,9 +61,15 @@ void check_directory(Machine& m) {
   ASSERT_TRUE(second);
   EXPECT_EQ(second->log_start(), Offset{100});
   EXPECT_EQ(second->log_end(), Offset{125});
-  auto all = second->read(Offset{100}, 1 << 20, second->log_end());
-  ASSERT_TRUE(all.ok()) << all.status().to_string();
-  EXPECT_EQ(all->size(), 21u);
+  size_t found = 0;  // a read ends before what is not in memory
+  for (Offset at{100}; at < second->log_end();) {
+    auto some = second->read(at, 1 << 20, second->log_end());
+    ASSERT_TRUE(some.ok()) << some.status().to_string();
+    ASSERT_FALSE(some->empty());
+    found += some->size();
+    at = some->back().header.end_offset();
+  }
+  EXPECT_EQ(found, 21u);
   EXPECT_TRUE(first->quarantined().ok() && second->quarantined().ok());
 }
 
