@@ -370,7 +370,7 @@ def damage_while_it_runs(cluster, load, broker):
     said = broker.log_text().count("damaged bytes")
 
     def found():
-        read_all(cluster, load.topic, load.partitions)
+        read_all(cluster, load.topic, load.partitions, written=True)
         return broker.log_text().count("damaged bytes") > said
     wait_for(found, f"{broker.name} to find the damage", 60)
 

@@ -154,8 +154,9 @@ def watermarks(consumer, topic, partition):
         return None   # not known, or not led, yet
 
 
-def read_all(cluster, topic, partitions, seconds=60):
-    """Everything from each log's start to its end, as `start` and `final` events."""
+def read_all(cluster, topic, partitions, seconds=60, written=False):
+    """Everything from each log's start to its end, as `start` and `final` events. Where records are still
+    `written` the end is where it was when the reader came to it: to be at all ends at once would be luck."""
     consumer = make_consumer(cluster, eof=True)
     events, ended, end = [], set(), time.monotonic() + seconds
     try:
@@ -178,7 +179,8 @@ def read_all(cluster, topic, partitions, seconds=60):
                 if message.error().code() == KafkaError._AUTO_OFFSET_RESET:
                     raise KafkaException(message.error())
                 continue
-            ended.discard(message.partition())
+            if not written:
+                ended.discard(message.partition())
             events.append({"type": "final", "partition": message.partition(), "offset": message.offset(),
                            "id": message.value().decode().rstrip()})
         return events
