@@ -7,6 +7,7 @@
 
 #include "broker/cli/output.h"
 #include "broker/coordination/file_store.h"
+#include "broker/coordination/shard_map.h"
 #include "operator/api/json.h"
 
 namespace broker::cli {
@@ -114,7 +115,7 @@ void judge_shards(const sluice::v1::ShardMap& map, const std::set<int32_t>& read
     ++(closed ? out.closed : out.open);
     const auto here = std::count_if(shard.replicas().begin(), shard.replicas().end(),
                                     [&](const auto& r) { return ready.count(r.broker()) > 0; });
-    if (here < map.config().replication()) out.under_replicated.push_back(shard.index());
+    if (here < broker::coordination::copies_of(map, shard)) out.under_replicated.push_back(shard.index());
     if (!shard.has_leader() || !ready.count(shard.leader())) out.leaderless.push_back(shard.index());
   }
   if (!out.leaderless.empty() || !out.under_replicated.empty()) worsen(out.mark, Mark::kBad);

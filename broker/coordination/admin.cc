@@ -184,6 +184,11 @@ void Core::admin_update(const sluice::v1::UpdateStream& request, PendingAdmin pe
   }
   if (!status.ok()) return answer(pending, status);
   pending.config = declaration.config;
+  auto declared = declared_.find(request.name());
+  if (declared != declared_.end() && declared->second.config.replication() == 0 &&
+      std::find(fields.begin(), fields.end(), "replication") == fields.end()) {
+    declaration.config.clear_replication();  // nobody has set it
+  }
   store_.update_stream(declaration, [this, declaration, pending, alive = alive_](Status status) {
     if (!*alive) return;
     if (!status.ok()) return answer(pending, status);

@@ -135,6 +135,7 @@ void Core::settle() {
   if (streams_dirty_) {
     streams_dirty_ = false;
     reconcile_streams();
+    for (auto& [id, stream] : streams_) adopt_copies(stream);
   }
   resume_leaving();
   for (auto& [id, stream] : streams_) {

@@ -114,6 +114,8 @@ struct Stream {
   std::map<int32_t, Live> live;
   bool dirty = true;
   bool withdrawn = false, keep_data = false, removing = false;
+  bool adopting = false;       // its declaration is being given another replication
+  int64_t adopt_again_ms = 0;  // not before
   int64_t deleting_since_ms = -1;
   // Told by leaders and brokers, and not in the map yet.
   std::map<int32_t, sluice::v1::ShardUsage> usage;         // by shard
@@ -341,6 +343,9 @@ class Core {
   // assignment.cc
   void admin_reassign(Stream& stream, const sluice::v1::ReassignShard& request,
                       PendingAdmin pending);
+  // Where all shards have been given another number of copies, the stream takes it over: the
+  // declaration first, which is the truth.
+  void adopt_copies(Stream& stream);
   void admin_elect_preferred(Stream& stream, const sluice::v1::ElectPreferred& request,
                              PendingAdmin pending);
 

@@ -211,7 +211,7 @@ class Planner {
         const auto* broker = find_broker(brokers_, replica.broker());
         if (item.taken || !broker || !broker->draining) continue;
         auto rest = without(target_of(*item.shard), replica);
-        bool surplus = static_cast<int>(rest.size()) >= item.map->config().replication();
+        bool surplus = static_cast<int>(rest.size()) >= copies_of(*item.map, *item.shard);
         const auto* joiner = surplus ? nullptr : best_joiner(rest, brokers_, replicas_, leaders_);
         if (surplus) {
           take(item, std::nullopt, replica, MoveReason::kDrain);
@@ -220,7 +220,7 @@ class Planner {
         } else {
           plan_.blocked[broker->id] =
               "shard " + std::to_string(item.shard->index()) + " of stream '" + item.map->stream() +
-              "' keeps " + std::to_string(item.map->config().replication()) +
+              "' keeps " + std::to_string(copies_of(*item.map, *item.shard)) +
               " copies, and no other broker is alive, not draining and without one";
         }
       }
@@ -231,7 +231,7 @@ class Planner {
   void follow_wishes() {
     for (auto& item : free_) {
       const auto& wanted = item.shard->wanted_brokers();
-      if (item.taken || wanted.empty() || wanted.size() != item.map->config().replication() ||
+      if (item.taken || wanted.empty() ||
           std::any_of(wanted.begin(), wanted.end(), [&](int32_t id) {
             const auto* broker = find_broker(brokers_, id);
             return !broker || broker->draining;
@@ -261,7 +261,7 @@ class Planner {
     for (auto& item : free_) {
       if (item.taken) continue;
       auto members = target_of(*item.shard);
-      int wanted = item.map->config().replication();
+      const int wanted = copies_of(*item.map, *item.shard);
       if (static_cast<int>(members.size()) < wanted) {
         const auto* joiner = best_joiner(members, brokers_, replicas_, leaders_);
         if (joiner) take(item, replica_on(*joiner), std::nullopt, MoveReason::kReplication);
@@ -427,7 +427,7 @@ std::optional<Replica> pick_leaving(const ShardMap& map, const Shard& shard, con
     const auto* broker = find_broker(brokers, replica.broker());
     if (broker && broker->draining) return replica;
   }
-  if (shard.replicas_size() < map.config().replication()) return std::nullopt;
+  if (shard.replicas_size() < copies_of(map, shard)) return std::nullopt;
   const auto& wanted = shard.wanted_brokers();
   if (std::find(wanted.begin(), wanted.end(), learner.broker()) != wanted.end()) {
     for (const auto& replica : shard.replicas()) {

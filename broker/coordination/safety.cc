@@ -109,7 +109,10 @@ std::string Core::removal_risk(const std::set<int32_t>& brokers) const {
   }
   for (const auto& [id, stream] : streams_) {
     if (!stream.stored() || stream.map.deleting()) continue;
-    const int copies = stream.map.config().replication();
+    int copies = 0;
+    for (const auto& shard : stream.map.shards()) {
+      copies = std::max(copies, copies_of(stream.map, shard));
+    }
     if (copies > staying) {
       return "stream '" + stream.name + "' keeps " + std::to_string(copies) +
              " copies of each shard, and " + std::to_string(staying) + " brokers would stay";

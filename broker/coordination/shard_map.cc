@@ -92,7 +92,9 @@ Status check_config(const StreamConfig& c) {
   if (c.partitions() < 1 || c.partitions() > kShardsMax) {
     return bad("partitions must be 1 to " + std::to_string(kShardsMax));
   }
-  if (c.replication() < 1 || c.replication() > 9) return bad("replication must be 1 to 9");
+  if (c.replication() < 1 || c.replication() > kReplicationMax) {
+    return bad("replication must be 1 to " + std::to_string(kReplicationMax));
+  }
   if (c.min_insync() < 0 || c.min_insync() > c.replication()) {
     return bad("min_insync must be 0 (a majority) to replication");
   }
@@ -158,7 +160,9 @@ Status update_config(ShardMap& map, const StreamConfig& config) {
                " partitions; their number can only grow");
   }
   if (config.replication() != map.config().replication()) {
-    for (Shard& shard : *map.mutable_shards()) shard.clear_wanted_brokers();
+    for (Shard& shard : *map.mutable_shards()) {
+      if (shard.wanted_brokers_size() != config.replication()) shard.clear_wanted_brokers();
+    }
   }
   *map.mutable_config() = config;
   return {};

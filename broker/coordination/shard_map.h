@@ -24,6 +24,7 @@ using sluice::v1::StreamConfig;
 
 // Open shards of one stream: its map is one object of Kubernetes, which takes 1.5 MB at most.
 inline constexpr int32_t kShardsMax = 2000;
+inline constexpr int32_t kReplicationMax = 9;
 
 // ---- looking ----
 Shard* find_shard_by_index(ShardMap& map, int32_t index);
@@ -72,7 +73,8 @@ Result<ShardMap> make_map(const NewStream& stream,
 // Partitioned streams grow by one shard per ensemble.
 Status add_partitions(ShardMap& map, const std::vector<std::vector<Replica>>& ensembles,
                       int64_t now_ms);
-// Takes over settings; mode cannot change and partitions cannot shrink.
+// Takes over settings; mode cannot change and partitions cannot shrink. Another replication is the
+// last word: it ends the wishes for ensembles of other sizes.
 Status update_config(ShardMap& map, const StreamConfig& config);
 // The settings that `fields` name are taken from `from`.
 Status merge_config(StreamConfig& into, const StreamConfig& from,
@@ -106,9 +108,14 @@ Status begin_joint(ShardMap& map, int32_t index, int32_t from_term,
 Status finish_joint(ShardMap& map, int32_t index, int32_t term);
 
 // ---- an administrator's ensemble ----
-// Which brokers are to be the shard's ensemble, the preferred leader first; as many as it has
-// copies. None: whatever the cluster decides. Members that are there already take that order.
+// Which brokers are to be the shard's ensemble, the preferred leader first. None: whatever the
+// cluster decides. Members that are there already take that order.
 Status want_brokers(ShardMap& map, int32_t index, const std::vector<int32_t>& brokers);
+// Copies that the shard is to have: as many as its wanted ensemble names, else the stream's number.
+int copies_of(const ShardMap& map, const Shard& shard);
+// The number of copies that every shard has been given by its wanted ensemble and now has, where the
+// stream's number is another; 0 when there is none.
+int agreed_copies(const ShardMap& map);
 // Replicas are still to be moved until the ensemble is the wanted one.
 bool is_reassigning(const Shard& shard);
 

@@ -38,11 +38,9 @@ void order_as_wanted(Shard& shard) {
 Status want_brokers(ShardMap& map, int32_t index, const std::vector<int32_t>& brokers) {
   Shard* shard = find_shard_by_index(map, index);
   if (!shard) return Status(Code::kNotFound, "no shard " + std::to_string(index));
-  const int copies = map.config().replication();
-  if (!brokers.empty() && static_cast<int>(brokers.size()) != copies) {
+  if (brokers.size() > kReplicationMax) {
     return Status(Code::kInvalidArgument,
-                  "stream '" + map.stream() + "' keeps " + std::to_string(copies) +
-                      " copies of each shard, not " + std::to_string(brokers.size()));
+                  "a shard has at most " + std::to_string(kReplicationMax) + " copies");
   }
   if (std::set<int32_t>(brokers.begin(), brokers.end()).size() != brokers.size()) {
     return Status(Code::kInvalidArgument, "a broker is named twice");
@@ -51,6 +49,21 @@ Status want_brokers(ShardMap& map, int32_t index, const std::vector<int32_t>& br
   for (int32_t broker : brokers) shard->add_wanted_brokers(broker);
   order_as_wanted(*shard);
   return {};
+}
+
+int copies_of(const ShardMap& map, const Shard& shard) {
+  return shard.wanted_brokers().empty() ? map.config().replication() : shard.wanted_brokers_size();
+}
+
+int agreed_copies(const ShardMap& map) {
+  if (map.shards().empty()) return 0;
+  const int copies = map.shards(0).wanted_brokers_size();
+  const bool agreed =
+      copies != map.config().replication() &&
+      std::all_of(map.shards().begin(), map.shards().end(), [&](const Shard& shard) {
+        return shard.wanted_brokers_size() == copies && !is_reassigning(shard);
+      });
+  return agreed ? copies : 0;
 }
 
 bool is_reassigning(const Shard& shard) {

@@ -174,8 +174,11 @@ Status KubeRequests::create_stream(const StreamDeclaration& declaration) const {
   return status;
 }
 
-Status KubeRequests::update_stream(const std::string& resource, const Json& patch) const {
-  return client_.merge_patch(streams(), {cluster_.ns, resource}, patch).status();
+Result<StreamVersion> KubeRequests::update_stream(const std::string& resource,
+                                                  const Json& patch) const {
+  ASSIGN_OR_RETURN(Json object, client_.merge_patch(streams(), {cluster_.ns, resource}, patch));
+  ASSIGN_OR_RETURN(auto stream, api::read_stream(object));
+  return StreamVersion{stream.metadata.uid, stream.metadata.generation};
 }
 
 Status KubeRequests::delete_stream(const std::string& resource) const {

@@ -18,6 +18,12 @@ struct ClusterRef {
   std::string uid;
 };
 
+// Which version of a Stream resource: its generation counts changes of the spec of one uid.
+struct StreamVersion {
+  std::string uid;
+  int64_t generation = 0;
+};
+
 class KubeRequests {
  public:
   KubeRequests(kube::Client& client, ClusterRef cluster)
@@ -36,7 +42,9 @@ class KubeRequests {
                                    bool create) const;
   broker::Status release(const std::string& stream, const kube::Json& patch) const;
   broker::Status create_stream(const broker::coordination::StreamDeclaration& declaration) const;
-  broker::Status update_stream(const std::string& resource, const kube::Json& patch) const;
+  // The resource as it is with the patch.
+  broker::Result<StreamVersion> update_stream(const std::string& resource,
+                                              const kube::Json& patch) const;
   broker::Status delete_stream(const std::string& resource) const;
   broker::Result<sluice::v1::ClientQuotas> change_client_quotas(
       const sluice::v1::AlterClientQuotas& change) const;

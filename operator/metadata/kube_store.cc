@@ -70,12 +70,22 @@ void KubeStore::stream_seen(const std::string& resource,
     const bool keep = keeps_data(*known_[name]);
     resources_.erase(it);
     known_.erase(name);
+    updated_.erase(name);
     if (listener_) listener_->stream_withdrawn(name, keep);
     return;
   }
   const std::string& name = stream->spec.name;
   auto other = known_.find(name);
   if (other != known_.end() && other->second->metadata.name != resource) return;  // a second claim
+  // The watch may lag behind a change that was made from here, and would take it back for a moment.
+  auto updated = updated_.find(name);
+  if (updated != updated_.end()) {
+    if (updated->second.uid == stream->metadata.uid &&
+        stream->metadata.generation < updated->second.generation) {
+      return;
+    }
+    updated_.erase(updated);
+  }
   known_[name] = stream;
   resources_[resource] = name;
   if (!stream->metadata.deleting) {
@@ -178,9 +188,13 @@ void KubeStore::create_stream(const StreamDeclaration& declaration, StatusDone d
 
 void KubeStore::update_stream(const StreamDeclaration& declaration, StatusDone done) {
   auto patch = std::make_shared<Json>(Json{{"spec", spec_patch(declaration)}});
-  run_status([requests = requests_, resource = owner_of(declaration.name).name,
-              patch] { return requests->update_stream(resource, *patch); },
-             std::move(done));
+  run<StreamVersion>([requests = requests_, resource = owner_of(declaration.name).name,
+                      patch] { return requests->update_stream(resource, *patch); },
+                     [this, name = declaration.name,
+                      done = std::move(done)](Result<StreamVersion> version) {
+                       if (version.ok()) updated_[name] = *version;
+                       done(version.status());
+                     });
 }
 
 void KubeStore::delete_stream(const std::string& name, StatusDone done) {

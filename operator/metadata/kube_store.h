@@ -65,6 +65,7 @@ class KubeStore : public broker::coordination::MetadataStore {
   Listener* listener_ = nullptr;
   std::map<std::string, std::shared_ptr<const api::Stream>> known_;  // by stream name
   std::map<std::string, std::string> resources_;  // resource name -> stream name
+  std::map<std::string, StreamVersion> updated_;  // by stream name, until the watch shows it
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -103,6 +103,7 @@ Json spec_patch(const StreamDeclaration& declaration) {
   Json spec = Json::object();
   bool elastic = config.mode() == v1::STREAM_MODE_ELASTIC;
   if (!elastic && config.partitions() > 0) spec["partitions"] = config.partitions();
+  if (config.replication() > 0) spec["replication"] = config.replication();
   spec["minInsync"] = or_absent(config, "min_insync", config.min_insync());
   spec["maxRecordBytes"] = or_absent(config, "record_bytes_max", config.record_bytes_max());
   spec["retention"]["ms"] = or_absent(config, "retention_ms", config.retention_ms());
@@ -129,7 +130,6 @@ Json stream_object(const StreamDeclaration& declaration, const std::string& ns,
   if (resource_name != declaration.name) spec["name"] = declaration.name;
   bool elastic = config.mode() == v1::STREAM_MODE_ELASTIC;
   spec["mode"] = elastic ? "Elastic" : "Partitioned";
-  if (config.replication() > 0) spec["replication"] = config.replication();
   if (config.durability() == v1::DURABILITY_MEMORY) spec["durability"] = "memory";
   // Whoever deletes a topic through a client means its records.
   spec["deletionPolicy"] = "Delete";

@@ -40,6 +40,8 @@ class MemoryStore : public MetadataStore {
   bool down = false;
   bool declares = false;
   std::vector<StreamDeclaration> declarations;
+  std::vector<StreamDeclaration> updates;  // as clients had them changed
+  std::function<bool()> fail_update;
   sluice::v1::ClientQuotas client_quotas;
   std::map<std::string, std::vector<sluice::v1::Acl>>
       acls;  // by user: those whom somebody declares
@@ -96,7 +98,14 @@ class MemoryStore : public MetadataStore {
     answers_.push_back([done, status] { done(status); });
   }
   void create_stream(const StreamDeclaration&, StatusDone done) override { ok(done); }
-  void update_stream(const StreamDeclaration&, StatusDone done) override { ok(done); }
+  void update_stream(const StreamDeclaration& declaration, StatusDone done) override {
+    if (down || (fail_update && fail_update())) {
+      answers_.push_back([done] { done(Status(Code::kUnavailable, "down")); });
+      return;
+    }
+    updates.push_back(declaration);
+    ok(done);
+  }
   void delete_stream(const std::string&, StatusDone done) override { ok(done); }
   void alter_client_quotas(const sluice::v1::AlterClientQuotas& change,
                            Done<sluice::v1::ClientQuotas> done) override {

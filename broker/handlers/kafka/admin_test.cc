@@ -329,9 +329,10 @@ TEST(Cluster, LogDirsProducersQuorumAndResources) {
 TEST(Cluster, ReassignmentsAndElectionsOfOneBroker) {
   TestBroker broker;
   broker.create_stream("t", kPartitioned, 1);
-  auto ask = [&](std::optional<std::vector<int32_t>> replicas) {
+  auto ask = [&](std::optional<std::vector<int32_t>> replicas, bool resize = true) {
     wire::AlterPartitionReassignmentsRequest request;
     request.topics.push_back({"t", {{0, std::move(replicas), {}}}, {}});
+    request.allow_replication_factor_change = resize;
     auto answer = broker.call<wire::AlterPartitionReassignmentsResponse>(1, request);
     return answer.responses.at(0).partitions.at(0).error_code;
   };
@@ -339,6 +340,8 @@ TEST(Cluster, ReassignmentsAndElectionsOfOneBroker) {
   EXPECT_EQ(ask(std::vector<int32_t>{7}), code(Error::kInvalidReplicaAssignment));
   EXPECT_EQ(ask(std::vector<int32_t>{}), code(Error::kInvalidReplicaAssignment));
   EXPECT_EQ(ask(std::vector<int32_t>{0, 0}), code(Error::kInvalidReplicaAssignment));
+  EXPECT_EQ(ask(std::vector<int32_t>{0}, false), 0);
+  EXPECT_EQ(ask(std::vector<int32_t>{0, 0}, false), code(Error::kInvalidReplicationFactor));
   EXPECT_EQ(ask(std::nullopt), code(Error::kNoReassignmentInProgress));
   auto listed = broker.call<wire::ListPartitionReassignmentsResponse>(
       0, wire::ListPartitionReassignmentsRequest{});

@@ -1,8 +1,10 @@
 // AlterPartitionReassignments and ListPartitionReassignments: an administrator's wish for a
-// partition's replicas. The coordinator moves them one at a time and then leaves the partition where
-// it was put; a null list gives the wish up.
+// partition's replicas, as many as are named. The coordinator moves them one at a time and then leaves
+// the partition where it was put; a null list gives the wish up. Once all partitions of a topic have
+// another number than the topic, it is the topic's (adopt_copies).
 #include <algorithm>
 
+#include "broker/coordination/shard_map.h"
 #include "broker/handlers/kafka/admin_batch.h"
 #include "broker/handlers/kafka/handlers.h"
 #include "broker/handlers/kafka/topics.h"
@@ -41,8 +43,9 @@ Moves moves_of(const v1::Shard& shard) {
   return moves;
 }
 
+// `may_resize`: whether another number of replicas is wanted too (KIP-860).
 std::pair<Error, std::string> judge(const Services& services, const TopicRef& topic,
-                                    const Alter::Topic::Partition& asked) {
+                                    const Alter::Topic::Partition& asked, bool may_resize) {
   const v1::Shard* shard = topic.stream ? topic.stream->shard(asked.partition_index) : nullptr;
   if (!shard) return {Error::kUnknownTopicOrPartition, "The partition does not exist."};
   if (!asked.replicas) {
@@ -58,11 +61,11 @@ std::pair<Error, std::string> judge(const Services& services, const TopicRef& to
               "broker " + std::to_string(broker) + " is not registered"};
     }
   }
-  int32_t copies = topic.stream->map.config().replication();
-  if (static_cast<int32_t>(asked.replicas->size()) != copies) {
-    return {Error::kInvalidReplicaAssignment,
-            "all partitions of the topic have " + std::to_string(copies) +
-                " replicas; the number is changed for the topic, in its Stream"};
+  const int copies = coordination::copies_of(topic.stream->map, *shard);
+  if (!may_resize && static_cast<int>(asked.replicas->size()) != copies) {
+    return {Error::kInvalidReplicationFactor,
+            "The replication factor is changed from " + std::to_string(copies) + " to " +
+                std::to_string(asked.replicas->size())};
   }
   return {Error::kNone, ""};
 }
@@ -85,7 +88,7 @@ void handle(Context& context, const ExchangePtr& exchange, Alter request) {
       const auto& partition = asked.partitions[p];
       auto& result = batch->response.responses[t].partitions[p];
       result.partition_index = partition.partition_index;
-      auto [error, message] = judge(services, ref, partition);
+      auto [error, message] = judge(services, ref, partition, request.allow_replication_factor_change);
       if (error != Error::kNone) {
         result.error_code = exchange->fail(error);
         result.error_message = message;

@@ -11,6 +11,7 @@
 
 #include "broker/env/posix/asio_executor.h"
 #include "broker/security/scram.h"
+#include "operator/api/json.h"
 #include "operator/kube/client/base64.h"
 #include "operator/metadata/user_scram.h"
 #include "tests/support/fake_api/fake_api_server.h"
@@ -174,6 +175,40 @@ TEST_F(KubeStoreLoadTest, AStreamWithAMapThatTheWatchHasNotShownIsAskedFor) {
   put_stream("c");
   EXPECT_EQ(declared(), std::set<std::string>{"s"});
   EXPECT_EQ(reads_of("/streams/s"), 1);
+}
+
+// What a client changes is in the resource, the number of copies too; a watch that lags behind does
+// not take it back.
+TEST_F(KubeStoreLoadTest, AnOlderStreamIsNotToldAfterItsUpdate) {
+  struct Listener : KubeStore::Listener {
+    void stream_declared(const broker::coordination::StreamDeclaration& declaration) override {
+      told.push_back(declaration.config.replication());
+    }
+    void stream_withdrawn(const std::string&, bool) override {}
+    std::vector<int> told;
+  } listener;
+  store_.set_listener(&listener);
+  put_stream("c");
+  auto read = [&] {
+    auto object = client_->get(sluice_operator::metadata::streams(), "default", "s");
+    auto stream = sluice_operator::api::read_stream(*object);
+    return std::make_shared<const sluice_operator::api::Stream>(std::move(*stream));
+  };
+  auto before = read();
+  store_.stream_seen("s", before);
+  broker::coordination::StreamDeclaration declaration{.name = "s"};
+  declaration.config.set_mode(sluice::v1::STREAM_MODE_PARTITIONED);
+  declaration.config.set_replication(2);
+  Code code = Code::kInternal;
+  store_.update_stream(declaration, [&](broker::Status status) { code = status.code(); });
+  io_.run();
+  EXPECT_EQ(code, Code::kOk);
+  store_.stream_seen("s", before);
+  store_.stream_seen("s", read());
+  EXPECT_EQ(listener.told, (std::vector<int>{0, 2}));
+  store_.stream_seen("s", before);  // shown since: not held back any more
+  EXPECT_EQ(listener.told.size(), 3u);
+  store_.set_listener(nullptr);
 }
 
 TEST_F(KubeStoreLoadTest, AMapWithoutItsStreamIsNobodys) {

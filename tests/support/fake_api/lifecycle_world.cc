@@ -270,7 +270,8 @@ void LifecycleWorld::make_pod(int32_t id, const Json& set) {
   if (claim_uids_[id] != uid) {
     claim_uids_[id] = uid;
     static uint64_t seed = 0;
-    directories_[id] = broker::Uuid::from_random(++seed, seed * 7919).to_string();
+    ++seed;
+    directories_[id] = broker::Uuid::from_random(seed, seed * 7919).to_string();
   }
   Json pod = {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", spec["template"]["metadata"]}};
   pod["metadata"]["name"] = "orders-" + std::to_string(id);
