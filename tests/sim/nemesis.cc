@@ -1,5 +1,7 @@
 #include "tests/sim/nemesis.h"
 
+#include <algorithm>
+
 namespace broker::sim {
 namespace {
 
@@ -10,7 +12,7 @@ const char* name_of(Fault fault) {
                                 "break", "disk-error", "disk-full", "wipe", "rot",
                                 "coordinator-crash", "coordinator-pause", "store-down",
                                 "wall-jump", "stop", "drain", "delete-records", "create",
-                                "delete", "grow", "split", "merge"};
+                                "delete", "grow", "split", "merge", "reassign"};
   return names[static_cast<int>(fault)];
 }
 
@@ -139,6 +141,7 @@ bool Nemesis::inject(Fault fault) {
     case Fault::kGrow: return grow();
     case Fault::kSplit: return split();
     case Fault::kMerge: return merge();
+    case Fault::kReassign: return reassign();
     case Fault::kCount: return false;
   }
   return false;
@@ -230,8 +233,7 @@ bool Nemesis::create_stream() {
   bool elastic = random.one_in(2);
   std::string name = (elastic ? "e" : "p") + std::to_string(++created_) + "x";
   streams.push_back(name);
-  bool lossy = settings_.enabled.contains(Fault::kWipe) || settings_.enabled.contains(Fault::kRot);
-  int replication = lossy ? 3 : 1 + static_cast<int>(random.below(3));
+  int replication = disks_may_go() ? 3 : 1 + static_cast<int>(random.below(3));
   const bool memory = random.one_in(4);
   cluster_.create_stream(name,
                          elastic ? cluster::v1::STREAM_MODE_ELASTIC
@@ -241,6 +243,10 @@ bool Nemesis::create_stream() {
   if (!elastic) clients_.add_producer(name, !memory);
   clients_.add_reader(name);
   return true;
+}
+
+bool Nemesis::disks_may_go() const {
+  return settings_.enabled.contains(Fault::kWipe) || settings_.enabled.contains(Fault::kRot);
 }
 
 bool Nemesis::delete_stream() {
@@ -296,6 +302,33 @@ bool Nemesis::merge() {
   request.mutable_merge_shards()->set_index(any());
   request.mutable_merge_shards()->set_adjacent(any());
   cluster_.admin(std::move(request), [](Status) {});
+  return true;
+}
+
+// Other brokers, in another order, another number of them; of one shard or of all; or none any more.
+bool Nemesis::reassign() {
+  SimRandom& random = cluster_.world.random();
+  const auto* map = any_stream(random.one_in(3));
+  if (!map || map->shards_size() == 0) return false;
+  const int least = disks_may_go() ? 3 : 1;
+  if (cluster_.size() < least) return false;
+  const auto copies = static_cast<size_t>(random.between(least, cluster_.size()));
+  const bool whole = random.one_in(2), given_up = random.one_in(4);
+  const auto picked = random.below(static_cast<uint64_t>(map->shards_size()));
+  for (int i = 0; i < map->shards_size(); i++) {
+    if (!whole && static_cast<uint64_t>(i) != picked) continue;
+    cluster::v1::AdminRequest request;
+    auto* wish = request.mutable_reassign_shard();
+    wish->set_stream(map->stream());
+    wish->set_index(map->shards(i).index());
+    std::vector<int32_t> brokers;
+    while (!given_up && brokers.size() < copies) {
+      const int32_t id = victim();
+      if (std::find(brokers.begin(), brokers.end(), id) == brokers.end()) brokers.push_back(id);
+    }
+    wish->mutable_brokers()->Assign(brokers.begin(), brokers.end());
+    cluster_.admin(std::move(request), [](Status) {});
+  }
   return true;
 }
 

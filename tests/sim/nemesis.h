@@ -10,7 +10,7 @@ namespace broker::sim {
 enum class Fault {
   kKill, kPower, kPowerAll, kPause, kIsolate, kOneWay, kBreak, kDiskError, kDiskFull, kWipe, kRot,
   kCoordinatorCrash, kCoordinatorPause, kStoreDown, kWallJump, kStop, kDrain, kDeleteRecords,
-  kCreate, kDelete, kGrow, kSplit, kMerge, kCount
+  kCreate, kDelete, kGrow, kSplit, kMerge, kReassign, kCount
 };
 
 struct NemesisSettings {
@@ -49,6 +49,8 @@ class Nemesis {
   bool grow();
   bool split();
   bool merge();
+  bool reassign();
+  bool disks_may_go() const;
 
   Cluster& cluster_;
   Clients& clients_;
