@@ -244,7 +244,7 @@ class Matrix:
             self.results.test("kcat: lists, produces, consumes", lambda: tools.kcat(self.cluster))
         if self.wants("tools"):
             java = next((c for c in clients.all_clients() if c.name == "java"))
-            tools.kafka_tools(self.cluster, self.results, java)
+            tools.kafka_tools(self.cluster, BIN, self.results, java)
 
     def run(self):
         self.install()

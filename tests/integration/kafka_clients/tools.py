@@ -3,6 +3,7 @@ import json
 import pathlib
 import subprocess
 import tempfile
+import time
 
 from clients import need
 
@@ -30,7 +31,7 @@ def kcat(cluster):
     assert "kcat [0] offset 0" in call("-Q", "-t", "kcat:0:-2"), "offsets"
 
 
-def kafka_tools(cluster, results, java):
+def kafka_tools(cluster, binaries, results, java):
     """Each tool: its arguments, its input, and what its output must hold."""
     if not results.test("Kafka's tools: installed", java.prepare):
         return
@@ -106,6 +107,29 @@ def kafka_tools(cluster, results, java):
             "Reassignment of partition tools-0 is completed")
         has(call("reassign.ReassignPartitionsCommand", *server, "--list"), "No partition reassignments found")
 
+    def resize():
+        """Kafka's own way to another replication factor."""
+        for replicas in [2, 0], [1], [0, 1, 2]:
+            plan = file({"version": 1, "partitions": [
+                {"topic": "tools", "partition": p, "replicas": replicas[p % len(replicas):] + replicas[:p % len(replicas)]}
+                for p in range(3)]})
+            call("reassign.ReassignPartitionsCommand", *server, "--reassignment-json-file", plan, "--execute")
+            until(lambda: "Reassignment of partition tools-2 is completed" in
+                  call("reassign.ReassignPartitionsCommand", *server, "--reassignment-json-file", plan, "--verify"))
+            until(lambda: f"replication  {len(replicas)}," in describe("tools"))
+            has(call("TopicCommand", *server, "--describe", *topic), f"ReplicationFactor: {len(replicas)}")
+
+    def until(condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "did not come to be"
+            time.sleep(0.5)
+
+    def describe(stream):
+        done = subprocess.run([binaries / "sluice", "--broker", cluster.env["GRPC"].split(",")[0], "stream", "describe",
+                               stream], capture_output=True, text=True, check=True)
+        return done.stdout
+
     tests = {
         "kafka-topics": topics,
         "kafka-configs": configs,
@@ -120,6 +144,7 @@ def kafka_tools(cluster, results, java):
         "kafka-broker-api-versions": lambda: has(call("BrokerApiVersionsCommand", *server), "Produce(0): 0 to 13",
                                                  "IncrementalAlterConfigs(44): 0 to 1"),
         "kafka-reassign-partitions": reassign,
+        "kafka-reassign-partitions, other replication factors": resize,
         "kafka-leader-election": lambda: has(call("LeaderElectionCommand", *server, "--election-type", "preferred", *topic,
                                                   "--partition", "0"), "tools-0"),
         "kafka-features": lambda: call("FeatureCommand", *server, "describe"),
