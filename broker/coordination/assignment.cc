@@ -16,8 +16,8 @@ void Core::admin_reassign(Stream& stream, const sluice::v1::ReassignShard& reque
   for (int32_t id : brokers) {
     const Peer* peer = find_peer(id);
     if (!peer || !(peer->registered || peer->expected) || peer->draining) {
-      return answer(pending, Status(Code::kInvalidArgument, "broker " + std::to_string(id) +
-                                                                " is not there, or drains"));
+      return answer(pending, Status(Code::kInvalidArgument,
+                                    "broker " + std::to_string(id) + " is not there, or drains"));
     }
   }
   pending.stream_id = stream.map.stream_id();
@@ -61,31 +61,30 @@ void Core::adopt_copies(Stream& stream) {
   ShardMap trial = stream.map;
   if (!update_config(trial, resolve(declaration.config, &stream.map)).ok()) return;
   stream.adopting = true;
-  store_.update_stream(declaration, [this, declaration, id = stream.map.stream_id(),
-                                     alive = alive_](Status status) {
-    if (!*alive) return;
-    log_info("coordinator", "the stream's replication follows its reassigned shards",
-             {{"stream", declaration.name},
-              {"replication", declaration.config.replication()},
-              {"status", status.to_string()}});
-    Stream* stream = find_stream_by_id(id);
-    if (!stream) return;
-    stream->adopting = false;
-    stream->adopt_again_ms = now() + kAdoptAgainMs;
-    if (!status.ok()) return;
-    declared_[declaration.name].name = declaration.name;
-    declared_[declaration.name].config = declaration.config;
-    streams_dirty_ = true;
-    settle();
-  });
+  store_.update_stream(
+      declaration, [this, declaration, id = stream.map.stream_id(), alive = alive_](Status status) {
+        if (!*alive) return;
+        log_info("coordinator", "the stream's replication follows its reassigned shards",
+                 {{"stream", declaration.name},
+                  {"replication", declaration.config.replication()},
+                  {"status", status.to_string()}});
+        Stream* stream = find_stream_by_id(id);
+        if (!stream) return;
+        stream->adopting = false;
+        stream->adopt_again_ms = now() + kAdoptAgainMs;
+        if (!status.ok()) return;
+        declared_[declaration.name].name = declaration.name;
+        declared_[declaration.name].config = declaration.config;
+        streams_dirty_ = true;
+        settle();
+      });
 }
 
 void Core::admin_elect_preferred(Stream& stream, const sluice::v1::ElectPreferred& request,
                                  PendingAdmin pending) {
   const Shard* shard = find_shard_by_index(stream.map, request.index());
   if (!shard) {
-    return answer(pending,
-                  Status(Code::kNotFound, "no shard " + std::to_string(request.index())));
+    return answer(pending, Status(Code::kNotFound, "no shard " + std::to_string(request.index())));
   }
   const Replica& preferred = shard->replicas(0);
   Live& live = stream.live[shard->index()];
@@ -96,9 +95,9 @@ void Core::admin_elect_preferred(Stream& stream, const sluice::v1::ElectPreferre
   bool free = shard->has_leader() && !live.busy && !live.transfer && !is_joint(*shard);
   if (!free || !live_session(preferred) ||
       !start_transfer(stream, *shard, live, {preferred}, "preferred")) {
-    return answer(pending, Status(Code::kUnavailable, "broker " +
-                                                          std::to_string(preferred.broker()) +
-                                                          " cannot take the lead now"));
+    return answer(pending,
+                  Status(Code::kUnavailable, "broker " + std::to_string(preferred.broker()) +
+                                                 " cannot take the lead now"));
   }
   pending.kind = PendingAdmin::kElect;
   pending.stream = stream.map.stream();

@@ -37,7 +37,7 @@ BROKER = {
     "handlers/grpc": ["metering", "routing", "partition", "cluster", "model", "env", "proto", "coordination"],
     "handlers/kinesis": ["protocol/kinesis", "security", "quotas", "routing", "partition", "cluster",
                          "model", "env", "proto", "coordination"],
-    "server/socket": ["security", "env/posix"],
+    "server/socket": ["security", "env", "env/posix"],
     "server/kafka": ["server/socket", "security", "handlers/kafka", "protocol/kafka", "env", "env/posix"],
     "server/kinesis": ["server/socket", "security", "protocol/kinesis", "env", "env/posix"],
     "server/grpc": ["security", "quotas", "handlers/grpc", "cluster", "proto", "env"],

@@ -1,35 +1,39 @@
 #pragma once
 // One client's connection: reads frames, hands each to the dispatcher, and sends the answers in the
 // order of their requests. Requests are worked on side by side; reading stops while too much is in
-// flight. Owned by the listener and by its own pending operations; reactor only.
-#include <boost/asio/ip/tcp.hpp>
+// flight. Reactor only.
 #include <deque>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "broker/base/bytes.h"
 #include "broker/handlers/kafka/context.h"
 #include "broker/server/kafka/frame_reader.h"
-#include "broker/server/socket/client_socket.h"
+#include "broker/server/socket/client_connection.h"
 
 namespace broker::server::kafka {
 
 class Listener;
 
-class Connection : public std::enable_shared_from_this<Connection> {
+class Connection : public ClientConnection {
  public:
   Connection(Listener& listener, boost::asio::ip::tcp::socket socket);
 
-  void start();
-  // Reads on, when it had to stop.
-  void resume();
-  // Reads nothing and works on nothing new for so long (KIP-219); answers go out.
-  void mute(int64_t ms);
-  // Reads nothing more; closes when all is answered.
-  void drain();
-  void close(std::string_view reason);
-  // Why it ought to be closed by now; empty: it need not.
-  std::string_view overdue(int64_t now_ms) const;
+  void start() override;
+  void drain() override;
+  std::string_view overdue(int64_t now_ms) const override;
+
+ protected:
+  bool on_handshake() override;
+  bool wants_more() const override;
+  std::span<char> place() override {
+    const FrameReader::Space space = frames_.space();
+    return {space.data, space.size};
+  }
+  void on_bytes(size_t placed, std::string_view bytes) override;
+  bool is_finished() const override { return closing_; }
+  void on_close() override;
 
  private:
   // A request's place in the order of answers.
@@ -41,41 +45,27 @@ class Connection : public std::enable_shared_from_this<Connection> {
   };
   using SlotPtr = std::shared_ptr<Slot>;
 
-  void handshake();
-  void wait(boost::asio::ip::tcp::socket::wait_type what, void (Connection::*then)());
-  void read_soon();
-  void read();
-  bool take_frames(std::string_view bytes);
+  std::shared_ptr<Connection> self();
+  // Reads nothing and works on nothing new for so long (KIP-219); answers go out.
+  void mute(int64_t ms);
   void dispatch(Buffer frame);
   void unmute_later(int64_t ms);
   void unmute();
   bool muted() const;
   void answer(const SlotPtr& slot, std::vector<Buffer> pieces, bool closes);
   void queue_answers();
-  void write_soon();
-  void write();
-  void on_written(size_t bytes);
-  void close_if_done();
-  bool may_read() const;
-  void add_in_flight(int64_t bytes);
 
-  Listener& listener_;
-  ClientSocket socket_;
+  Listener& door_;
   std::shared_ptr<handlers::kafka::Client> client_;
   FrameReader frames_;
   std::deque<SlotPtr> slots_;
   std::deque<Buffer> held_;  // came while muted
-  std::deque<Buffer> out_;
-  size_t in_flight_bytes_ = 0;  // of requests unanswered and answers unsent
-  bool reading_ = false, writing_ = false, write_posted_ = false;
-  bool heard_ = false;     // a whole request has come
-  bool draining_ = false;  // reads nothing more
-  bool closing_ = false;   // closes when all is sent
-  bool closed_ = false;
+  bool heard_ = false;       // a whole request has come
+  bool draining_ = false;    // reads nothing more
+  bool closing_ = false;     // closes when all is sent
   bool unmute_scheduled_ = false;
   int64_t muted_until_ms_ = 0;
   int64_t opened_ms_;
-  int64_t active_ms_;  // last whole request or last byte of an answer sent
 };
 
 }  // namespace broker::server::kafka

@@ -1,23 +1,13 @@
 #pragma once
-// The Kafka front door: accepts connections on the reactor and closes those that are idle, late
-// with their first request, or too many. Made by app. Everything runs on the reactor's thread.
-#include <boost/asio/ip/tcp.hpp>
-#include <functional>
-#include <map>
+// The Kafka front door: connections that are idle, late with their first request, or too many are
+// closed. Made by app. Everything runs on the reactor's thread.
 #include <memory>
-#include <optional>
 #include <string>
-#include <unordered_set>
 
-#include "broker/base/metrics.h"
-#include "broker/env/env.h"
-#include "broker/env/posix/asio_executor.h"
 #include "broker/handlers/kafka/dispatch.h"
-#include "broker/security/tls.h"
+#include "broker/server/socket/client_listener.h"
 
 namespace broker::server::kafka {
-
-class Connection;
 
 enum class Authentication {
   kNone,
@@ -26,7 +16,7 @@ enum class Authentication {
 };
 
 struct ListenerOptions {
-  std::string name;  // as brokers register it; empty: the first
+  std::string name;                           // as brokers register it; empty: the first
   std::shared_ptr<security::TlsContext> tls;  // null: plain
   Authentication authentication = Authentication::kNone;
   std::string host = "0.0.0.0";
@@ -40,57 +30,19 @@ struct ListenerOptions {
   int64_t idle_close_ms = 600'000;
 };
 
-class Listener {
+class Listener : public ClientListener {
  public:
   Listener(env::AsioExecutor& executor, env::Clock& clock, Metrics& metrics,
            handlers::kafka::Dispatcher& dispatcher, ListenerOptions options);
-  ~Listener();
-
-  // kUnavailable with the reason when the address cannot be bound.
-  Status start();
-  uint16_t port() const;
-  size_t connection_count() const { return connections_.size(); }
-
-  // A clean stop: accepts and reads nothing more, answers what is in flight, closes each connection
-  // after that, then calls `done`. Whatever is left after `timeout_ms` is closed anyway.
-  void drain(int64_t timeout_ms, std::function<void()> done);
-  // Looks whether the certificate's files have changed; called now and then.
-  void reload_certificate();
-  // Ends everything at once.
-  void stop();
+  ~Listener() override;
 
  private:
   friend class Connection;
-  void accept();
-  void on_accept(boost::system::error_code error, boost::asio::ip::tcp::socket socket);
-  void sweep();
-  void finish_drain();
-  // From connections.
-  void on_closed(const std::shared_ptr<Connection>& connection, std::string_view reason);
-  void add_in_flight(int64_t bytes);
-  bool may_read() const { return in_flight_bytes_ < options_.in_flight_bytes_max; }
+  std::shared_ptr<ClientConnection> make_connection(boost::asio::ip::tcp::socket socket) override;
 
-  env::AsioExecutor& executor_;
-  env::Clock& clock_;
   handlers::kafka::Dispatcher& dispatcher_;
-  ListenerOptions options_;
-  boost::asio::ip::tcp::acceptor acceptor_;
-  std::unordered_set<std::shared_ptr<Connection>> connections_;
-  // Connections read into this one; what belongs to a frame is copied out at once.
-  static constexpr size_t kReadBufferBytes = 64 << 10;
-  std::unique_ptr<char[]> read_buffer_;
-  size_t in_flight_bytes_ = 0;
-  bool paused_ = false;  // some connection waits for in_flight_bytes_ to fall
-  bool stopped_ = false;
-  std::optional<env::TimerId> sweep_timer_, drain_timer_, accept_timer_;
-  std::function<void()> drained_;
-
-  prometheus::Gauge& open_connections_;
-  prometheus::Counter& accepted_;
-  prometheus::Counter& bytes_in_;
-  prometheus::Counter& bytes_out_;
+  const ListenerOptions options_;
   prometheus::Counter& mutes_;
-  std::map<std::string, prometheus::Counter*, std::less<>> closed_;  // by reason
 };
 
 }  // namespace broker::server::kafka
