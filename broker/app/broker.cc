@@ -335,7 +335,8 @@ Status Broker::Parts::open_doors() {
       [this](const std::string& zone, const Uuid& stream, size_t bytes) {
         traffic->to_zone(zone, stream, cluster::TrafficKind::kFetched, bytes);
       },
-      &kafka_hand_over});
+      &kafka_hand_over,
+      [this](std::optional<int64_t> bytes_per_s) { partitions->limit_catch_up(bytes_per_s); }});
   RETURN_IF_ERROR(open_kafka(config.kafka));
   for (const auto& listener : config.kafka_listeners) RETURN_IF_ERROR(open_kafka(listener));
 

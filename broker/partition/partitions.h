@@ -59,6 +59,12 @@ class Partitions : private Surroundings {
   void on_peer(const replication::Member& peer, bool up);
   // What the shards led here were used for, as far as it is news.
   void report_usage(bool again = false);
+  // Old records go to replicas that are behind at no more than this, all together; none: what this
+  // broker was started with.
+  void limit_catch_up(std::optional<int64_t> bytes_per_s) {
+    flow_.limit_catch_up(bytes_per_s);
+    give_turns_soon();
+  }
   // Sent to the peer and not acknowledged.
   size_t under_way(BrokerId peer) const { return flow_.under_way(peer); }
   // Clean stop: keeps the producer tables.

@@ -147,6 +147,63 @@ TEST(Configs, AreRefusedByName) {
       0);
 }
 
+// kafka-reassign-partitions --throttle, topicctl and Cruise Control set these around what they move.
+TEST(Configs, MovesAreThrottledAsKafkasToolsAsk) {
+  TestBroker broker;
+  broker.create_stream("t", kPartitioned, 3);
+  const std::string leaders = "leader.replication.throttled.replicas";
+  EXPECT_EQ(alter(broker, kTopic, "t", {{leaders, kSet, "0:0,1:2", {}}}).error_code, 0);
+  EXPECT_EQ(described(broker, kTopic, "t", leaders).value, "0:0,1:2");
+  EXPECT_EQ(described(broker, kTopic, "t", leaders).config_source, 1);
+  EXPECT_EQ(alter(broker, kTopic, "t", {{leaders, kAppend, "1:2,2:1", {}}}).error_code, 0);
+  EXPECT_EQ(described(broker, kTopic, "t", leaders).value, "0:0,1:2,2:1");
+  EXPECT_EQ(alter(broker, kTopic, "t", {{leaders, kSubtract, "1:2", {}}}).error_code, 0);
+  EXPECT_EQ(described(broker, kTopic, "t", leaders).value, "0:0,2:1");
+  EXPECT_EQ(alter(broker, kTopic, "t", {{leaders, kSet, "*", {}}}).error_code, 0);
+  for (const char* wrong : {"0", "0:", "a:b", "0:1,*", "0:1:2"}) {
+    EXPECT_EQ(alter(broker, kTopic, "t", {{leaders, kSet, wrong, {}}}).error_code,
+              code(Error::kInvalidConfig))
+        << wrong;
+  }
+  EXPECT_EQ(alter(broker, kTopic, "t", {{leaders, kDelete, std::nullopt, {}}}).error_code, 0);
+  EXPECT_EQ(described(broker, kTopic, "t", leaders).value, "");
+  EXPECT_EQ(described(broker, kTopic, "t", leaders).config_source, 5);
+
+  // A broker's rate is in force at once, and until it is taken back.
+  const std::string rate = "leader.replication.throttled.rate";
+  const std::string followers = "follower.replication.throttled.rate";
+  EXPECT_EQ(described(broker, kBroker, "0", rate).value, std::to_string(INT64_MAX));
+  EXPECT_EQ(alter(broker, kBroker, "0", {{rate, kSet, "1000", {}}}, true).error_code, 0);
+  EXPECT_EQ(broker.catch_up_limit, std::nullopt);  // that was to be validated only
+  EXPECT_EQ(alter(broker, kBroker, "0", {{rate, kSet, "1000", {}}, {followers, kSet, "2000", {}}})
+                .error_code,
+            0);
+  EXPECT_EQ(broker.catch_up_limit, 1000);
+  EXPECT_EQ(described(broker, kBroker, "0", rate).value, "1000");
+  EXPECT_EQ(described(broker, kBroker, "0", rate).config_source, 2);
+  EXPECT_EQ(described(broker, kBroker, "0", followers).value, "2000");
+  // All or nothing.
+  EXPECT_EQ(alter(broker, kBroker, "0", {{rate, kSet, "5", {}}, {"num.io.threads", kSet, "5", {}}})
+                .error_code,
+            code(Error::kInvalidConfig));
+  EXPECT_EQ(broker.catch_up_limit, 1000);
+  for (const char* wrong : {"-1", "fast", ""}) {
+    EXPECT_EQ(alter(broker, kBroker, "0", {{rate, kSet, wrong, {}}}).error_code,
+              code(Error::kInvalidConfig))
+        << wrong;
+  }
+  EXPECT_EQ(alter(broker, kBroker, "0", {{rate, kDelete, "", {}}}).error_code, 0);
+  EXPECT_EQ(broker.catch_up_limit, std::nullopt);
+  EXPECT_EQ(described(broker, kBroker, "0", rate).config_source, 5);
+  EXPECT_EQ(described(broker, kBroker, "0", followers).value, "2000");
+  // AlterConfigs replaces what was set.
+  wire::AlterConfigsRequest replace;
+  replace.resources.push_back({kBroker, "0", {{rate, "3000", {}}}, {}});
+  EXPECT_EQ(broker.call<wire::AlterConfigsResponse>(2, replace).responses.at(0).error_code, 0);
+  EXPECT_EQ(broker.catch_up_limit, 3000);
+  EXPECT_EQ(described(broker, kBroker, "0", followers).config_source, 5);
+}
+
 TEST(Configs, ALogLevelIsABrokersLoggerSetting) {
   TestBroker broker;
   std::string level = described(broker, kLogger, "0", "root").value.value_or("");

@@ -1,6 +1,6 @@
 // IncrementalAlterConfigs, and AlterConfigs, which replaces all of a resource's settings: of topics,
-// and of this broker's log. Brokers' own settings come from their command line or the StreamCluster
-// resource, and are refused by name.
+// of this broker's log, and the throttles of its moves. Brokers' other settings come from their command
+// line or the StreamCluster resource, and are refused by name.
 #include <algorithm>
 #include <set>
 
@@ -31,7 +31,7 @@ struct Refusal {
 };
 
 Status apply(const wire::IncrementalAlterConfigsRequest::Resource::Config& config,
-             ConfigChange& change) {
+             const v1::StreamConfig& now, ConfigChange& change) {
   switch (static_cast<Operation>(config.config_operation)) {
     case Operation::kSet:
       return set_topic_config(config.name, config.value, change);
@@ -41,7 +41,7 @@ Status apply(const wire::IncrementalAlterConfigsRequest::Resource::Config& confi
     case Operation::kSubtract:
       return edit_topic_config(config.name, config.value,
                                config.config_operation == static_cast<int8_t>(Operation::kAppend),
-                               change);
+                               now, change);
   }
   return Status(Code::kUnsupported,
                 "Unknown operation type " + std::to_string(config.config_operation));
@@ -49,13 +49,13 @@ Status apply(const wire::IncrementalAlterConfigsRequest::Resource::Config& confi
 
 // What a resource of either request is to change in a topic.
 Status to_change(const wire::IncrementalAlterConfigsRequest::Resource& asked,
-                 const v1::StreamConfig&, ConfigChange& change) {
+                 const v1::StreamConfig& now, ConfigChange& change) {
   std::set<std::string_view> names;
   for (const auto& config : asked.configs) {
     if (!names.insert(config.name).second) {
       return Status(Code::kInvalidArgument, "Error due to duplicate config keys");
     }
-    RETURN_IF_ERROR(apply(config, change));
+    RETURN_IF_ERROR(apply(config, now, change));
   }
   return {};
 }
@@ -78,23 +78,47 @@ bool is_set(const wire::AlterConfigsRequest::Resource::Config&) {
   return true;
 }
 
-// A broker's setting cannot be changed; taking back one that nobody has set changes nothing, which
-// Kafka's reassignment tool does.
+bool replaces(const wire::IncrementalAlterConfigsRequest::Resource&) {
+  return false;
+}
+bool replaces(const wire::AlterConfigsRequest::Resource&) {
+  return true;
+}
+
+// Of a broker's settings clients can change the throttles. Taking back another, which nobody can have
+// set, changes nothing.
 template <class Resource>
-Refusal alter_broker(const Services& services, const Resource& asked) {
+Refusal alter_broker(Context& context, const Resource& asked, bool validate_only) {
+  const Services& services = context.services;
   if (!asked.resource_name.empty()) {
     if (auto refusal = check_broker_resource(services, asked.resource_name)) {
       return {Error::kInvalidRequest, *refusal};
     }
   }
+  std::map<std::string, int64_t> throttles;
+  if (!replaces(asked)) throttles = context.throttles;
   for (const auto& config : asked.configs) {
-    if (is_set(config)) {
+    if (!is_set(config)) {
+      throttles.erase(config.name);
+    } else if (is_throttle(config.name) && !asked.resource_name.empty()) {
+      auto bytes_per_s = parse_throttle(config.name, config.value);
+      if (!bytes_per_s.ok()) return {Error::kInvalidConfig, bytes_per_s.status().message()};
+      throttles[config.name] = *bytes_per_s;
+    } else {
       return {Error::kInvalidConfig,
               "Cannot update '" + config.name +
                   "': brokers take their settings from the StreamCluster resource, or from their "
                   "command line and configuration file"};
     }
   }
+  // What all brokers share is not kept here.
+  if (validate_only || asked.resource_name.empty() || throttles == context.throttles) return {};
+  context.throttles = std::move(throttles);
+  auto limit = context.throttles.find(std::string(kLeaderThrottle));
+  const bool set = limit != context.throttles.end();
+  log_info("kafka", "moves are throttled by a client",
+           {{"bytes_per_s", set ? std::to_string(limit->second) : "no longer"}});
+  services.limit_catch_up(set ? std::optional<int64_t>(limit->second) : std::nullopt);
   return {};
 }
 
@@ -175,7 +199,7 @@ void alter(Context& context, const ExchangePtr& exchange, const Request& request
     } else if (asked.resource_type == static_cast<int8_t>(ConfigResource::kTopic)) {
       refusal = alter_topic(services, *batch, asked, request.validate_only, i);
     } else if (asked.resource_type == static_cast<int8_t>(ConfigResource::kBroker)) {
-      refusal = alter_broker(services, asked);
+      refusal = alter_broker(context, asked, request.validate_only);
     } else if (asked.resource_type == static_cast<int8_t>(ConfigResource::kBrokerLogger)) {
       refusal = alter_logger(services, asked, request.validate_only);
     } else {

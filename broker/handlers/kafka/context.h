@@ -84,6 +84,8 @@ struct Services {
   std::function<void(const std::string& zone, const Uuid& stream, size_t bytes)> fetched_in = {};
   // Null: whoever comes to a leader that leaves is told so.
   HandOver* hand_over = nullptr;
+  // partition::Partitions::limit_catch_up.
+  std::function<void(std::optional<int64_t> bytes_per_s)> limit_catch_up = {};
 };
 
 // What the requests of one connection share. Made by the server.
@@ -141,6 +143,8 @@ struct Context {
   std::unique_ptr<FetchSessions> fetch_sessions;
   std::unique_ptr<groups::Groups> groups;
   std::unique_ptr<DepartedBrokers> departed_brokers;
+  // What clients have set of this broker, by name: bytes/s. Until it ends.
+  std::map<std::string, int64_t> throttles;
 };
 
 // Counts the work that is not counted yet, and mutes the connection where the client is to pause.

@@ -34,8 +34,9 @@ void fail(Exchange& exchange, Entry& result, Error error, std::string message) {
   result.error_message = std::move(message);
 }
 
-void describe(const Services& services, Exchange& exchange, const Request& request,
+void describe(const Context& context, Exchange& exchange, const Request& request,
               const Request::Resource& asked, Entry& result) {
+  const Services& services = context.services;
   result.resource_type = asked.resource_type;
   result.resource_name = asked.resource_name;
   if (asked.resource_type != static_cast<int8_t>(ConfigResource::kTopic) &&
@@ -61,7 +62,7 @@ void describe(const Services& services, Exchange& exchange, const Request& reque
       if (auto refusal = check_broker_resource(services, asked.resource_name)) {
         return fail(exchange, result, Error::kInvalidRequest, *refusal);
       }
-      values = broker_configs(services);
+      values = broker_configs(context);
       break;
     }
     case ConfigResource::kBrokerLogger: {
@@ -89,7 +90,7 @@ void describe(const Services& services, Exchange& exchange, const Request& reque
 void handle(Context& context, const ExchangePtr& exchange, Request request) {
   wire::DescribeConfigsResponse response;
   for (const auto& asked : request.resources) {
-    describe(context.services, *exchange, request, asked, response.results.emplace_back());
+    describe(context, *exchange, request, asked, response.results.emplace_back());
   }
   respond(*exchange, response);
 }

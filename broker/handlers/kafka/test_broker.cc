@@ -45,7 +45,8 @@ TestBroker::TestBroker(Options options, const security::Authorizer* authorizer) 
                  if (take_admin && take_admin(request, done)) return;
                  session_->admin(std::move(request), timeout_ms, std::move(done));
                },
-               options, authorizer, {}, &quotas_});
+               options, authorizer, {}, &quotas_, {}, nullptr,
+               [this](std::optional<int64_t> bytes_per_s) { catch_up_limit = bytes_per_s; }});
   metadata.add_listener([this](const cluster::Metadata::Change& change) {
     if (change.client_quotas) quotas_.update(metadata.client_quotas());
   });

@@ -86,6 +86,7 @@ class TestBroker {
   cluster::Metadata metadata;
   // Answers in the coordinator's place what it takes (true); null: the coordinator does.
   std::function<bool(const v1::AdminRequest&, const AdminDone&)> take_admin;
+  std::optional<int64_t> catch_up_limit;  // bytes/s, as clients have asked for
   std::shared_ptr<Client> client;  // whose requests are sent; null: anonymous ones
 
  private:

@@ -54,11 +54,15 @@ constexpr Setting kSettings[] = {
     {"flush.ms", "log.flush.interval.ms", ConfigType::kLong, Kept::kByName, kForEver, 0, INT64_MAX,
      SL_NEUTRAL "sluice.durability says when records are fsynced."},
     {"follower.replication.throttled.replicas", "follower.replication.throttled.replicas",
-     ConfigType::kList, Kept::kFixed, "", 0, 0, "Moves of replicas are not throttled by clients."},
+     ConfigType::kList, Kept::kByName, "", 0, 0,
+     SL_NEUTRAL "leader.replication.throttled.rate of a broker holds for all that it sends to replicas "
+                "that are behind."},
     {"index.interval.bytes", "log.index.interval.bytes", ConfigType::kInt, Kept::kByName, "4096", 0,
      kInt, SL_NEUTRAL "the log has its own index."},
     {"leader.replication.throttled.replicas", "leader.replication.throttled.replicas",
-     ConfigType::kList, Kept::kFixed, "", 0, 0, "Moves of replicas are not throttled by clients."},
+     ConfigType::kList, Kept::kByName, "", 0, 0,
+     SL_NEUTRAL "leader.replication.throttled.rate of a broker holds for all that it sends to replicas "
+                "that are behind."},
     {"local.retention.bytes", "log.local.retention.bytes", ConfigType::kLong, Kept::kFixed, "-2", 0,
      0, "There is no remote storage; retention.bytes holds."},
     {"local.retention.ms", "log.local.retention.ms", ConfigType::kLong, Kept::kFixed, "-2", 0, 0,
@@ -108,6 +112,19 @@ constexpr Setting kSettings[] = {
      "has it in memory and fsyncs it soon after (memory). Fixed at the topic's creation."},
     {"unclean.leader.election.enable", "unclean.leader.election.enable", ConfigType::kBoolean,
      Kept::kFixed, "false", 0, 0, "A leader is only elected with every committed record."},
+};
+
+struct Throttle {
+  std::string_view name, documentation;
+};
+constexpr Throttle kThrottles[] = {
+    {"follower.replication.throttled.rate",
+     SL_NEUTRAL "who sends sets the pace (leader.replication.throttled.rate)."},
+    {kLeaderThrottle,
+     "Bytes a second that this broker sends to replicas that are behind, all together, until it "
+     "ends; never above --catch-up-bytes-per-s."},
+    {"replica.alter.log.dirs.io.max.bytes.per.second",
+     SL_NEUTRAL "a broker has one directory."},
 };
 #undef SL_NEUTRAL
 
@@ -180,6 +197,16 @@ Status bad_value(const Setting& setting, std::string_view value, std::string_vie
                                             ": " + std::string(why));
 }
 
+std::vector<std::string> split_list(std::string_view text) {
+  std::vector<std::string> items;
+  while (!text.empty()) {
+    size_t comma = std::min(text.find(','), text.size());
+    if (comma > 0) items.emplace_back(text.substr(0, comma));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return items;
+}
+
 Status check_number(const Setting& setting, std::string_view value) {
   bool fits = false;
   if (setting.type == ConfigType::kDouble) {
@@ -205,6 +232,23 @@ Status check_number(const Setting& setting, std::string_view value) {
                                             : ""));
 }
 
+// Kafka's ThrottledReplicaListValidator.
+Status check_replicas(const Setting& setting, std::string_view value) {
+  if (value == "*") return {};
+  for (const std::string& item : split_list(value)) {
+    const size_t colon = std::min(item.find(':'), item.size());
+    auto digits = [](std::string_view text) {
+      return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+    };
+    if (colon < item.size() && digits(std::string_view(item).substr(0, colon)) &&
+        digits(std::string_view(item).substr(colon + 1))) {
+      continue;
+    }
+    return bad_value(setting, value, "Must be '*' or [partitionId]:[brokerId],...");
+  }
+  return {};
+}
+
 Status check_value(const Setting& setting, std::string_view value) {
   switch (setting.type) {
     case ConfigType::kInt:
@@ -226,8 +270,8 @@ Status check_value(const Setting& setting, std::string_view value) {
       }
       if (value == "CreateTime" || value == "LogAppendTime") return {};
       return bad_value(setting, value, "String must be one of: CreateTime, LogAppendTime");
-    case ConfigType::kList:
-      break;
+    case ConfigType::kList:  // of throttled replicas: the others are fixed
+      return check_replicas(setting, value);
   }
   return {};
 }
@@ -266,16 +310,6 @@ std::optional<std::string> explicit_value(const v1::StreamConfig& config, const 
   }
   if (setting.name == "min.insync.replicas" && config.min_insync() == 0) return std::nullopt;
   return std::to_string(field_value(config, setting.name, options));
-}
-
-std::vector<std::string> split_list(std::string_view text) {
-  std::vector<std::string> items;
-  while (!text.empty()) {
-    size_t comma = std::min(text.find(','), text.size());
-    if (comma > 0) items.emplace_back(text.substr(0, comma));
-    text.remove_prefix(std::min(comma + 1, text.size()));
-  }
-  return items;
 }
 
 }  // namespace
@@ -337,7 +371,7 @@ Status drop_what_is_so_already(const v1::StreamConfig& now, ConfigChange& change
 }
 
 Status edit_topic_config(std::string_view name, const std::optional<std::string>& value, bool adds,
-                         ConfigChange& change) {
+                         const v1::StreamConfig& now, ConfigChange& change) {
   const Setting* setting = find_setting(name);
   if (!setting) return unknown(name);
   if (setting->type != ConfigType::kList) {
@@ -345,7 +379,8 @@ Status edit_topic_config(std::string_view name, const std::optional<std::string>
                                               " to key " + std::string(name) +
                                               " because its type is not LIST.");
   }
-  std::vector<std::string> items = split_list(setting->fallback);  // lists are fixed
+  std::vector<std::string> items = split_list(
+      set_by_name(now, name).value_or(std::string(setting->fallback)));
   for (const std::string& item : split_list(value.value_or(""))) {
     auto at = std::find(items.begin(), items.end(), item);
     if (adds && at == items.end()) items.push_back(item);
@@ -392,7 +427,21 @@ std::vector<ConfigValue> topic_configs(const v1::StreamConfig& config, const Opt
   return all;
 }
 
-std::vector<ConfigValue> broker_configs(const Services& services) {
+bool is_throttle(std::string_view name) {
+  return std::any_of(std::begin(kThrottles), std::end(kThrottles),
+                     [&](const Throttle& throttle) { return throttle.name == name; });
+}
+
+Result<int64_t> parse_throttle(std::string_view name, const std::optional<std::string>& value) {
+  auto number = parse_number<int64_t>(value.value_or(""));
+  if (number && *number >= 0) return *number;
+  return Status(Code::kInvalidArgument, "Invalid value " + value.value_or("null") +
+                                            " for configuration " + std::string(name) +
+                                            ": bytes a second, at least 0");
+}
+
+std::vector<ConfigValue> broker_configs(const Context& context) {
+  const Services& services = context.services;
   const Options& options = services.options;
   std::vector<ConfigValue> all;
   auto add = [&](std::string name, std::string value, ConfigType type, std::string_view text,
@@ -427,6 +476,18 @@ std::vector<ConfigValue> broker_configs(const Services& services) {
       ConfigType::kInt, "How long a silent idempotent producer is remembered.");
   add("socket.request.max.bytes", std::to_string(options.request_bytes_max), ConfigType::kInt,
       "The largest request.");
+  for (const Throttle& throttle : kThrottles) {
+    ConfigValue config{std::string(throttle.name), std::string(kForEver), ConfigType::kLong,
+                       ConfigSource::kDefault, throttle.documentation, false, {}};
+    auto set = context.throttles.find(config.name);
+    if (set != context.throttles.end()) {
+      config.value = std::to_string(set->second);
+      config.source = ConfigSource::kBroker;
+      config.synonyms.push_back({config.name, config.value, ConfigSource::kBroker});
+    }
+    config.synonyms.push_back({config.name, std::string(kForEver), ConfigSource::kDefault});
+    all.push_back(std::move(config));
+  }
   return all;
 }
 

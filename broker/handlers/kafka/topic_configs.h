@@ -25,7 +25,13 @@ enum class ConfigType : int8_t {
   kDouble = 6,
   kList = 7,
 };
-enum class ConfigSource : int8_t { kTopic = 1, kStaticBroker = 4, kDefault = 5, kBrokerLogger = 6 };
+enum class ConfigSource : int8_t {
+  kTopic = 1,
+  kBroker = 2,
+  kStaticBroker = 4,
+  kDefault = 5,
+  kBrokerLogger = 6,
+};
 
 // What UpdateStream is to change.
 struct ConfigChange {
@@ -37,9 +43,9 @@ Status set_topic_config(std::string_view name, const std::optional<std::string>&
                         ConfigChange& change);
 // Back to the default.
 Status reset_topic_config(std::string_view name, ConfigChange& change);
-// Adds to, or takes from, a setting that is a list (`adds`: else takes).
+// Adds to, or takes from, a setting that is a list (`adds`: else takes) and is as in `now`.
 Status edit_topic_config(std::string_view name, const std::optional<std::string>& value, bool adds,
-                         ConfigChange& change);
+                         const v1::StreamConfig& now, ConfigChange& change);
 // Takes out of a change what is fixed at creation and is so already; kInvalidArgument: it is not.
 Status drop_what_is_so_already(const v1::StreamConfig& now, ConfigChange& change);
 // Resets everything that `now` has set and `named` does not name.
@@ -62,8 +68,13 @@ struct ConfigValue {
 };
 // All settings of a topic with the values in force, by name.
 std::vector<ConfigValue> topic_configs(const v1::StreamConfig& config, const Options& options);
-// The broker's own, none of which can be changed by clients.
-std::vector<ConfigValue> broker_configs(const Services& services);
+// The broker's own, of which clients can change the throttles.
+std::vector<ConfigValue> broker_configs(const Context& context);
+
+// Kafka's limits for moves of replicas, which its tools set of every broker that takes part.
+inline constexpr std::string_view kLeaderThrottle = "leader.replication.throttled.rate";
+bool is_throttle(std::string_view name);
+Result<int64_t> parse_throttle(std::string_view name, const std::optional<std::string>& value);
 
 // How a topic's records are stamped.
 struct TimestampRules {

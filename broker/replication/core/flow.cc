@@ -37,7 +37,15 @@ void Flow::Credit::give_back() {
 Flow::Flow(FlowOptions options, std::function<void()> room)
     : options_(options),
       room_(std::move(room)),
-      tokens_(options.catch_up_bytes_per_s * kBurstMs / 1000) {}
+      rate_(options.catch_up_bytes_per_s),
+      tokens_(rate_ * kBurstMs / 1000) {}
+
+void Flow::limit_catch_up(std::optional<int64_t> bytes_per_s) {
+  rate_ = options_.catch_up_bytes_per_s;
+  if (bytes_per_s && (rate_ <= 0 || *bytes_per_s < rate_)) rate_ = std::max<int64_t>(*bytes_per_s, 1);
+  // A debt is of bytes that the rate before had allowed at once; it would last for hours at 1 byte/s.
+  tokens_ = std::clamp<int64_t>(tokens_, 0, rate_ * kBurstMs / 1000);
+}
 
 bool Flow::has_room(const Peer& peer, Urgency urgency) const {
   if (urgency == Urgency::kLive) return peer.bytes < options_.peer_bytes_max;
@@ -47,11 +55,11 @@ bool Flow::has_room(const Peer& peer, Urgency urgency) const {
 }
 
 void Flow::refill(int64_t now_ms) {
-  if (options_.catch_up_bytes_per_s <= 0) return;
+  if (rate_ <= 0) return;
   if (refilled_ms_ < 0) refilled_ms_ = now_ms;
-  const int64_t burst = std::max<int64_t>(options_.catch_up_bytes_per_s * kBurstMs / 1000, 1);
+  const int64_t burst = std::max<int64_t>(rate_ * kBurstMs / 1000, 1);
   const int64_t passed = std::min<int64_t>(now_ms - refilled_ms_, kRefillMsMax);
-  const int64_t gained = options_.catch_up_bytes_per_s * passed / 1000;
+  const int64_t gained = rate_ * passed / 1000;
   if (gained <= 0) return;
   tokens_ = std::min(tokens_ + gained, burst);
   refilled_ms_ = now_ms;
@@ -78,7 +86,7 @@ Flow::Credit Flow::take(BrokerId to, Urgency urgency, size_t bytes, int64_t now_
     peer.catch_up_bytes += bytes;
     catch_up_total_ += bytes;
     refill(now_ms);
-    if (options_.catch_up_bytes_per_s > 0) tokens_ -= static_cast<int64_t>(bytes);
+    if (rate_ > 0) tokens_ -= static_cast<int64_t>(bytes);
   }
   return Credit(this, to, urgency, bytes);
 }
@@ -111,7 +119,7 @@ std::optional<int64_t> Flow::retry_after_ms(int64_t now_ms) {
     return !entry.second.catch_up.order.empty();
   });
   if (!waits || rate_allows()) return std::nullopt;
-  return 1 - tokens_ * 1000 / options_.catch_up_bytes_per_s;
+  return 1 - tokens_ * 1000 / rate_;
 }
 
 size_t Flow::under_way(BrokerId peer) const {

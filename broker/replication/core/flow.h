@@ -73,6 +73,9 @@ class Flow {
   // When the rate alone holds back somebody who waits: after how long next() is to be asked again.
   std::optional<int64_t> retry_after_ms(int64_t now_ms);
 
+  // From now on no more catch-up data than this; none: what the options say. Never more than that.
+  void limit_catch_up(std::optional<int64_t> bytes_per_s);
+
   size_t under_way(BrokerId peer) const;
   uint64_t catch_up_bytes() const { return catch_up_total_; }  // ever sent
 
@@ -88,7 +91,7 @@ class Flow {
   };
   bool has_room(const Peer& peer, Urgency urgency) const;
   void refill(int64_t now_ms);
-  bool rate_allows() const { return options_.catch_up_bytes_per_s <= 0 || tokens_ > 0; }
+  bool rate_allows() const { return rate_ <= 0 || tokens_ > 0; }
   std::optional<Turn> take_turn(Urgency urgency);
 
   const FlowOptions options_;
@@ -96,6 +99,7 @@ class Flow {
   std::map<BrokerId, Peer> peers_;
   std::optional<Turn> turn_;
   BrokerId last_peer_ = kNoBroker;  // peers take turns, too
+  int64_t rate_;                // of catch-up data, bytes/s; 0: no limit
   int64_t tokens_;              // bytes; below zero after an append that was larger
   int64_t refilled_ms_ = -1;
   uint64_t catch_up_total_ = 0;

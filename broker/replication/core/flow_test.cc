@@ -43,6 +43,32 @@ struct World {
 
 FlowOptions small() { return {1000, 400, 0}; }
 
+TEST(Flow, ALimitThatIsSetLaterHoldsAtOnceUntilItIsTakenBack) {
+  World world({100'000, 100'000, 100'000});
+  auto sent_in = [&](int64_t ms) {
+    const auto before = world.flow.catch_up_bytes();
+    for (const int64_t end = world.now_ms + ms; world.now_ms < end; world.now_ms++) {
+      while (world.send(0, Urgency::kCatchUp) || !world.turns(Urgency::kCatchUp).empty()) {
+      }
+      world.acknowledge(world.under_way.size());
+    }
+    return world.flow.catch_up_bytes() - before;
+  };
+  sent_in(1000);
+  EXPECT_NEAR(static_cast<double>(sent_in(2000)), 200'000, 5000);
+  world.flow.limit_catch_up(10'000);
+  EXPECT_NEAR(static_cast<double>(sent_in(2000)), 20'000, 2000);
+  world.flow.limit_catch_up(1'000'000);  // no more than what the broker was started with
+  sent_in(1000);
+  EXPECT_NEAR(static_cast<double>(sent_in(2000)), 200'000, 5000);
+  world.flow.limit_catch_up(0);  // one byte a second
+  sent_in(1000);
+  EXPECT_LE(sent_in(10'000), kAppend);
+  world.flow.limit_catch_up(std::nullopt);
+  sent_in(1000);
+  EXPECT_NEAR(static_cast<double>(sent_in(2000)), 200'000, 5000);
+}
+
 TEST(Flow, ManyShardsThatAreFilledAtOnceShareOneBudget) {
   World world(small());
   for (int32_t i = 0; i < 22; i++) world.send(i, Urgency::kCatchUp);
