@@ -108,16 +108,24 @@ def kafka_tools(cluster, binaries, results, java):
         has(call("reassign.ReassignPartitionsCommand", *server, "--list"), "No partition reassignments found")
 
     def resize():
-        """Kafka's own way to another replication factor."""
+        """Kafka's own way to another replication factor, with a throttle for what it moves."""
+        throttle = "leader.replication.throttled.rate=50000000"
         for replicas in [2, 0], [1], [0, 1, 2]:
             plan = file({"version": 1, "partitions": [
                 {"topic": "tools", "partition": p, "replicas": replicas[p % len(replicas):] + replicas[:p % len(replicas)]}
                 for p in range(3)]})
-            call("reassign.ReassignPartitionsCommand", *server, "--reassignment-json-file", plan, "--execute")
+            call("reassign.ReassignPartitionsCommand", *server, "--reassignment-json-file", plan, "--execute",
+                 "--throttle", "50000000")
+            assert len(replicas) == 2 or throttle in settings("brokers", "1")  # where something moves
             until(lambda: "Reassignment of partition tools-2 is completed" in
                   call("reassign.ReassignPartitionsCommand", *server, "--reassignment-json-file", plan, "--verify"))
             until(lambda: f"replication  {len(replicas)}," in describe("tools"))
             has(call("TopicCommand", *server, "--describe", *topic), f"ReplicationFactor: {len(replicas)}")
+            for entity in ("brokers", "1"), ("topics", "tools"):
+                assert "throttled" not in settings(*entity), entity  # --verify has taken it back
+
+    def settings(kind, name):
+        return call("kafka.admin.ConfigCommand", *server, "--entity-type", kind, "--entity-name", name, "--describe")
 
     def until(condition):
         deadline = time.monotonic() + 60
