@@ -252,6 +252,7 @@ Status Broker::Parts::open_kinesis() {
     access_keys->start();
   }
   server::kinesis::ListenerOptions listener;
+  listener.limits.hash_bodies = !rules.anyone;
   listener.host = config.kinesis.address.host;
   listener.port = config.kinesis.address.port;
   if (config.kinesis.tls) {

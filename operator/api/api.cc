@@ -27,6 +27,10 @@ void set_condition(std::vector<Condition>& conditions, Condition next, const std
   conditions.push_back(std::move(next));
 }
 
+void drop_condition(std::vector<Condition>& conditions, const std::string& type) {
+  std::erase_if(conditions, [&](const Condition& condition) { return condition.type == type; });
+}
+
 const Condition* find_condition(const std::vector<Condition>& conditions, const std::string& type) {
   for (const auto& condition : conditions) {
     if (condition.type == type) return &condition;

@@ -45,6 +45,8 @@ struct Condition {
 // is kept unless the status changes; then it becomes `now`.
 void set_condition(std::vector<Condition>& conditions, Condition next, const std::string& now);
 // Null when there is none of that type.
+// Takes out the condition of that type: what it speaks of is not there any more.
+void drop_condition(std::vector<Condition>& conditions, const std::string& type);
 const Condition* find_condition(const std::vector<Condition>& conditions, const std::string& type);
 
 // RFC 3339 with whole seconds.

@@ -240,15 +240,16 @@ bool drained(const ClusterView& view, const std::vector<int32_t>& brokers) {
 
 namespace {
 
-api::Condition metrics_condition(const std::string& reason, const std::string& problem,
-                                 int64_t generation) {
-  bool known = problem.empty();
-  return {"MetricsAvailable",
-          known ? "True" : "False",
-          known ? "Fresh" : reason,
-          known ? "every broker's load is known" : problem,
-          "",
-          generation};
+// Only of what scales.
+void set_metrics_condition(std::vector<api::Condition>& conditions, bool scales,
+                           const std::string& reason, const std::string& problem,
+                           int64_t generation, const std::string& now) {
+  if (!scales) return api::drop_condition(conditions, "MetricsAvailable");
+  const bool known = problem.empty();
+  api::set_condition(conditions,
+                     {"MetricsAvailable", known ? "True" : "False", known ? "Fresh" : reason,
+                      known ? "every broker's load is known" : problem, "", generation},
+                     now);
 }
 
 }  // namespace
@@ -298,12 +299,9 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
   }
   set_rebalance(status, cluster, sight, now);
   set_conditions(status, cluster, sight, now);
-  if (cluster.spec.autoscaling.brokers) {
-    api::set_condition(status.conditions,
-                       metrics_condition(sight.view.metrics_reason, sight.view.metrics_problem,
-                                         cluster.metadata.generation),
-                       now);
-  }
+  set_metrics_condition(status.conditions, cluster.spec.autoscaling.brokers.has_value(),
+                        sight.view.metrics_reason, sight.view.metrics_problem,
+                        cluster.metadata.generation, now);
   return status;
 }
 
@@ -348,12 +346,8 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
   bool scales = stream.spec.mode == api::StreamMode::kElastic
                     ? stream.spec.autoscaling.has_value()
                     : stream.spec.partition_scaling.has_value();
-  if (scales) {
-    api::set_condition(
-        status.conditions,
-        metrics_condition(view.metrics_reason, view.metrics_problem, stream.metadata.generation),
-        now);
-  }
+  set_metrics_condition(status.conditions, scales, view.metrics_reason, view.metrics_problem,
+                        stream.metadata.generation, now);
   if (view.bill && view.bill->lines_size() > 0) status.metering = metering_status(*view.bill);
   // What an earlier operator decided stays below what this one has.
   if (!view.decisions.empty()) {

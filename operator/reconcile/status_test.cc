@@ -138,6 +138,9 @@ TEST(StreamStatus, EveryStreamThatScalesSaysWhetherItsLoadIsKnown) {
   EXPECT_EQ(known(), "False PrometheusUnreachable");
   view.metrics_problem.clear();
   EXPECT_EQ(known(), "True Fresh");
+  topic.status = stream_status(topic, view, kNow);
+  topic.spec.autoscaling.reset();  // taken back: nothing is said of it any more
+  EXPECT_EQ(known(), "");
 }
 
 TEST(ClusterStatus, SaysWhetherTheLoadThatItsBrokersScaleByIsKnownAndWhatWasDecided) {
@@ -151,6 +154,11 @@ TEST(ClusterStatus, SaysWhetherTheLoadThatItsBrokersScaleByIsKnownAndWhatWasDeci
   const auto* condition = api::find_condition(status.conditions, "MetricsAvailable");
   ASSERT_TRUE(condition);
   EXPECT_EQ(condition->status + " " + condition->reason, "False BrokerMetricsMissing");
+  auto no_more = of;
+  no_more.status = status;
+  no_more.spec.autoscaling.brokers.reset();
+  EXPECT_FALSE(
+      api::find_condition(cluster_status(no_more, sight, kNow).conditions, "MetricsAvailable"));
   EXPECT_TRUE(status.decisions.empty());
   sight.view.broker_decisions = {{.time = kNow, .action = "AddBroker"},
                                  {.time = kNow, .action = "None"}};

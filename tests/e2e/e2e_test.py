@@ -18,6 +18,7 @@ import traceback
 import urllib.parse
 import urllib.request
 
+import kafka_reassign
 import kafka_users
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -606,6 +607,7 @@ def test_node_ports_reach_every_broker_from_outside():
             stdin=f"to {partition}\n")
     got = run("kcat", "-C", "-e", "-q", "-b", servers(), "-t", topic, "-f", "%p %s\n").stdout
     assert sorted(got.splitlines()) == [f"{p} to {p}" for p in range(6)], got
+    kafka_reassign.check(sys.modules[__name__], servers(), topic, 6)
     inside, _ = told_brokers(pod_ip(0) + ":9092")
     assert inside[0] == f"{CLUSTER}-0.{CLUSTER}-brokers.default.svc:9092", inside
 

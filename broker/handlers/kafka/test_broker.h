@@ -1,26 +1,16 @@
 #pragma once
-// One whole broker without sockets, in virtual time: simulated disk, real store, partitions,
-// session and coordinator, and the dispatcher with a client's view of it. For the handlers' tests.
-#include <gtest/gtest.h>
-
+// One whole broker without sockets, in virtual time, and the dispatcher with a client's view of it. For
+// the handlers' tests.
 #include <memory>
 #include <string>
 
-#include "broker/app/dev_coordinator.h"
 #include "broker/handlers/kafka/dispatch.h"
-#include "broker/partition/partitions.h"
 #include "broker/protocol/kafka/messages/all.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/one_broker.h"
 
 namespace broker::handlers::kafka {
 
-class NoPeers : public partition::PeerTransport {
- public:
-  void send(BrokerId, const ShardId&, const replication::Message&) override {}
-  std::vector<BrokerId> heard() const override { return {}; }
-};
-
-class TestBroker {
+class TestBroker : public sim::OneBroker {
  public:
   explicit TestBroker(Options options = {}, const security::Authorizer* authorizer = nullptr);
   ~TestBroker();
@@ -80,28 +70,13 @@ class TestBroker {
     dispatcher_->dispatch(std::move(exchange));
   }
   void create_stream(const std::string& name, v1::StreamMode mode, int32_t partitions);
-  partition::Partition& partition(const std::string& name, int32_t index);
 
-  sim::SimWorld world{1};
-  cluster::Metadata metadata;
   // Answers in the coordinator's place what it takes (true); null: the coordinator does.
   std::function<bool(const v1::AdminRequest&, const AdminDone&)> take_admin;
   std::optional<int64_t> catch_up_limit;  // bytes/s, as clients have asked for
   std::shared_ptr<Client> client;  // whose requests are sent; null: anonymous ones
 
  private:
-  sim::SimClock clock_{world};
-  sim::SimExecutor executor_{world};
-  sim::SimDisk disk_{world.random()};
-  sim::SimIoQueue wal_io_{executor_, 100, 200}, background_io_{executor_, 100, 200},
-      read_io_{executor_, 100, 200};
-  Metrics metrics_;
-  quotas::ClientQuotas quotas_{clock_, metrics_};
-  NoPeers peers_;
-  std::unique_ptr<storage::Store> store_;
-  std::unique_ptr<cluster::Session> session_;
-  std::unique_ptr<partition::Partitions> partitions_;
-  std::unique_ptr<app::DevCoordinator> coordinator_;
   std::unique_ptr<Dispatcher> dispatcher_;
 };
 

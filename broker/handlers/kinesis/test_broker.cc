@@ -2,59 +2,18 @@
 
 namespace broker::handlers::kinesis {
 
-TestBroker::TestBroker(Options options, const security::Authorizer* authorizer) {
-  constexpr BrokerId kSelf{0};
-  storage::StoreOptions store_options;
-  store_options.dir = "/data";
-  store_options.broker = kSelf;
-  store_options.log_file_bytes = 32 << 20;
-  CHECK(disk_.make_dirs("/data").ok());
-  auto store = storage::Store::open(
-      {clock_, disk_, wal_io_, background_io_, world.random(), metrics, {}, nullptr, nullptr, &read_io_},
-      store_options);
-  CHECK(store.ok());
-  store_ = std::move(*store);
-  cluster::v1::Register self;
-  self.set_cluster("test");
-  self.set_process(Uuid::from_random(1, 2).to_string());
-  self.mutable_broker()->set_id(kSelf.value);
-  self.mutable_broker()->set_directory(store_->directory_id().to_string());
-  self.mutable_broker()->set_alive(true);
-  session_ = std::make_unique<cluster::Session>(clock_, executor_, metadata, self);
-  partitions_ = std::make_unique<partition::Partitions>(
-      partition::Partitions::Parts{clock_, executor_, *store_, metadata, *session_, peers_,
-                                   metrics},
-      kSelf, replication::ReplicaOptions{});
-  partitions_->start();
-  router_ =
-      std::make_unique<routing::Router>(kSelf, clock_, executor_, metadata, *partitions_, peers_);
-  coordinator_ = std::make_unique<app::DevCoordinator>(clock_, executor_, disk_, background_io_,
-                                                       world.random(), "/data/coordinator", "test");
-  cluster::SessionHandlers handlers;
-  handlers.new_terms = [this](const auto& terms) { partitions_->on_new_terms(terms); };
-  handlers.prepare_transfer = [this](const auto& r) { partitions_->on_prepare_transfer(r); };
-  handlers.welcomed = [this] { partitions_->on_welcomed(); };
-  handlers.peers_heard = [] { return std::vector<BrokerId>(); };
-  handlers.stop_allowed = [] {};
-  session_->start(*coordinator_, std::move(handlers));
-  coordinator_->start(*session_);
+TestBroker::TestBroker(Options options, const security::Authorizer* authorizer)
+    : OneBroker(32 << 20) {
+  router_ = std::make_unique<routing::Router>(kSelf, clock_, executor_, metadata, *partitions_,
+                                              nobody_else_);
   handlers_ = std::make_unique<Handlers>(Services{
       clock_, executor_, metadata, metrics, kSelf,
       [this]() -> routing::Router& { return *router_; },
       [this](v1::AdminRequest request, int64_t timeout_ms, cluster::Session::AdminDone done) {
         session_->admin(std::move(request), timeout_ms, std::move(done));
       },
-      options, authorizer, &client_quotas_});
-  CHECK(
-      world.run_until([this] { return metadata.find_broker(BrokerId{0}) != nullptr; }, 10'000'000));
-}
-
-Result<v1::AdminResponse> TestBroker::admin(v1::AdminRequest request) {
-  std::optional<Result<v1::AdminResponse>> outcome;
-  session_->admin(std::move(request), 10'000,
-                  [&](Result<v1::AdminResponse> answer) { outcome = std::move(answer); });
-  CHECK(world.run_until([&] { return outcome.has_value(); }));
-  return *outcome;
+      options, authorizer, &quotas_});
+  come_up();
 }
 
 void TestBroker::create(const std::string& name, int32_t shards) {
@@ -114,12 +73,6 @@ std::vector<std::string> TestBroker::read_all(std::string& iterator) {
     iterator = answer.response.next_shard_iterator.value_or("");
     if (iterator.empty() || answer.response.records.empty()) return out;
   }
-}
-
-partition::Partition& TestBroker::partition(const std::string& name, int32_t index) {
-  auto* partition = partitions_->find({metadata.find(name)->id, index});
-  CHECK(partition != nullptr);
-  return *partition;
 }
 
 }  // namespace broker::handlers::kinesis

@@ -1,23 +1,16 @@
 #pragma once
-// One whole broker without sockets, in virtual time: simulated disk, real store, partitions,
-// router, session and coordinator, and the operations with a client's view of them. For this
-// folder's tests.
-#include <gtest/gtest.h>
-
+// One whole broker without sockets, in virtual time, with a router, and the operations with a client's
+// view of them. For this folder's tests.
 #include <memory>
 #include <string>
 
-#include "broker/app/dev_coordinator.h"
 #include "broker/handlers/kinesis/handlers.h"
-#include "broker/partition/partitions.h"
-#include "tests/support/sim_disk.h"
+#include "tests/support/one_broker.h"
 
 namespace broker::handlers::kinesis {
 
-class NoPeers : public partition::PeerTransport, public routing::RequestTransport {
+class NobodyElse : public routing::RequestTransport {
  public:
-  void send(BrokerId, const ShardId&, const replication::Message&) override {}
-  std::vector<BrokerId> heard() const override { return {}; }
   void request(BrokerId, std::string, std::vector<Buffer>, Reply reply) override {
     reply(Status(Code::kUnavailable, "there is no other broker"));
   }
@@ -33,7 +26,7 @@ struct Answer {
   bool ok() const { return answered && error.empty(); }
 };
 
-class TestBroker {
+class TestBroker : public sim::OneBroker {
  public:
   explicit TestBroker(Options options = without_rates(),
                       const security::Authorizer* authorizer = nullptr);
@@ -84,8 +77,6 @@ class TestBroker {
     return call(std::move(request)).error;
   }
 
-  // As other doors and people do it.
-  Result<v1::AdminResponse> admin(v1::AdminRequest request);
   void create(const std::string& name, int32_t shards);
   void create_topic(const std::string& name, int32_t partitions);
   void set_attribute(const std::string& stream, const std::string& name, const std::string& value);
@@ -99,28 +90,14 @@ class TestBroker {
   // Hours go by for the wall clock alone: the broker has nothing to do in them.
   void pass_hours(int64_t hours) { clock_.shift_wall(hours * 3600 * 1000); }
   int64_t now_ms() const { return clock_.wall_ms(); }
-  quotas::ClientQuotas& client_quotas() { return client_quotas_; }
-  partition::Partition& partition(const std::string& name, int32_t index);
+  quotas::ClientQuotas& client_quotas() { return quotas_; }
   routing::Router& router() { return *router_; }
 
   wire::Caller caller{"AKID", "123456789012", "eu-central-1"};
-  sim::SimWorld world{1};
-  cluster::Metadata metadata;
-  Metrics metrics;
 
  private:
-  sim::SimClock clock_{world};
-  quotas::ClientQuotas client_quotas_{clock_, metrics};
-  sim::SimExecutor executor_{world};
-  sim::SimDisk disk_{world.random()};
-  sim::SimIoQueue wal_io_{executor_, 100, 200}, background_io_{executor_, 100, 200},
-      read_io_{executor_, 100, 200};
-  NoPeers peers_;
-  std::unique_ptr<storage::Store> store_;
-  std::unique_ptr<cluster::Session> session_;
-  std::unique_ptr<partition::Partitions> partitions_;
+  NobodyElse nobody_else_;
   std::unique_ptr<routing::Router> router_;
-  std::unique_ptr<app::DevCoordinator> coordinator_;
   std::unique_ptr<Handlers> handlers_;
 };
 

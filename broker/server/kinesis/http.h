@@ -1,6 +1,7 @@
 #pragma once
 // A request and a response of HTTP, whichever version carried them.
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,7 +18,8 @@ struct HttpRequest {
   std::string target;  // path and query, as sent
   Headers headers;
   std::string body;
-  Digest body_sha256{};
+  // Made while the body came. None where nothing was to be verified (HttpLimits::hash_bodies).
+  std::optional<Digest> body_sha256;
   std::string peer;  // the client's address
 
   // The first value; empty without one.
@@ -44,6 +46,9 @@ struct HttpLimits {
   size_t headers_max = 100;
   // 10 MiB of records in base64, their keys and the JSON around them.
   size_t body_bytes_max = 20 << 20;
+  // A signature covers the body's hash, a third of the cost of a large PutRecords. Without it a request
+  // can still be verified: the hash is made then.
+  bool hash_bodies = true;
 };
 
 }  // namespace broker::server::kinesis

@@ -184,7 +184,7 @@ void Http1Parser::feed_body(std::string_view& bytes) {
     request_.body.reserve(std::min(whole, kBelieved * (request_.body.size() + part.size())) + kPadding);
   }
   request_.body.append(part);
-  hash_.update(part);
+  if (limits_.hash_bodies) hash_.update(part);
   bytes.remove_prefix(part.size());
   left_ -= part.size();
   if (left_ > 0) return;
@@ -227,7 +227,7 @@ void Http1Parser::on_chunk_size(std::string_view line) {
 
 void Http1Parser::finish() {
   state_ = State::kWhole;
-  request_.body_sha256 = hash_.finish();
+  if (limits_.hash_bodies) request_.body_sha256 = hash_.finish();
 }
 
 std::optional<HttpRequest> Http1Parser::take() {

@@ -56,6 +56,18 @@ TEST(Http1Parser, RequestsHoweverTheBytesAreCut) {
   }
 }
 
+TEST(Http1Parser, ABodyIsNotHashedWhereNothingIsVerified) {
+  HttpLimits limits;
+  limits.hash_bodies = false;
+  Http1Parser parser(limits);
+  std::string_view text = "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello";
+  parser.feed(text);
+  auto request = parser.take();
+  ASSERT_TRUE(request);
+  EXPECT_EQ(request->body, "hello");
+  EXPECT_FALSE(request->body_sha256);
+}
+
 TEST(Http1Parser, WhatIsAmbiguousOrTooLarge) {
   const std::string post = "POST / HTTP/1.1\r\n";
   for (auto [text, status] : std::initializer_list<std::pair<std::string, int>>{

@@ -149,7 +149,7 @@ class Http2Session : public HttpSession {
       return 0;
     }
     stream.request.body.append(part);
-    stream.hash.update(part);
+    if (me.limits_.hash_bodies) stream.hash.update(part);
     me.held_ += size;
     return 0;
   }
@@ -161,7 +161,7 @@ class Http2Session : public HttpSession {
     auto it = me.streams_.find(frame->hd.stream_id);
     if (it == me.streams_.end() || !it->second.partial) return 0;
     Stream& stream = it->second;
-    stream.request.body_sha256 = stream.hash.finish();
+    if (me.limits_.hash_bodies) stream.request.body_sha256 = stream.hash.finish();
     if (!stream.request.has_header("host")) {
       stream.request.headers.emplace_back("host", stream.authority);
     }

@@ -188,7 +188,8 @@ std::string canonical_request(const HttpRequest& request,
     out += '\n';
     names += (names.empty() ? "" : ";") + name;
   }
-  return out + "\n" + names + "\n" + hex(request.body_sha256);
+  const Digest body = request.body_sha256 ? *request.body_sha256 : sha256(request.body);
+  return out + "\n" + names + "\n" + hex(body);
 }
 
 // What the request says of its signature.

@@ -148,6 +148,10 @@ TEST_F(SignatureTest, NothingSignedCanBeChanged) {
   EXPECT_EQ(type(request), "");
   request.body_sha256 = sha256("{ }");
   EXPECT_EQ(type(request), "InvalidSignatureException");
+  request.body_sha256.reset();  // of a door that expected nothing to be verified
+  EXPECT_EQ(type(request), "");
+  request.body += " ";
+  EXPECT_EQ(type(request), "InvalidSignatureException");
   for (auto [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
            {"host", "elsewhere"},
            {"content-type", "application/x-amz-cbor-1.1"},

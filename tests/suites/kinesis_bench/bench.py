@@ -63,19 +63,20 @@ class Server:
 
 
 class Sluice(Server):
-    name = "Sluice"
-
-    def __init__(self, limits):
+    """Verifies every signature; `anyone`: any key is good and nothing is verified, as with kinesalite."""
+    def __init__(self, limits, anyone=False):
         super().__init__(free_port())
+        self.name = "Sluice, any key" if anyone else "Sluice"
         self.limits = limits
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="sluice-bench-"))
         (self.dir / "keys.yaml").write_text(f"- accessKeyId: {KEY}\n  secretAccessKey: {SECRET}\n")
         self.grpc = free_port()
         with open(self.dir / "log", "wb") as log:
             self.process = subprocess.Popen(
-                [BIN / "sluice-broker", "--dev", "--data", self.dir / "data", "--kinesis-credentials",
-                 self.dir / "keys.yaml", "--kinesis", f"127.0.0.1:{self.port}", "--kafka",
-                 "127.0.0.1:0", "--grpc", f"127.0.0.1:{self.grpc}", "--metrics", "127.0.0.1:0"],
+                [BIN / "sluice-broker", "--dev", "--data", self.dir / "data",
+                 *([] if anyone else ["--kinesis-credentials", self.dir / "keys.yaml"]),
+                 "--kinesis", f"127.0.0.1:{self.port}", "--kafka", "127.0.0.1:0",
+                 "--grpc", f"127.0.0.1:{self.grpc}", "--metrics", "127.0.0.1:0"],
                 stdout=subprocess.DEVNULL, stderr=log)
         self.wait()
 
@@ -219,12 +220,12 @@ def main():
     options = parser.parse_args()
     rows = Rows()
     for _ in range(options.runs):
-        for make in (lambda: Sluice("none"), lambda: Kinesalite(options.work)):
+        for make in (lambda: Sluice("none"), lambda: Sluice("none", anyone=True), lambda: Kinesalite(options.work)):
             with tempfile.TemporaryDirectory() as folder:
                 server = make()
                 try:
                     raw(options.load, server, pathlib.Path(folder), options.seconds, rows)
-                    if not options.raw:
+                    if not options.raw and server.name != "Sluice, any key":
                         sdk(server, options.work, options.seconds, rows)
                 finally:
                     server.stop()
