@@ -7,6 +7,7 @@ namespace broker::replication {
 namespace {
 constexpr int64_t kBurstMs = 100;  // of the catch-up rate, after a pause
 constexpr int64_t kRefillMsMax = 3'600'000;
+constexpr int64_t kRateMax = 1LL << 40;  // bytes/s: times kRefillMsMax it is still a number
 }
 
 Flow::Credit::Credit(Credit&& other) noexcept
@@ -37,12 +38,14 @@ void Flow::Credit::give_back() {
 Flow::Flow(FlowOptions options, std::function<void()> room)
     : options_(options),
       room_(std::move(room)),
-      rate_(options.catch_up_bytes_per_s),
+      rate_(std::min(options.catch_up_bytes_per_s, kRateMax)),
       tokens_(rate_ * kBurstMs / 1000) {}
 
 void Flow::limit_catch_up(std::optional<int64_t> bytes_per_s) {
-  rate_ = options_.catch_up_bytes_per_s;
-  if (bytes_per_s && (rate_ <= 0 || *bytes_per_s < rate_)) rate_ = std::max<int64_t>(*bytes_per_s, 1);
+  rate_ = std::min(options_.catch_up_bytes_per_s, kRateMax);
+  if (bytes_per_s && (rate_ <= 0 || *bytes_per_s < rate_)) {
+    rate_ = std::clamp<int64_t>(*bytes_per_s, 1, kRateMax);
+  }
   // A debt is of bytes that the rate before had allowed at once; it would last for hours at 1 byte/s.
   tokens_ = std::clamp<int64_t>(tokens_, 0, rate_ * kBurstMs / 1000);
 }

@@ -69,6 +69,18 @@ TEST(Flow, ALimitThatIsSetLaterHoldsAtOnceUntilItIsTakenBack) {
   EXPECT_NEAR(static_cast<double>(sent_in(2000)), 200'000, 5000);
 }
 
+// kafka-reassign-partitions takes any number; nobody's arithmetic is to overflow by it.
+TEST(Flow, TheLargestLimitIsNone) {
+  World world({100'000, 100'000, 0});
+  world.flow.limit_catch_up(INT64_MAX);
+  for (int i = 0; i < 100; i++, world.now_ms++) {
+    while (world.send(0, Urgency::kCatchUp) || !world.turns(Urgency::kCatchUp).empty()) {
+    }
+    world.acknowledge(world.under_way.size());
+  }
+  EXPECT_GT(world.flow.catch_up_bytes(), 9'000'000u);
+}
+
 TEST(Flow, ManyShardsThatAreFilledAtOnceShareOneBudget) {
   World world(small());
   for (int32_t i = 0; i < 22; i++) world.send(i, Urgency::kCatchUp);
