@@ -76,6 +76,11 @@ void KubeStore::stream_seen(const std::string& resource,
   const std::string& name = stream->spec.name;
   auto other = known_.find(name);
   if (other != known_.end() && other->second->metadata.name != resource) return;  // a second claim
+  // Looked at again, and as it was: the coordinator need not be woken for that.
+  const bool known = other != known_.end() && !stream->metadata.resource_version.empty() &&
+                     other->second->metadata.uid == stream->metadata.uid &&
+                     other->second->metadata.resource_version == stream->metadata.resource_version;
+  if (known && !stream->metadata.deleting) return;
   known_[name] = stream;
   resources_[resource] = name;
   if (!stream->metadata.deleting) {
