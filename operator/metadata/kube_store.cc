@@ -80,9 +80,9 @@ void KubeStore::stream_seen(const std::string& resource,
   const bool known = other != known_.end() && !stream->metadata.resource_version.empty() &&
                      other->second->metadata.uid == stream->metadata.uid &&
                      other->second->metadata.resource_version == stream->metadata.resource_version;
-  if (known && !stream->metadata.deleting) return;
-  known_[name] = stream;
+  known_[name] = stream;  // in any case: who calls keeps this one, and two would be one too many
   resources_[resource] = name;
+  if (known && !stream->metadata.deleting) return;
   if (!stream->metadata.deleting) {
     if (listener_) listener_->stream_declared(declaration_of(*stream));
     return;

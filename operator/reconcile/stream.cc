@@ -13,13 +13,15 @@ using kube::Json;
 using runtime::Outcome;
 
 namespace {
-constexpr int64_t kBusyMs = 1000, kIdleMs = 60'000, kWaitingMs = 600'000;
+constexpr int64_t kBusyMs = 1000, kIdleMs = 60'000;
+constexpr int64_t kWaitingFirstMs = 30'000, kWaitingMs = 600'000;
 }
 
 // The coordinator tells what changes; looks are for what it should not forget. Where a stream waits for
 // brokers only the coordinator's word can change anything.
 Outcome next_look(bool ready, const StreamView& view) {
-  if (!ready) return Outcome::follow(kBusyMs, view.waits ? kWaitingMs : kIdleMs);
+  if (!ready && view.waits) return Outcome::follow(kWaitingFirstMs, kWaitingMs);
+  if (!ready) return Outcome::follow(kBusyMs, kIdleMs);
   return view.next_bill_ms > 0 ? Outcome::requeue_after(view.next_bill_ms) : Outcome::done();
 }
 

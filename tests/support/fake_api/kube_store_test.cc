@@ -184,10 +184,12 @@ TEST_F(KubeStoreLoadTest, AStreamThatIsAsItWasIsNotDeclaredAgain) {
     stream->metadata.resource_version = version;
     stream->metadata.deleting = deleting;
     store_.stream_seen("s", stream);
+    return std::weak_ptr<const sluice_operator::api::Stream>(stream);
   };
-  seen("u", "1");
+  std::weak_ptr<const sluice_operator::api::Stream> first = seen("u", "1");
   seen("u", "1");
   EXPECT_EQ(counts.declared, 1);
+  EXPECT_TRUE(first.expired());  // its caller keeps the newer one: not one each
   seen("u", "2");
   EXPECT_EQ(counts.declared, 2);
   seen("v", "2");
