@@ -30,8 +30,11 @@ void Coordinator::on_message(SessionId session, const sluice::v1::BrokerMessage&
 void Coordinator::on_disconnect(SessionId session) {
   core_->on_disconnect(session);
 }
-void Coordinator::tick() {
-  core_->tick();
+int64_t Coordinator::tick() {
+  return core_->tick();
+}
+void Coordinator::set_wake_callback(std::function<void()> wake) {
+  core_->set_wake_callback(std::move(wake));
 }
 void Coordinator::stream_declared(const StreamDeclaration& declaration) {
   core_->stream_declared(declaration);

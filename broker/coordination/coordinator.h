@@ -22,6 +22,7 @@ namespace broker::coordination {
 
 using SessionId = uint64_t;
 inline constexpr int64_t kTickMs = 20;
+inline constexpr int64_t kNever = INT64_MAX;
 
 // Where answers go. Messages of one session keep their order; both calls may be made from inside
 // any input and must not call back into the coordinator.
@@ -74,6 +75,7 @@ struct StreamDefaults {
   int32_t record_bytes_max = 1 << 20;
   int64_t retention_ms = 7LL * 24 * 3600 * 1000;
   int32_t shards_max = 16;
+  bool operator==(const StreamDefaults&) const = default;
 };
 
 struct ExpectedBroker {
@@ -146,7 +148,12 @@ class Coordinator : public MetadataStore::Listener {
   void on_connect(SessionId session);
   void on_message(SessionId session, const sluice::v1::BrokerMessage& message);
   void on_disconnect(SessionId session);
-  void tick();
+  // Returns when the next one is needed, by the monotonic clock, unless an input comes before: then the
+  // wake callback is called. 0: in kTickMs; kNever: only after an input. To call it more often does no
+  // harm and changes nothing.
+  int64_t tick();
+  // Called from inside an input that ends such a wait; must not call back.
+  void set_wake_callback(std::function<void()> wake);
 
   // ---- the store's reports ----
   void stream_declared(const StreamDeclaration& declaration) override;

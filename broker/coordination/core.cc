@@ -1,6 +1,8 @@
 // Start, and what follows every input: look at each map that may need a step, write, send.
 #include "broker/coordination/core.h"
 
+#include <algorithm>
+
 #include "broker/base/log.h"
 
 namespace broker::coordination {
@@ -33,6 +35,7 @@ void Core::load() {
   loading_ = true;
   store_.load([this, alive = alive_](Result<StoreContents> contents) {
     if (!*alive) return;
+    heard_something();
     loading_ = false;
     if (contents.ok()) {
       loaded_contents(std::move(*contents));
@@ -89,7 +92,43 @@ void Core::loaded_contents(StoreContents contents) {
            {{"cluster", options_.cluster}, {"streams", streams_.size()}});
 }
 
-void Core::tick() {
+int64_t Core::tick() {
+  stepping_ = true;
+  step();
+  stepping_ = false;
+  const int64_t next = next_tick_ms();
+  waits_ = next > now() + kTickMs;
+  return next;
+}
+
+void Core::heard_something() {
+  heard_ms_ = now();
+  if (!waits_) return;
+  waits_ = false;
+  last_tick_ms_ = now();  // nobody was to tick meanwhile: that is no standstill of this process
+  if (wake_) wake_();
+}
+
+// Without brokers and maps nothing but an input changes what a scan and a plan find, once the times that
+// both know of have passed.
+int64_t Core::next_tick_ms() const {
+  if (!loaded_) return loading_ ? kNever : load_again_ms_;
+  if (!sessions_.empty() || !streams_.empty() || !pending_.empty() || streams_dirty_) return 0;
+  const int64_t looked_ms = std::min({last_scan_ms_, last_plan_ms_, ledger_look_ms_ - kLevelsMs});
+  if (looked_ms <= heard_ms_) return 0;
+  int64_t next = kNever;
+  for (int64_t then_ms : {started_ms_ + options_.grace_ms, calm_since_ms_ + options_.steady_ms}) {
+    if (looked_ms < then_ms) next = std::min(next, then_ms);
+  }
+  if (ledger_dirty_ && !ledger_busy_) {
+    const bool soon = ledger_urgent_ || ledger_written_ms_ < 0;
+    const int64_t due_ms = soon ? 0 : ledger_written_ms_ + metering_interval_ms_;
+    next = std::min(next, ledger_retry_ms_ >= 0 ? ledger_retry_ms_ : due_ms);
+  }
+  return next;
+}
+
+void Core::step() {
   const int64_t time = now();
   if (!loaded_) {
     if (!loading_ && time >= load_again_ms_) load();
@@ -131,6 +170,7 @@ void Core::mark_all_dirty() {
 }
 
 void Core::settle() {
+  if (!stepping_) heard_something();
   if (!loaded_) return;
   if (streams_dirty_) {
     streams_dirty_ = false;

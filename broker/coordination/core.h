@@ -24,6 +24,7 @@ namespace broker::coordination {
 
 // One proposal is looked at by a person: what is left comes in the next.
 inline constexpr int kProposedMovesMax = 100;
+inline constexpr int64_t kLevelsMs = 500;  // between two looks at what there is to be metered
 
 struct Session {
   SessionId id = 0;
@@ -170,7 +171,8 @@ class Core {
   ~Core();
 
   void start();
-  void tick();
+  int64_t tick();
+  void set_wake_callback(std::function<void()> wake) { wake_ = std::move(wake); }
   bool loaded() const { return loaded_; }
   const Status& load_error() const { return load_error_; }
 
@@ -185,7 +187,7 @@ class Core {
   void set_prices(const sluice::v1::Prices* prices);
   const sluice::v1::Prices* prices() const;
   int64_t metered_ms(const std::string& stream) const;
-  void set_metering_interval(int64_t ms) { metering_interval_ms_ = ms; }
+  void set_metering_interval(int64_t ms);
   sluice::v1::Bill bill(int64_t now_ms) const;
   const std::optional<sluice::v1::Security>& security() const { return security_; }
   void set_expected_brokers(const std::vector<ExpectedBroker>& brokers);
@@ -217,6 +219,10 @@ class Core {
  private:
   // core.cc
   void load();
+  void step();
+  // An input has come: time alone decides again when a scan and a plan have looked at what it changed.
+  void heard_something();
+  int64_t next_tick_ms() const;
   void loaded_contents(StoreContents contents);
   Stream& take_in(StoredMap stored);
   void evaluate(Stream& stream);
@@ -414,6 +420,10 @@ class Core {
   int64_t started_ms_ = 0;
   bool grace_over_ = false;
   int64_t last_tick_ms_ = -1;
+  int64_t heard_ms_ = 0;  // the latest input
+  bool stepping_ = false;  // what is called now is no input
+  bool waits_ = false;     // no tick is needed for a while
+  std::function<void()> wake_;
   int64_t last_scan_ms_ = 0;
   int64_t last_plan_ms_ = 0;
   int64_t calm_since_ms_ = 0;

@@ -5,6 +5,7 @@
 namespace broker::coordination {
 
 void Core::set_defaults(const StreamDefaults& defaults) {
+  if (defaults == defaults_) return;
   defaults_ = defaults;
   streams_dirty_ = true;
   settle();
@@ -23,18 +24,25 @@ bool same_endpoints(const Endpoints& a, const Endpoints& b) {
 }  // namespace
 
 void Core::set_expected_brokers(const std::vector<ExpectedBroker>& brokers) {
-  for (auto& [id, peer] : peers_) peer.expected = false;
+  std::set<int32_t> before, after;
+  for (auto& [id, peer] : peers_) {
+    if (peer.expected) before.insert(id);
+    peer.expected = false;
+  }
+  bool news = false;
   for (const auto& expected : brokers) {
     Peer& peer = peers_[expected.id];
     peer.info.set_id(expected.id);
     peer.expected = true;
+    after.insert(expected.id);
     const bool moved = !same_endpoints(peer.listeners, expected.listeners);
     if (peer.zone == expected.zone && !moved) continue;
     peer.zone = expected.zone;
     peer.listeners = expected.listeners;
     if (loaded_) push_broker(peer);
+    news = true;
   }
-  settle();
+  if (news || before != after) settle();
 }
 
 void Core::set_draining(int32_t broker, bool draining) {

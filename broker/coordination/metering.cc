@@ -9,7 +9,6 @@
 namespace broker::coordination {
 namespace {
 
-constexpr int64_t kLevelsMs = 500;
 constexpr int64_t kLedgerRetryMs = 1000;
 
 }  // namespace
@@ -139,6 +138,7 @@ void Core::read_ledger_again() {
   ledger_retry_ms_ = -1;
   store_.read_ledger([this, alive = alive_](Result<std::optional<StoredLedger>> stored) {
     if (!*alive) return;
+    heard_something();
     ledger_busy_ = false;
     if (!stored.ok()) {
       ledger_dirty_ = true;
@@ -179,6 +179,7 @@ void Core::set_prices(const sluice::v1::Prices* prices) {
   if (prices_ && google::protobuf::util::MessageDifferencer::Equals(next, *prices_)) return;
   prices_ = next;
   something_changed_ = true;
+  heard_something();
   sluice::v1::CoordinatorMessage message;
   *message.mutable_metadata()->mutable_prices() = next;
   push_to_all(message);
@@ -186,6 +187,12 @@ void Core::set_prices(const sluice::v1::Prices* prices) {
 
 const sluice::v1::Prices* Core::prices() const {
   return prices_ && !prices_->currency().empty() ? &*prices_ : nullptr;
+}
+
+void Core::set_metering_interval(int64_t ms) {
+  if (ms == metering_interval_ms_) return;
+  metering_interval_ms_ = ms;
+  heard_something();
 }
 
 int64_t Core::metered_ms(const std::string& name) const {

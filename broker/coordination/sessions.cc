@@ -16,6 +16,7 @@ void Core::on_connect(SessionId id) {
   session.id = id;
   session.heard_ms = now();
   sessions_[id] = session;
+  heard_something();
 }
 
 void Core::on_message(SessionId id, const BrokerMessage& message) {
@@ -312,6 +313,7 @@ void Core::set_security(const sluice::v1::Security& security) {
   add_client_quotas(*message.mutable_metadata());
   push_to_all(message);
   check_pending();
+  heard_something();
 }
 
 // Those in force. Brokers keep what they know until the stored ones are known, and the users who declare

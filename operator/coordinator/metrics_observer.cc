@@ -29,10 +29,12 @@ void MetricsObserver::count(const char* name, const char* help, const char* labe
 
 void MetricsObserver::gauge(const char* name, const char* help, double value,
                             const broker::Metrics::Labels& labels) {
-  broker::Metrics::Labels all = labels;
-  all["cluster"] = cluster_;
-  auto& known = gauges_[{name, all}];
-  if (!known) known = &metrics_.gauge(name, help, all);
+  auto& known = gauges_[{name, labels}];
+  if (!known) {
+    broker::Metrics::Labels all = labels;
+    all["cluster"] = cluster_;
+    known = &metrics_.gauge(name, help, all);
+  }
   known->Set(value);
 }
 

@@ -36,7 +36,8 @@ class MetricsObserver : public broker::coordination::Observer {
   const std::string cluster_;
   void raise(const char* name, const char* help, double value, const broker::Metrics::Labels& labels);
   void meter_line(const sluice::v1::BillLine& line, const std::string& stream);
-  std::map<std::pair<std::string, broker::Metrics::Labels>, prometheus::Gauge*> gauges_;
+  // By name, which is a literal, and labels beside the cluster's. Every cluster has some twenty.
+  std::map<std::pair<const char*, broker::Metrics::Labels>, prometheus::Gauge*> gauges_;
   struct Count {
     prometheus::Counter* counter;
     int64_t round;

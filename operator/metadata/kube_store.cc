@@ -86,8 +86,13 @@ void KubeStore::stream_seen(const std::string& resource,
     }
     updated_.erase(updated);
   }
-  known_[name] = stream;
+  // Looked at again, and as it was: the coordinator need not be woken for that.
+  const bool known = other != known_.end() && !stream->metadata.resource_version.empty() &&
+                     other->second->metadata.uid == stream->metadata.uid &&
+                     other->second->metadata.resource_version == stream->metadata.resource_version;
+  known_[name] = stream;  // in any case: who calls keeps this one, and two would be one too many
   resources_[resource] = name;
+  if (known && !stream->metadata.deleting) return;
   if (!stream->metadata.deleting) {
     if (listener_) listener_->stream_declared(declaration_of(*stream));
     return;

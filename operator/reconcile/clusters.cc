@@ -1,5 +1,6 @@
 #include "operator/reconcile/clusters.h"
 
+#include <algorithm>
 #include <set>
 
 #include "broker/base/log.h"
@@ -19,6 +20,9 @@ coordination::CoordinatorOptions options_for(const api::StreamCluster& resource)
   return options;
 }
 
+// Metrics of a coordinator that is ticked, and of one that is not: their hours go on.
+constexpr int64_t kRefreshMs = 1000, kRefreshIdleMs = 30'000;
+
 // A name that only this cluster's certificates hold: that of its client Service.
 std::string identity_of(const kube::ObjectKey& key) { return key.name + "." + key.ns + ".svc"; }
 
@@ -32,12 +36,16 @@ coordination::StreamDefaults defaults_of(const api::StreamClusterSpec& spec) {
 
 }  // namespace
 
-Clusters::Cluster::Cluster(Clusters& all, const api::StreamCluster& r)
-    : resource(r),
+Clusters::Cluster::Cluster(Clusters& a, const api::StreamCluster& r)
+    : all(a),
+      resource(r),
       store(all.client_, all.executor_, all.io({r.metadata.ns, r.metadata.name}),
             {r.metadata.ns, r.metadata.name, r.metadata.uid}),
       observer(all.metrics_, r.metadata.ns + "/" + r.metadata.name),
-      coordinator(options_for(r), all.clock_, all.random_, store, all.server_, &observer) {}
+      coordinator(options_for(r), all.clock_, all.random_, store, all.server_, &observer),
+      due(all.due_.emplace(all.clock_.mono_ms(), this)) {
+  coordinator.set_wake_callback([this] { all.tick_at(*this, all.clock_.mono_ms()); });
+}
 
 Clusters::Clusters(broker::env::AsioExecutor& executor, broker::env::Clock& clock,
                    broker::env::Random& random, kube::Client& client, broker::Metrics& metrics,
@@ -61,16 +69,29 @@ broker::env::IoQueue& Clusters::io(const kube::ObjectKey& cluster) {
 
 void Clusters::start() { tick(); }
 
+// One timer for all, so that what many of them do falls together.
 void Clusters::tick() {
-  constexpr int kTicksPerRefresh = 50;
-  const bool refresh = ++ticks_ % kTicksPerRefresh == 0;
-  for (auto& [key, cluster] : clusters_) {
-    cluster->coordinator.tick();
-    if (!refresh || !cluster->coordinator.loaded()) continue;
-    cluster->observer.refresh(cluster->coordinator);
-    cluster->observer.meter(cluster->coordinator.bill(clock_.wall_ms()));
+  const int64_t now_ms = clock_.mono_ms();
+  while (!due_.empty() && due_.begin()->first <= now_ms) {
+    Cluster& cluster = *due_.begin()->second;
+    const int64_t next_ms = std::max(cluster.coordinator.tick(), now_ms + 1);
+    const bool shown = now_ms >= cluster.refresh_ms;
+    if (shown) refresh(cluster);
+    tick_at(cluster, std::min(next_ms, shown ? now_ms + kRefreshIdleMs : cluster.refresh_ms));
   }
   executor_.schedule_after(coordination::kTickMs, [this] { tick(); });
+}
+
+void Clusters::tick_at(Cluster& cluster, int64_t due_ms) {
+  due_.erase(cluster.due);
+  cluster.due = due_.emplace(due_ms, &cluster);
+}
+
+void Clusters::refresh(Cluster& cluster) {
+  if (!cluster.coordinator.loaded()) return;
+  cluster.refresh_ms = clock_.mono_ms() + kRefreshMs;
+  cluster.observer.refresh(cluster.coordinator);
+  cluster.observer.meter(cluster.coordinator.bill(clock_.wall_ms()));
 }
 
 namespace {
@@ -135,9 +156,6 @@ bool Clusters::follows(const api::StreamCluster& resource) {
   });
 }
 
-namespace {
-
-// Kept for as long as there is the stream: without what only its status shows.
 std::shared_ptr<const api::Stream> for_keeping(const api::Stream& stream) {
   auto kept = std::make_shared<api::Stream>(stream);
   kept->status.conditions.clear();
@@ -145,8 +163,6 @@ std::shared_ptr<const api::Stream> for_keeping(const api::Stream& stream) {
   kept->status.metering.reset();
   return kept;
 }
-
-}  // namespace
 
 ClusterView Clusters::follow(const api::StreamCluster& resource, const ClusterWishes& wishes) {
   return on_executor([&] {

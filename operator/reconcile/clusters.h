@@ -70,6 +70,9 @@ struct StreamView {
   int64_t next_bill_ms = 0;                     // when there may be one; 0: not known
 };
 
+// What is kept for as long as there is the stream: all but what only its status shows.
+std::shared_ptr<const api::Stream> for_keeping(const api::Stream& stream);
+
 class Clusters {
  public:
   // Told on the executor that a cluster's state changed.
@@ -80,7 +83,8 @@ class Clusters {
            coordinator::SessionServer& server);
   ~Clusters();
   void on_changed(Changed changed) { changed_ = std::move(changed); }
-  // Keeps the coordinators' time; on the executor.
+  // Keeps the coordinators' time; on the executor. Those without brokers are ticked when something has
+  // come that concerns them, and else only seldom.
   void start();
 
   // From any thread but the executor's; each waits for the executor.
@@ -109,6 +113,8 @@ class Clusters {
   // On the executor.
   struct Cluster {
     Cluster(Clusters& all, const api::StreamCluster& resource);
+    ~Cluster() { all.due_.erase(due); }
+    Clusters& all;
     api::StreamCluster resource;
     metadata::KubeStore store;
     coordinator::MetricsObserver observer;
@@ -127,6 +133,9 @@ class Clusters {
     int64_t risky_until_ms = 0;  // no eviction before
     int64_t next_look_ms = 0;
     bool looking = false;
+    // Where it stands among the ticks to come, and when its metrics are brought up to date again.
+    std::multimap<int64_t, Cluster*>::iterator due;
+    int64_t refresh_ms = 0;
   };
   std::map<kube::ObjectKey, std::unique_ptr<Cluster>>& all() { return clusters_; }
   broker::env::AsioExecutor& executor() { return executor_; }
@@ -139,6 +148,8 @@ class Clusters {
  private:
   friend struct Cluster;
   void tick();
+  void tick_at(Cluster& cluster, int64_t due_ms);
+  void refresh(Cluster& cluster);
   void tell_security(Cluster& cluster);
   std::string tell_prices(Cluster& cluster);
   bool may_evict(Cluster& cluster, const std::vector<broker::coordination::BrokerView>& brokers);
@@ -159,7 +170,7 @@ class Clusters {
   broker::Metrics& metrics_;
   coordinator::SessionServer& server_;
   Changed changed_;
-  int64_t ticks_ = 0;
+  std::multimap<int64_t, Cluster*> due_;  // every cluster once: when its coordinator needs its next tick
   std::map<kube::ObjectKey, std::unique_ptr<Cluster>> clusters_;
   std::array<std::unique_ptr<broker::env::ThreadIoQueue>, 4> metadata_io_;  // end before the stores
 };

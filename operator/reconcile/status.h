@@ -31,9 +31,9 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
                                 const std::string& now);
 // Every one of these brokers drains and holds nothing.
 bool drained(const ClusterView& view, const std::vector<int32_t>& brokers);
-// Nothing is to be done before something changes.
 // Its coordinator works on it, with brokers that are there: a roll, a drain, a rebalance.
 bool moving(const api::StreamClusterStatus& status);
+// Nothing is to be done before something changes.
 bool settled(const api::StreamClusterStatus& status, const ClusterSight& sight);
 
 }  // namespace sluice_operator::reconcile

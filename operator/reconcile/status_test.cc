@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/reconcile/stream.h"
+
 namespace sluice_operator::reconcile {
 namespace {
 
@@ -50,6 +52,13 @@ TEST(ClusterStatus, ReadyWhenAllAreAndSaysWhyNot) {
   EXPECT_NE(ready->message.find("ImagePullBackOff"), std::string::npos);
   EXPECT_EQ(api::find_condition(status.conditions, "Degraded")->status, "True");
   EXPECT_EQ(status.broker_states[2].state, "Down");
+}
+
+// A fleet whose brokers are all awaited would be looked at every other second for nothing.
+TEST(ClusterStatus, NothingMovesWhileNoBrokerIsThere) {
+  EXPECT_TRUE(moving(cluster_status(cluster(), three_brokers(2), kNow)));
+  EXPECT_FALSE(moving(cluster_status(cluster(), three_brokers(0), kNow)));
+  EXPECT_FALSE(moving(cluster_status(cluster(), three_brokers(3), kNow)));
 }
 
 TEST(ClusterStatus, DrainingBrokersAreShownAndCounted) {
@@ -192,6 +201,41 @@ TEST(StreamStatus, CountsShardsAndNamesProblems) {
   view.problem = "replication 5 needs 5 brokers";
   EXPECT_EQ(api::find_condition(stream_status(stream, view, kNow).conditions, "Ready")->reason,
             "Invalid");
+}
+
+// The coordinator tells when brokers come; 10,000 streams that wait were looked at once a minute.
+TEST(StreamStatus, OneThatWaitsForBrokersIsLookedAtSeldom) {
+  StreamView view;
+  view.problem = "no broker is there";
+  EXPECT_EQ(next_look(false, view).after_ms, 1000);
+  EXPECT_EQ(next_look(false, view).at_most_ms, 60'000);
+  view.waits = true;
+  EXPECT_EQ(next_look(false, view).after_ms, 30'000);
+  EXPECT_EQ(next_look(false, view).at_most_ms, 600'000);
+}
+
+TEST(StreamStatus, OneThatIsReadyIsLookedAtForItsBillOnly) {
+  StreamView view;
+  EXPECT_EQ(next_look(true, view).kind, runtime::Outcome::Kind::kDone);
+  view.next_bill_ms = 5000;
+  EXPECT_EQ(next_look(true, view).kind, runtime::Outcome::Kind::kRequeue);
+  EXPECT_EQ(next_look(true, view).after_ms, 5000);
+}
+
+// Of a stream that nobody changes the coordinator keeps what it needs, for ever and ten thousand times.
+TEST(StreamStatus, WhatOnlyStatusShowsIsNotKept) {
+  api::Stream stream;
+  stream.metadata.uid = "u";
+  stream.spec.name = "s";
+  stream.status.conditions.resize(2);
+  stream.status.metering.emplace();
+  stream.status.decisions.resize(1);
+  const auto kept = for_keeping(stream);
+  EXPECT_EQ(kept->status.conditions.capacity(), 0u);
+  EXPECT_FALSE(kept->status.metering);
+  EXPECT_EQ(kept->metadata.uid, "u");
+  EXPECT_EQ(kept->spec.name, "s");
+  EXPECT_EQ(kept->status.decisions.size(), 1u);
 }
 
 }  // namespace

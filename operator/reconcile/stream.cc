@@ -14,6 +14,15 @@ using runtime::Outcome;
 
 namespace {
 constexpr int64_t kBusyMs = 1000, kIdleMs = 60'000;
+constexpr int64_t kWaitingFirstMs = 30'000, kWaitingMs = 600'000;
+}
+
+// The coordinator tells what changes; looks are for what it should not forget. Where a stream waits for
+// brokers only the coordinator's word can change anything.
+Outcome next_look(bool ready, const StreamView& view) {
+  if (!ready && view.waits) return Outcome::follow(kWaitingFirstMs, kWaitingMs);
+  if (!ready) return Outcome::follow(kBusyMs, kIdleMs);
+  return view.next_bill_ms > 0 ? Outcome::requeue_after(view.next_bill_ms) : Outcome::done();
 }
 
 Status StreamReconciler::set_finalizer(const api::Stream& stream, bool present) {
@@ -59,9 +68,7 @@ Outcome StreamReconciler::reconcile(const runtime::Key& key) {
     auto written = client_.merge_patch(metadata::streams(), key, patch, "status");
     if (!written.ok()) return Outcome::retry(written.status());
   }
-  // The coordinator tells what changes; this is for what it should not forget.
-  if (!ready) return Outcome::follow(kBusyMs, kIdleMs);
-  return view.next_bill_ms > 0 ? Outcome::requeue_after(view.next_bill_ms) : Outcome::done();
+  return next_look(ready, view);
 }
 
 }  // namespace sluice_operator::reconcile

@@ -7,6 +7,9 @@
 
 namespace sluice_operator::reconcile {
 
+// When a stream that has been looked at is looked at again, if nothing is told of it before.
+runtime::Outcome next_look(bool ready, const StreamView& view);
+
 class StreamReconciler : public runtime::Reconciler {
  public:
   StreamReconciler(kube::Client& client, broker::env::Clock& clock, kube::Cache& streams,

@@ -90,6 +90,54 @@ TEST_F(ControllerTest, ATerminalFailureWaitsForAChange) {
   ASSERT_TRUE(reconciler.wait_for_calls(2));
 }
 
+// A broker that restarts changes a dozen objects within moments: each was a look and a write of status.
+TEST_F(ControllerTest, WhatHappensTogetherIsLookedAtOnce) {
+  reconciler.script = [](int) { return Outcome::done(); };
+  controller.start();
+  for (int i = 0; i < 12; ++i) controller.enqueue_after({"ns", "a"}, 100);
+  ASSERT_TRUE(reconciler.wait_for_calls(1));
+  kube::StopSignal never;
+  never.wait_ms(150);
+  EXPECT_EQ(reconciler.calls, 1);
+}
+
+// And a change that somebody waits for does not wait with them.
+TEST_F(ControllerTest, AChangeDoesNotWaitForCompany) {
+  reconciler.script = [](int) { return Outcome::done(); };
+  controller.start();
+  controller.enqueue_after({"ns", "a"}, 60'000);
+  controller.enqueue({"ns", "a"});
+  EXPECT_TRUE(reconciler.wait_for_calls(1));
+}
+
+// As many at once as there are workers, each of another object.
+TEST(Controller, WorksOnAsManyObjectsAsItHasWorkers) {
+  constexpr int kWorkers = 4;
+  struct Meeting : Reconciler {
+    std::mutex mutex;
+    std::condition_variable changed;
+    int here = 0;
+    bool met = false;
+    Outcome reconcile(const Key&) override {
+      std::unique_lock lock(mutex);
+      if (++here == kWorkers) met = true;
+      changed.notify_all();
+      changed.wait_for(lock, std::chrono::seconds(10), [&] { return met; });
+      return Outcome::done();
+    }
+  } meeting;
+  broker::env::PosixClock clock;
+  broker::env::SystemRandom random;
+  broker::Metrics metrics;
+  Controller controller({"test", kWorkers, {}, "Test"}, meeting, clock, random, metrics);
+  controller.start();
+  for (int i = 0; i < kWorkers; ++i) controller.enqueue({"ns", std::to_string(i)});
+  std::unique_lock lock(meeting.mutex);
+  EXPECT_TRUE(meeting.changed.wait_for(lock, std::chrono::seconds(10), [&] { return meeting.met; }));
+  lock.unlock();
+  controller.stop();
+}
+
 TEST_F(ControllerTest, StopWaitsForWhatRuns) {
   kube::StopSignal entered, leave;
   reconciler.script = [&](int) {

@@ -15,24 +15,46 @@ void WorkQueue::add(const Key& key, Lane which) {
   put(key, which);
 }
 
+// INT64_MAX: not due.
+void WorkQueue::set_due(Laters::iterator it, int64_t due_ms) {
+  if (it->second.due_ms != INT64_MAX) by_time_.erase(&*it);
+  it->second.due_ms = due_ms;
+  if (due_ms != INT64_MAX) by_time_.insert(&*it);
+}
+
+void WorkQueue::drop_if_empty(Laters::iterator it) {
+  if (it->second == Later()) later_.erase(it);
+}
+
 void WorkQueue::drop_delay(const Key& key) {
-  auto it = due_ms_.find(key);
-  if (it == due_ms_.end()) return;
-  by_time_.erase({it->second, key});
-  due_ms_.erase(it);
+  auto it = later_.find(key);
+  if (it == later_.end()) return;
+  set_due(it, INT64_MAX);
+  drop_if_empty(it);
+}
+
+void WorkQueue::forget_failures(const Key& key) {
+  auto it = later_.find(key);
+  if (it == later_.end()) return;
+  it->second.failures = 0;
+  drop_if_empty(it);
+}
+
+void WorkQueue::forget_looks(const Key& key) {
+  auto it = later_.find(key);
+  if (it == later_.end()) return;
+  it->second.looks = 0;
+  drop_if_empty(it);
 }
 
 void WorkQueue::add_at(const Key& key, int64_t due_ms) {
-  auto it = due_ms_.find(key);
-  if (it != due_ms_.end() && it->second <= due_ms) return;
-  drop_delay(key);
-  due_ms_[key] = due_ms;
-  by_time_.insert({due_ms, key});
+  auto it = later_.try_emplace(key).first;
+  if (due_ms < it->second.due_ms) set_due(it, due_ms);
 }
 
 std::optional<Key> WorkQueue::take(int64_t now_ms) {
-  while (!by_time_.empty() && by_time_.begin()->first <= now_ms) {
-    Key key = by_time_.begin()->second;
+  while (next_due_ms() <= now_ms) {
+    const Key key = (*by_time_.begin())->first;
     drop_delay(key);
     add(key, Lane::kRoutine);
   }
@@ -66,7 +88,7 @@ void WorkQueue::done(const Key& key) {
 }
 
 void WorkQueue::add_after_failure(const Key& key, int64_t now_ms, broker::env::Random& random) {
-  int failures = ++failures_[key];
+  const int failures = ++later_[key].failures;
   int64_t ceiling_ms = backoff_.cap_ms;
   if (failures < 24) ceiling_ms = std::min(ceiling_ms, backoff_.base_ms << (failures - 1));
   int64_t half_ms = ceiling_ms / 2;
@@ -76,7 +98,7 @@ void WorkQueue::add_after_failure(const Key& key, int64_t now_ms, broker::env::R
 
 void WorkQueue::add_to_follow(const Key& key, int64_t now_ms, int64_t first_ms, int64_t at_most_ms,
                               broker::env::Random& random) {
-  int& looks = looks_[key];
+  int& looks = later_[key].looks;
   int64_t ceiling_ms = at_most_ms;
   if (looks < 24) ceiling_ms = std::min(ceiling_ms, first_ms << looks++);
   const int64_t half_ms = ceiling_ms / 2;

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 
 #include "broker/env/env.h"
 #include "operator/runtime/reconciler.h"
@@ -35,17 +36,17 @@ class WorkQueue {
 
   // After a failure: the key waits base, 2 base, 4 base ... cap, each shortened by up to half.
   void add_after_failure(const Key& key, int64_t now_ms, broker::env::Random& random);
-  void forget_failures(const Key& key) { failures_.erase(key); }
+  void forget_failures(const Key& key);
 
   // To look again: the key waits first, 2 first, 4 first ... at_most, each shortened by up to half.
   void add_to_follow(const Key& key, int64_t now_ms, int64_t first_ms, int64_t at_most_ms,
                      broker::env::Random& random);
   // Something has happened to it: the next wait is `first` again.
-  void forget_looks(const Key& key) { looks_.erase(key); }
+  void forget_looks(const Key& key);
 
   size_t depth() const { return waiting_.size(); }
   // When the next delayed key is due; INT64_MAX when there is none.
-  int64_t next_due_ms() const { return by_time_.empty() ? INT64_MAX : by_time_.begin()->first; }
+  int64_t next_due_ms() const { return by_time_.empty() ? INT64_MAX : (*by_time_.begin())->second.due_ms; }
 
  private:
   void drop_delay(const Key& key);
@@ -57,9 +58,22 @@ class WorkQueue {
   std::map<Key, Lane> waiting_;        // in that lane, or to be put there by done()
   int changes_in_a_row_ = 0;
   std::set<Key> in_hand_;
-  std::map<Key, int64_t> due_ms_;
-  std::set<std::pair<int64_t, Key>> by_time_;
-  std::map<Key, int> failures_, looks_;
+  // What is known of a key beside its turn. A fleet has ten thousands of them: one entry each.
+  struct Later {
+    int64_t due_ms = INT64_MAX;
+    int failures = 0, looks = 0;
+    bool operator==(const Later&) const = default;
+  };
+  using Laters = std::map<Key, Later>;
+  void set_due(Laters::iterator it, int64_t due_ms);
+  void drop_if_empty(Laters::iterator it);
+  Laters later_;
+  struct Earlier {
+    bool operator()(const Laters::value_type* a, const Laters::value_type* b) const {
+      return std::tie(a->second.due_ms, a->first) < std::tie(b->second.due_ms, b->first);
+    }
+  };
+  std::set<const Laters::value_type*, Earlier> by_time_;  // those that are due some time
 };
 
 }  // namespace sluice_operator::runtime

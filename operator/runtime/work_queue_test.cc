@@ -103,6 +103,28 @@ TEST(WorkQueue, ChangesDoNotStarveTheRest) {
 }
 
 // A key that is in both lanes, or comes back to one, is handed out as often as it was asked for.
+// By the earliest first; what is forgotten of a key leaves the rest of it.
+TEST(WorkQueue, DelaysFailuresAndLooksOfAKeyAreApart) {
+  WorkQueue queue({100, 1000});
+  MaxRandom random;
+  queue.add_to_follow(kA, 0, 10, 1000, random);
+  queue.add_at(kB, 3);
+  EXPECT_EQ(queue.take(20), kB);
+  EXPECT_EQ(queue.take(20), kA);
+  queue.done(kA), queue.done(kB);
+  EXPECT_EQ(queue.next_due_ms(), INT64_MAX);
+  queue.add_after_failure(kA, 20, random);
+  queue.forget_failures(kA);
+  EXPECT_EQ(queue.next_due_ms(), 70);  // half of 100
+  queue.add_at(kA, 60);
+  queue.forget_looks(kA);
+  EXPECT_EQ(queue.next_due_ms(), 60);
+  EXPECT_EQ(queue.take(60), kA);
+  queue.done(kA);
+  queue.add_after_failure(kA, 0, random);
+  EXPECT_EQ(queue.next_due_ms(), 50);  // the first again
+}
+
 TEST(WorkQueue, AKeyThatChangesLanesIsNotHandedOutTwice) {
   WorkQueue queue({});
   queue.add(kA, Lane::kRoutine);

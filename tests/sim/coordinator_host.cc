@@ -21,6 +21,8 @@ void CoordinatorHost::start() {
   coordination::Outbox& outbox = *this;
   coordinator_ = std::make_unique<coordination::Coordinator>(options, clock_, world_.random(),
                                                              *store_, outbox);
+  coordinator_->set_wake_callback([this] { tick_due_ms_ = 0; });
+  tick_due_ms_ = 0;
   coordinator_->start();
   say_wishes();
   tick();
@@ -50,7 +52,7 @@ void CoordinatorHost::crash() {
 }
 
 void CoordinatorHost::tick() {
-  coordinator_->tick();
+  if (clock_.mono_ms() >= tick_due_ms_) tick_due_ms_ = coordinator_->tick();
   executor_->schedule_after(coordination::kTickMs, [this] { tick(); });
 }
 

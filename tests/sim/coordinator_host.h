@@ -73,6 +73,7 @@ class CoordinatorHost : private coordination::Outbox {
   std::unique_ptr<SimExecutor> executor_;
   std::unique_ptr<SimMetadataStore> store_;
   std::unique_ptr<coordination::Coordinator> coordinator_;
+  int64_t tick_due_ms_ = 0;  // as its last tick said
   std::map<int, Attached> brokers_;
   std::map<SessionId, Channel> channels_;
   std::set<int> blocked_to_, blocked_from_;

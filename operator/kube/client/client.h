@@ -30,7 +30,7 @@ struct Selection {
 };
 
 struct ListOptions {
-  int page_size = 250;
+  int page_size = 100;  // every cache lists at once after a start: what pages take is held for good
   // Applied to every item when its page arrives, e.g. to drop what the caller does not need.
   std::function<void(Json&)> transform;
   // Gets every item when its page arrives, instead of the result: a long list is never there as a whole.

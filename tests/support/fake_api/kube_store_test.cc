@@ -170,6 +170,38 @@ TEST_F(KubeStoreLoadTest, StreamsComeFromTheWatch) {
   EXPECT_EQ(reads_of("/streams") + reads_of("/streams/s"), 0);
 }
 
+// Each look at a stream woke its coordinator, which then looked at everything it has.
+TEST_F(KubeStoreLoadTest, AStreamThatIsAsItWasIsNotDeclaredAgain) {
+  struct Counts : broker::coordination::MetadataStore::Listener {
+    int declared = 0, withdrawn = 0;
+    void stream_declared(const broker::coordination::StreamDeclaration&) override { ++declared; }
+    void stream_withdrawn(const std::string&, bool) override { ++withdrawn; }
+  } counts;
+  store_.set_listener(&counts);
+  auto seen = [&](const std::string& uid, const std::string& version, bool deleting = false) {
+    auto stream = std::make_shared<sluice_operator::api::Stream>();
+    stream->metadata.name = stream->spec.name = "s";
+    stream->metadata.uid = uid;
+    stream->metadata.resource_version = version;
+    stream->metadata.deleting = deleting;
+    store_.stream_seen("s", stream);
+    return std::weak_ptr<const sluice_operator::api::Stream>(stream);
+  };
+  std::weak_ptr<const sluice_operator::api::Stream> first = seen("u", "1");
+  seen("u", "1");
+  EXPECT_EQ(counts.declared, 1);
+  EXPECT_TRUE(first.expired());  // its caller keeps the newer one: not one each
+  seen("u", "2");
+  EXPECT_EQ(counts.declared, 2);
+  seen("v", "2");
+  EXPECT_EQ(counts.declared, 3);
+  // That it is to go is said until it has gone.
+  seen("v", "3", true);
+  seen("v", "3", true);
+  EXPECT_EQ(counts.withdrawn, 2);
+  store_.set_listener(nullptr);
+}
+
 // A watch may lag behind: the records of a stream that it has not shown yet must stay.
 TEST_F(KubeStoreLoadTest, AStreamWithAMapThatTheWatchHasNotShownIsAskedFor) {
   put_stream("c");
