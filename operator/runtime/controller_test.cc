@@ -90,18 +90,7 @@ TEST_F(ControllerTest, ATerminalFailureWaitsForAChange) {
   ASSERT_TRUE(reconciler.wait_for_calls(2));
 }
 
-// A broker that restarts changes a dozen objects within moments: each was a look and a write of status.
-TEST_F(ControllerTest, WhatHappensTogetherIsLookedAtOnce) {
-  reconciler.script = [](int) { return Outcome::done(); };
-  controller.start();
-  for (int i = 0; i < 12; ++i) controller.enqueue_after({"ns", "a"}, 100);
-  ASSERT_TRUE(reconciler.wait_for_calls(1));
-  kube::StopSignal never;
-  never.wait_ms(150);
-  EXPECT_EQ(reconciler.calls, 1);
-}
-
-// And a change that somebody waits for does not wait with them.
+// A change that somebody waits for does not wait with what was to be looked at later.
 TEST_F(ControllerTest, AChangeDoesNotWaitForCompany) {
   reconciler.script = [](int) { return Outcome::done(); };
   controller.start();

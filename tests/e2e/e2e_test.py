@@ -18,6 +18,7 @@ import traceback
 import urllib.parse
 import urllib.request
 
+import ingress
 import kafka_reassign
 import kafka_users
 
@@ -612,6 +613,10 @@ def test_node_ports_reach_every_broker_from_outside():
     assert inside[0] == f"{CLUSTER}-0.{CLUSTER}-brokers.default.svc:9092", inside
 
 
+def test_an_ingress_passes_tls_through_to_each_broker():
+    ingress.check(sys.modules[__name__])
+
+
 def test_a_load_balancers_address_reaches_brokers_without_a_restart():
     """Nothing here makes load balancers: the test writes the Services' status as a cloud does."""
     listeners({"name": "cloud", "port": 9094, "type": "LoadBalancer"})
@@ -756,7 +761,8 @@ def test_down_leaves_nothing():
 
 # Run by tests/suites/e2e: they have not passed on a machine that others keep busy.
 SUITE = {"test_settings_roll_through_zone_by_zone_under_load",
-         "test_any_broker_drains_pauses_and_comes_back"}
+         "test_any_broker_drains_pauses_and_comes_back",
+         "test_an_ingress_passes_tls_through_to_each_broker"}
 
 
 def keep_what_is_known(test):
