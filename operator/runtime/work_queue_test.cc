@@ -102,7 +102,6 @@ TEST(WorkQueue, ChangesDoNotStarveTheRest) {
   EXPECT_EQ(turns, WorkQueue::kChangesInARow);
 }
 
-// A key that is in both lanes, or comes back to one, is handed out as often as it was asked for.
 // By the earliest first; what is forgotten of a key leaves the rest of it.
 TEST(WorkQueue, DelaysFailuresAndLooksOfAKeyAreApart) {
   WorkQueue queue({100, 1000});
@@ -125,6 +124,7 @@ TEST(WorkQueue, DelaysFailuresAndLooksOfAKeyAreApart) {
   EXPECT_EQ(queue.next_due_ms(), 50);  // the first again
 }
 
+// A key that is in both lanes, or comes back to one, is handed out as often as it was asked for.
 TEST(WorkQueue, AKeyThatChangesLanesIsNotHandedOutTwice) {
   WorkQueue queue({});
   queue.add(kA, Lane::kRoutine);
