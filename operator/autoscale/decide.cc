@@ -88,8 +88,13 @@ void remember(const Policy& policy, const Snapshot& snapshot, Memory& memory) {
   memory.allowance =
       std::min(cap, memory.allowance + policy.actions_per_shard_hour * open *
                                            static_cast<double>(elapsed) / 3600e3);
-  double total = 0;
-  for (const auto& load : snapshot.open_shards) total += utilisation(policy, load);
+  double total = 0, over = 0;
+  for (const auto& load : snapshot.open_shards) {
+    double used = utilisation(policy, load);
+    total += used;
+    over += std::max(0.0, used - 1);
+  }
+  memory.budget.add(elapsed, total, over);
   observe(memory.total, now, total, memory.noise);
   std::map<int32_t, Memory::Track> tracks;
   for (const auto& load : snapshot.open_shards) {
@@ -111,9 +116,10 @@ void remember(const Policy& policy, const Snapshot& snapshot, Memory& memory) {
     tracks.emplace(load.shard, std::move(track));
   }
   memory.shards = std::move(tracks);
-  memory.noise.settle(policy.throttle_budget);
+  const double budget = memory.budget.planned(policy.throttle_budget);
+  memory.noise.settle(budget);
   memory.hold.add(policy, now, elapsed, memory.total,
-                  planned_headroom(policy, memory.noise));
+                  planned_headroom(policy, memory.noise, budget));
 }
 
 void add_inputs(Decision& decision, const Policy& policy, const Snapshot& snapshot) {

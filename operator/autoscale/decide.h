@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/autoscale/budget.h"
 #include "operator/autoscale/forecast.h"
 #include "operator/autoscale/hold.h"
 #include "operator/autoscale/lag.h"
@@ -79,6 +80,7 @@ struct Memory {
   std::map<int32_t, int64_t> seen_ms;  // when each open shard was first looked at
   Forecast total;  // of all shards, in shards
   Noise noise;
+  Budget budget;
   HoldWindow hold;
   int64_t last_look_ms = -1;
   int64_t unbroken_since_ms = 0;

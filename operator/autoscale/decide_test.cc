@@ -7,6 +7,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
+
+#include "operator/autoscale/round.h"
 
 namespace sluice_operator::autoscale {
 namespace {
@@ -120,6 +123,29 @@ TEST(Decide, OneStepReachesAsManyShardsAsTheLoadAsksFor) {
   world.apply(decision);
   EXPECT_EQ(world.shards.size(), 5u);  // 4.0 / 0.9
   EXPECT_EQ(decision.inputs.at("shardsNeeded"), "4.44");
+}
+
+// Noise of a tenth around a daily cycle left eight tenths of the budget unused, for shards that were a
+// twelfth too many.
+TEST(Decide, ABudgetThatNoiseLeavesUnusedIsPlannedWithAndOneThatIsUsedUpIsNot) {
+  World world(10);
+  world.policy.shards_min = world.policy.shards_max = 10;
+  std::mt19937 dice(7);
+  std::normal_distribution<double> noise(0, 0.1);
+  auto look = [&](double shards) {
+    world.spread(shards * (1 + noise(dice)));
+    return std::stod(world.look().inputs.at("headroom"));
+  };
+  double headroom = 0;
+  for (int i = 0; i < 4 * 1800; i++) headroom = look(7);
+  double by_the_budget_alone =
+      planned_headroom(world.policy, world.memory.noise, world.policy.throttle_budget);
+  EXPECT_LT(headroom, by_the_budget_alone - 0.03);
+  for (int i = 0; i < 60; i++) look(20);
+  headroom = look(7);
+  by_the_budget_alone =
+      planned_headroom(world.policy, world.memory.noise, world.policy.throttle_budget);
+  EXPECT_NEAR(headroom, by_the_budget_alone, 0.006);
 }
 
 // Prometheus has no rate of a new series, and then a part of it: shards that had just been made for the

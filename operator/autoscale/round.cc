@@ -39,18 +39,19 @@ std::string percent(double share) {
   return text;
 }
 
-double planned_headroom(const Policy& policy, const Noise& noise) {
+double planned_headroom(const Policy& policy, const Noise& noise, double budget) {
   return std::max(1 / policy.target,
-                  std::min(kHeadroomMax, noise.headroom(kPlanBudgets * policy.throttle_budget)));
+                  std::min(kHeadroomMax, noise.headroom(kPlanBudgets * budget)));
 }
 
 Round::Round(const Policy& policy, const Snapshot& snapshot, Memory& memory)
     : policy_(policy),
       snapshot_(snapshot),
       memory_(memory),
-      headroom_(planned_headroom(policy, memory.noise)),
-      tolerance_(std::min(headroom_, std::max(kTolerance, memory.noise.headroom(
-                                                              kHotBudgets * policy.throttle_budget)))) {
+      budget_(memory.budget.planned(policy.throttle_budget)),
+      headroom_(planned_headroom(policy, memory.noise, budget_)),
+      tolerance_(std::min(headroom_, std::max(kTolerance,
+                                              memory.noise.headroom(kHotBudgets * budget_)))) {
   std::vector<const ShardLoad*> ordered;
   for (const auto& load : snapshot.open_shards) ordered.push_back(&load);
   std::sort(ordered.begin(), ordered.end(),
@@ -348,7 +349,7 @@ std::optional<Decision> Round::scale_down() {
     over += overflow(tile.load * as_level);
   }
   const double needed = levels * headroom_ / kMergedShare;
-  const double over_max = kMergeBudget * policy_.throttle_budget * levels;
+  const double over_max = kMergeBudget * budget_ * levels;
   std::vector<Window> all, chosen;
   bool held = false;  // something that lags would be merged
   for (size_t first = 0; first < peaks.size(); first++) {

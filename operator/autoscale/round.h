@@ -55,6 +55,7 @@ class Round {
   const Policy& policy_;
   const Snapshot& snapshot_;
   Memory& memory_;
+  double budget_;    // of refused records, to plan with: memory.budget's
   double headroom_;  // on what is expected, for shards that are made
   double tolerance_;  // less: how full those that are there may become before they are hot
   std::vector<Tile> tiles_;  // in key order; load: expected, with headroom: what a new shard is planned for
@@ -63,7 +64,7 @@ class Round {
 };
 
 // The factor on what is expected for which shards are made, by the target and the noise.
-double planned_headroom(const Policy& policy, const Noise& noise);
+double planned_headroom(const Policy& policy, const Noise& noise, double budget);
 
 std::string text_of(double value);
 std::string percent(double share);
