@@ -209,8 +209,9 @@ struct Active {
   // Where pages of lists, and what a first look at everything takes, have been: between what stays, so that
   // free() alone does not give it back. On a thread of its own: nobody waits for it.
   void give_back_memory() {
-    constexpr int64_t kFirstMs = 60'000, kEveryMs = 600'000;
-    for (int64_t wait_ms = kFirstMs; !trim_stop_.wait_ms(wait_ms); wait_ms = kEveryMs) {
+    constexpr int64_t kFirstMs = 10'000, kEveryMs = 600'000;
+    for (int64_t wait_ms = kFirstMs; !trim_stop_.wait_ms(wait_ms);
+         wait_ms = std::min(2 * wait_ms, kEveryMs)) {
       ::malloc_trim(0);
     }
   }

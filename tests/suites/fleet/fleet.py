@@ -1,7 +1,7 @@
 """One operator and a fleet: time from a change to its being applied, memory, calls, restart, writes at rest.
 Ends with "N passed, N failed"; a missed aim is written down, not a failure.
 
-usage: run [--sizes 100,1000] [--streams 10] [--brokers 1] [--changes 300] [--quiet 120] [--in-one-namespace]
+usage: run [--sizes 100,1000] [--streams 10] [--brokers 1] [--changes 300] [--rate 10] [--quiet 120] [--in-one-namespace]
 """
 import argparse
 import collections
@@ -22,7 +22,6 @@ sys.path.insert(0, str(HERE))
 import world  # noqa: E402
 from world import GROUP, MERGE, ROOT, wait_until  # noqa: E402
 
-RATE = 10  # changes a second
 READS = {"get", "list", "watch"}
 
 
@@ -193,7 +192,7 @@ class Fleet:
         pending, began = [], time.monotonic()
         numbers = random.sample(range(self.clusters), min(count, self.clusters))
         for turn, number in enumerate(numbers):
-            time.sleep(max(0.0, began + turn * 2 / RATE - time.monotonic()))
+            time.sleep(max(0.0, began + turn * 2 / self.options.rate - time.monotonic()))
             for kind in ("cluster", "stream"):
                 pending.append((kind, *self.change_one(connection, kind, number, expected, lock)))
         deadline = time.monotonic() + 120
@@ -361,6 +360,7 @@ def main():
     parser.add_argument("--streams", type=int, default=10, help="of each cluster")
     parser.add_argument("--brokers", type=int, default=1, help="of each cluster")
     parser.add_argument("--changes", type=int, default=300, help="of clusters, and as many of streams")
+    parser.add_argument("--rate", type=float, default=10, help="changes a second, of clusters and streams in turn")
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--quiet", type=int, default=120, help="seconds at rest")
     parser.add_argument("--patience", type=int, default=600, help="seconds to wait for what should come")
