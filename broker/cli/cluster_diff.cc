@@ -100,21 +100,24 @@ void diff_objects(const DiffInput& input, ClusterDiff& diff) {
   auto after = objects_of(input.edited, settings,
                           grows ? input.edited.spec.storage.size : settings.claim_size, replicas);
   // By kind and name: a listener from outside brings objects, and takes its own away.
-  std::map<std::pair<std::string, std::string>, std::pair<const Json*, const Json*>> by_name;
+  std::map<std::pair<std::string, std::string>, const Json*> gone;
   auto name_of = [](const Json& object) {
     return std::pair(object.value("kind", std::string()), object["metadata"].value("name", std::string()));
   };
-  for (const auto& object : before) by_name[name_of(object)].first = &object;
-  for (const auto& object : after) by_name[name_of(object)].second = &object;
-  for (const auto& [name, versions] : by_name) {
-    ClusterDiff::Object object{name.first, name.second, false, !versions.first, !versions.second, {}};
-    if (versions.first && versions.second) {
-      object.changes = changes(without_hash(*versions.first), without_hash(*versions.second));
+  for (const auto& object : before) gone[name_of(object)] = &object;
+  for (const auto& now : after) {
+    const auto name = name_of(now);
+    auto was = gone.find(name);
+    ClusterDiff::Object object{name.first, name.second, false, was == gone.end(), false, {}};
+    if (!object.added) {
+      object.changes = changes(without_hash(*was->second), without_hash(now));
       object.made_again = grows && object.kind == "StatefulSet";
+      gone.erase(was);
     }
-    if (object.added || object.removed || !object.changes.empty()) {
-      diff.objects.push_back(std::move(object));
-    }
+    if (object.added || !object.changes.empty()) diff.objects.push_back(std::move(object));
+  }
+  for (const auto& [name, object] : gone) {
+    diff.objects.push_back({name.first, name.second, false, false, true, {}});
   }
   if (grows) {
     diff.volumes = input.live.spec.storage.size + " -> " + input.edited.spec.storage.size;

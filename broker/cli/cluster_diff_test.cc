@@ -77,7 +77,7 @@ TEST(ClusterDiff, ObjectsOfAListenerComeAndGo) {
   for (const auto& object : diff.objects) {
     if (object.added) fresh.push_back(object.name);
   }
-  EXPECT_EQ(fresh, (std::vector<std::string>{"q-nodes-0", "q-nodes-1", "q-nodes-2", "q-nodes-all"}));
+  EXPECT_EQ(fresh, (std::vector<std::string>{"q-nodes-all", "q-nodes-0", "q-nodes-1", "q-nodes-2"}));
   EXPECT_NE(diff_text(diff).find("  Service q-nodes-1 (new)\n"), std::string::npos) << diff_text(diff);
   std::swap(input.live.spec, input.edited.spec);
   diff = diff_clusters(input);

@@ -149,7 +149,7 @@ def check_history(load):
 
 
 def message(name, wanted):
-    for entry in get("streamcluster", name)["status"].get("conditions", []):
+    for entry in get("streamcluster", name).get("status", {}).get("conditions", []):
         if entry["type"] == wanted:
             return f"{entry['status']} {entry['reason']}: {entry['message']}"
     return ""
