@@ -1,6 +1,7 @@
 #include "broker/cli/cluster_diff.h"
 
 #include <algorithm>
+#include <map>
 
 #include "operator/admission/decide.h"
 #include "operator/api/json.h"
@@ -98,13 +99,25 @@ void diff_objects(const DiffInput& input, ClusterDiff& diff) {
   auto before = objects_of(input.live, settings, settings.claim_size, input.live.spec.brokers);
   auto after = objects_of(input.edited, settings,
                           grows ? input.edited.spec.storage.size : settings.claim_size, replicas);
-  for (size_t i = 0; i < after.size(); ++i) {
-    ClusterDiff::Object object;
-    object.kind = after[i].value("kind", std::string());
-    object.name = after[i]["metadata"].value("name", std::string());
-    object.changes = changes(without_hash(before.at(i)), without_hash(after[i]));
-    object.made_again = grows && object.kind == "StatefulSet";
-    if (!object.changes.empty()) diff.objects.push_back(std::move(object));
+  // By kind and name: a listener from outside brings objects, and takes its own away.
+  std::map<std::pair<std::string, std::string>, const Json*> gone;
+  auto name_of = [](const Json& object) {
+    return std::pair(object.value("kind", std::string()), object["metadata"].value("name", std::string()));
+  };
+  for (const auto& object : before) gone[name_of(object)] = &object;
+  for (const auto& now : after) {
+    const auto name = name_of(now);
+    auto was = gone.find(name);
+    ClusterDiff::Object object{name.first, name.second, false, was == gone.end(), false, {}};
+    if (!object.added) {
+      object.changes = changes(without_hash(*was->second), without_hash(now));
+      object.made_again = grows && object.kind == "StatefulSet";
+      gone.erase(was);
+    }
+    if (object.added || !object.changes.empty()) diff.objects.push_back(std::move(object));
+  }
+  for (const auto& [name, object] : gone) {
+    diff.objects.push_back({name.first, name.second, false, false, true, {}});
   }
   if (grows) {
     diff.volumes = input.live.spec.storage.size + " -> " + input.edited.spec.storage.size;
@@ -209,7 +222,11 @@ std::string diff_text(const ClusterDiff& diff) {
   text += diff.objects.empty() ? "objects\n  none changes\n" : "objects\n";
   for (const auto& object : diff.objects) {
     text += "  " + object.kind + " " + object.name +
-            (object.made_again ? " (made again around its pods)" : "") + "\n";
+            (object.made_again ? " (made again around its pods)"
+             : object.added    ? " (new)"
+             : object.removed  ? " (removed)"
+                               : "") +
+            "\n";
     for (const auto& change : object.changes) text += "    " + change_text(change) + "\n";
   }
   return text;
@@ -229,6 +246,8 @@ nlohmann::ordered_json to_json(const ClusterDiff& diff) {
     objects.push_back({{"kind", object.kind},
                        {"name", object.name},
                        {"madeAgain", object.made_again},
+                       {"new", object.added},
+                       {"removed", object.removed},
                        {"changes", list(object.changes)}});
   }
   return {{"refusals", diff.refusals},   {"warnings", diff.warnings},

@@ -26,7 +26,8 @@ struct ClusterDiff {
   struct Object {
     std::string kind, name;
     bool made_again = false;  // removed around its pods and made again
-    std::vector<Change> changes;
+    bool added = false, removed = false;
+    std::vector<Change> changes;  // of one that was there and stays
   };
   std::vector<Change> spec;
   std::vector<Object> objects;

@@ -64,6 +64,29 @@ TEST(ClusterDiff, AnImageRestartsEveryBrokerAndSaysWhy) {
   EXPECT_NE(diff_text(diff).find("because of ~ image: sluice:1 -> sluice:2"), std::string::npos);
 }
 
+// Seen: the command ended in an exception where the edit adds objects (a listener from outside, a broker
+// behind one), and compared objects of different names where it takes some away.
+TEST(ClusterDiff, ObjectsOfAListenerComeAndGo) {
+  auto input = settled();
+  auto& listener = input.edited.spec.listeners.emplace_back();
+  listener.name = "nodes";
+  listener.port = 9093;
+  listener.type = api::ListenerType::kNodePort;
+  auto diff = diff_clusters(input);
+  std::vector<std::string> fresh;
+  for (const auto& object : diff.objects) {
+    if (object.added) fresh.push_back(object.name);
+  }
+  EXPECT_EQ(fresh, (std::vector<std::string>{"q-nodes-all", "q-nodes-0", "q-nodes-1", "q-nodes-2"}));
+  EXPECT_NE(diff_text(diff).find("  Service q-nodes-1 (new)\n"), std::string::npos) << diff_text(diff);
+  std::swap(input.live.spec, input.edited.spec);
+  diff = diff_clusters(input);
+  EXPECT_NE(diff_text(diff).find("  Service q-nodes-1 (removed)\n"), std::string::npos) << diff_text(diff);
+  for (const auto& object : diff.objects) {
+    if (object.added || object.removed) EXPECT_TRUE(object.changes.empty());
+  }
+}
+
 TEST(ClusterDiff, WhatPodsDoNotHaveRestartsNone) {
   auto input = settled();
   input.edited.spec.rebalancing.paused = true;

@@ -11,7 +11,7 @@ std::vector<Command> cluster_commands();
 std::vector<Command> bill_commands();  // cluster bill, stream bill
 std::vector<Command> group_commands();     // group …, through the Kafka door
 std::vector<Command> bench_commands();
-std::vector<Command> day_two_commands();  // status, drain, undrain, rebalance …
+std::vector<Command> day_two_commands();  // status, drain, undrain, restart, rebalance …
 std::vector<Command> move_commands();
 std::vector<Command> diff_commands();    // cluster diff
 std::vector<Command> report_commands();

@@ -1,7 +1,8 @@
-// `sluice status`, `drain`, `undrain`, `rebalance …`: day two of a cluster on Kubernetes. Each edits
+// `sluice status`, `drain`, `undrain`, `restart`, `rebalance …`: day two of a cluster on Kubernetes. Each edits
 // the StreamCluster and follows what the operator writes into its status; no broker is asked.
 #include <algorithm>
 
+#include "broker/cli/client.h"
 #include "broker/cli/cluster_resource.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/health.h"
@@ -124,6 +125,38 @@ Result<int> undrain(const Arguments& arguments) {
     return Result<ClusterResource::Look>(ClusterResource::Look{!drains, drain_line(now, id)});
   }));
   return tell(arguments, resource, id, "broker " + std::to_string(id) + " takes replicas again");
+}
+
+// ---- restart
+
+// As `kubectl rollout restart` does: an annotation of the pods, whose change the operator rolls through.
+constexpr const char* kRestartedAt = "kubectl.kubernetes.io/restartedAt";
+
+Result<ClusterResource::Look> restart_look(const api::StreamCluster& now) {
+  const auto& conditions = now.status.conditions;
+  const auto* degraded = api::find_condition(conditions, "Degraded");
+  if (degraded && degraded->status == "True" && degraded->reason == "RollStuck") {
+    return Status(Code::kUnavailable, degraded->message);
+  }
+  const auto* ready = api::find_condition(conditions, "Ready");
+  const auto* progressing = api::find_condition(conditions, "Progressing");
+  const bool done = ready && ready->status == "True" && now.status.updated_brokers >= now.spec.brokers;
+  return ClusterResource::Look{done, progressing ? progressing->message : ""};
+}
+
+Result<int> restart(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(auto resource, ClusterResource::find(arguments));
+  const std::string now = api::rfc3339(wall_ms());
+  RETURN_IF_ERROR(resource.patch({{"spec", {{"pod", {{"annotations", {{kRestartedAt, now}}}}}}}}));
+  RETURN_IF_ERROR(resource.wait(arguments, restart_look));
+  if (arguments.json()) {
+    print_json({{"cluster", resource.cluster().metadata.name},
+                {"restartedAt", now},
+                {"updatedBrokers", resource.cluster().status.updated_brokers}});
+  } else {
+    print(waits(arguments) ? "every broker has been restarted\n" : "every broker is to be restarted\n");
+  }
+  return 0;
 }
 
 // ---- rebalance
@@ -262,6 +295,8 @@ std::vector<Command> day_two_commands() {
        {"kubectl sluice drain 2", "kubectl sluice drain 2 --no-wait"}, drain},
       {"undrain", {"BROKER"}, "Let a broker hold replicas again", waiting,
        {"kubectl sluice undrain 2"}, undrain},
+      {"restart", {}, "Restart every broker, zone by zone, each when its shards can spare it", waiting,
+       {"kubectl sluice restart", "kubectl sluice restart --cluster orders --no-wait"}, restart},
       {"rebalance", {}, "Show how even the cluster is, and what is proposed or under way",
        with(where, {{"all", "", "every move of the proposal"}}), {"kubectl sluice rebalance"},
        rebalance_show},

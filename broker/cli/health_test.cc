@@ -45,6 +45,14 @@ Json stream(const char* name = "s") {
           {"status", {{"openShards", 2}, {"conditions", {condition("Ready", "True", "Ready", "")}}}}};
 }
 
+// Seen on a real cluster: every stream was marked as changing whose shards stood still, none whose shards
+// were being split.
+Json scaling_stream(const char* status) {
+  Json out = stream();
+  out["status"]["conditions"].push_back(condition("Scaling", status, "Steady", "the shards"));
+  return out;
+}
+
 Json shard(int index, std::vector<int> replicas, int leader) {
   Json list = Json::array();
   for (int id : replicas) list.push_back({{"broker", id}, {"directory", "d"}});
@@ -78,6 +86,12 @@ TEST(Health, AHealthyClusterIsATreeWithoutReasons) {
       << text;
   EXPECT_NE(text.find("✔  s  2 shards"), std::string::npos) << text;
   EXPECT_EQ(to_json(health)["healthy"], true);
+}
+
+TEST(Health, AStreamChangesWhileItsShardsDo) {
+  const Json whole = map({shard(0, {0, 1}, 0), shard(1, {1, 2}, 2)});
+  EXPECT_EQ(health_of({scaling_stream("False"), cluster(), whole})[0].streams[0].mark, Mark::kGood);
+  EXPECT_EQ(health_of({scaling_stream("True"), cluster(), whole})[0].streams[0].mark, Mark::kChanging);
 }
 
 TEST(Health, ABrokerThatIsDownShowsWhichShardsMissIt) {

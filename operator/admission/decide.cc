@@ -107,6 +107,19 @@ std::string room_warning(const api::StreamCluster& cluster, const api::StreamClu
          gib(std::max(room, 0.0)) + "; the drain may be refused (condition Degraded, DrainRefused)";
 }
 
+// A slip of the finger: nothing would ever be drained. One that a smaller number of brokers leaves behind
+// says nothing new.
+std::string drain_warning(const api::StreamCluster& cluster, const api::StreamCluster* before) {
+  for (int32_t id : cluster.spec.drain) {
+    if (id < cluster.spec.brokers) continue;
+    const auto* old = before ? &before->spec.drain : nullptr;
+    if (old && std::find(old->begin(), old->end(), id) != old->end()) continue;
+    return "spec.drain: there is no broker " + std::to_string(id) + ", they are 0 to " +
+           std::to_string(cluster.spec.brokers - 1);
+  }
+  return "";
+}
+
 // ---- StreamUser
 
 Errors wrong_with(const api::StreamUser& user, const std::vector<api::StreamUser>& others,
@@ -152,6 +165,7 @@ Verdict decide(const api::StreamCluster& cluster, const api::StreamCluster* befo
   verdict.refusals =
       news(wrong_with(cluster, before ? before->spec : cluster.spec, streams),
            before ? wrong_with(*before, before->spec, streams) : Errors());
+  if (std::string slip = drain_warning(cluster, before); !slip.empty()) verdict.warnings.push_back(slip);
   if (before && verdict.allowed()) {
     if (std::string room = room_warning(cluster, *before); !room.empty()) {
       verdict.warnings.push_back(room);

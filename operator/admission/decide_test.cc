@@ -97,6 +97,20 @@ TEST(AdmitCluster, AScaleInOrDrainThatTakesCopiesIsRefused) {
   EXPECT_TRUE(decide(after, &before, {elsewhere}).allowed());
 }
 
+// Seen: `drain: [7]` of a cluster of three was taken without a word, and did nothing.
+TEST(AdmitCluster, ADrainOfNobodyIsWarnedOf) {
+  const auto before = cluster(4);
+  auto after = before;
+  after.spec.drain = {3, 7};
+  auto verdict = decide(after, &before, {});
+  EXPECT_TRUE(verdict.allowed());
+  EXPECT_EQ(verdict.warnings, std::vector<std::string>{"spec.drain: there is no broker 7, they are 0 to 3"});
+  // A drained broker that goes with the next scale-in is a way to go.
+  auto fewer = after;
+  fewer.spec.brokers = 3;
+  EXPECT_TRUE(decide(fewer, &after, {}).warnings.empty());
+}
+
 TEST(AdmitCluster, AStreamThatSaysNothingKeepsTheCopiesThatItWasMadeWith) {
   const auto before = cluster(3);
   auto after = before;

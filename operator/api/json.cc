@@ -74,6 +74,13 @@ class Fields {
       out[key] = item.is_string() ? item.get<std::string>() : item.dump();
     }
   }
+  // An object that is kept as text.
+  void read_json(const char* name, std::string& out, std::string (*text)(const Json&)) const {
+    const Json* value = find(name);
+    if (!value) return;
+    if (!value->is_object()) return fail(name, "an object");
+    out = text(*value);
+  }
   void read(const char* name, std::vector<std::string>& out) const {
     each(name, [&](const Json& item) {
       if (item.is_string()) out.push_back(item.get<std::string>());
@@ -188,6 +195,26 @@ MeteringStatus read_metering(const Fields& fields) {
   return out;
 }
 
+// What says nothing is left out, as the API server leaves it out of pods: else it would be written again
+// and again.
+std::string pod_text(const Json& pod) {
+  Json out = Json::object();
+  for (const auto& [name, value] : pod.items()) {
+    if (value.is_null() || value.empty() || value == "") continue;
+    out[name] = value;
+  }
+  if (out.contains("tolerations") && out["tolerations"].is_array()) {
+    for (auto& toleration : out["tolerations"]) {
+      Json kept = Json::object();
+      for (const auto& [name, value] : toleration.items()) {
+        if (!value.is_null() && value != "") kept[name] = value;
+      }
+      toleration = std::move(kept);
+    }
+  }
+  return out.empty() ? "" : out.dump();
+}
+
 void read_spec(const Fields& spec, StreamClusterSpec& out) {
   spec.read("brokers", out.brokers);
   spec.read("image", out.image);
@@ -198,6 +225,7 @@ void read_spec(const Fields& spec, StreamClusterSpec& out) {
     spec.child("resources").read("requests", out.requests);
     spec.child("resources").read("limits", out.limits_of_pod);
   }
+  spec.read_json("pod", out.pod, pod_text);
   Fields storage = spec.child("storage");
   storage.read("size", out.storage.size);
   storage.read("storageClassName", out.storage.storage_class);

@@ -229,6 +229,7 @@ Json spec_to_json(const StreamClusterSpec& spec) {
     put(prices, "brokerHour", spec.prices->broker_hour);
     put(prices, "crossZoneGB", spec.prices->cross_zone_gb);
   }
+  if (!spec.pod.empty()) out["pod"] = Json::parse(spec.pod);
   put(out["resources"], "requests", spec.requests);
   put(out["resources"], "limits", spec.limits_of_pod);
   put(out["storage"], "storageClassName", spec.storage.storage_class);

@@ -11,6 +11,8 @@ namespace sluice_operator::api {
 inline constexpr const char* kGroup = "sluice.dev";
 inline constexpr const char* kApiVersion = "sluice.dev/v1alpha1";
 inline constexpr const char* kFinalizer = "sluice.dev/records";
+// Kubernetes' own, while what an object owns is being orphaned (`kubectl delete --cascade=orphan`).
+inline constexpr const char* kOrphanFinalizer = "orphan";
 // On a StreamCluster: the id of the RebalanceProposal that may be carried out.
 inline constexpr const char* kApproveRebalanceAnnotation = "sluice.dev/approve-rebalance";
 inline constexpr const char* kPausedAnnotation = "sluice.dev/paused";

@@ -28,6 +28,9 @@ struct StreamClusterSpec {
   std::string image_pull_policy = "IfNotPresent";
   std::map<std::string, std::string> requests = {{"cpu", "100m"}, {"memory", "128Mi"}};
   std::map<std::string, std::string> limits_of_pod;
+  // spec.pod as JSON in one line, as pods have it: nodeSelector, tolerations, affinity, priorityClassName,
+  // imagePullSecrets, labels, annotations. Empty: nothing of it.
+  std::string pod;
   struct Storage {
     std::string size = "10Gi";
     std::string storage_class;  // empty: the default class

@@ -91,8 +91,49 @@ Json merge_difference(const Json& before, const Json& after) {
   return patch;
 }
 
+std::string stranger(const Json& live, const std::string& uid, const std::string& cluster) {
+  const Json none = Json::object();
+  std::string controller;
+  for (const auto& owner : live.value("/metadata/ownerReferences"_json_pointer, Json::array())) {
+    if (owner.value("uid", std::string()) == uid) return {};
+    if (!owner.value("controller", false)) continue;
+    controller = owner.value("kind", std::string()) + " '" + owner.value("name", std::string()) + "'";
+  }
+  if (controller == "StreamCluster '" + cluster + "'") return "an earlier " + controller;
+  if (!controller.empty()) return controller;
+  const Json labels = live.value("/metadata/labels"_json_pointer, none);
+  const bool ours = labels.value("app.kubernetes.io/managed-by", std::string()) == "sluice-operator" &&
+                    labels.value("app.kubernetes.io/instance", cluster) == cluster;
+  return ours ? "" : "something else";
+}
+
+namespace {
+
+broker::Status check_owner(const Json& live, const Json& wanted) {
+  const Json owners = wanted.value("/metadata/ownerReferences"_json_pointer, Json::array());
+  if (owners.empty()) return {};
+  const std::string cluster = owners[0].value("name", std::string());
+  const std::string whose = stranger(live, owners[0].value("uid", std::string()), cluster);
+  if (whose.empty()) return {};
+  return {broker::Code::kAlreadyExists,
+          wanted.value("kind", std::string()) + " " + kube::metadata_text(wanted, "name") +
+              " belongs to " + whose + ", and is left alone; rename the StreamCluster or remove it"};
+}
+
+}  // namespace
+
 broker::Result<bool> apply_object(kube::Client& client, const kube::ResourceType& type,
-                                  const Json& wanted, const kube::JsonPtr& live) {
+                                  const Json& wanted, const kube::JsonPtr& cached) {
+  kube::JsonPtr live = cached;
+  if (!live) {
+    const auto key = kube::key_of(wanted);
+    auto found = client.get(type, key.ns, key.name);
+    if (!found.ok() && found.code() != broker::Code::kNotFound) {
+      return found.status().with_context(type.kind);
+    }
+    if (found.ok()) live = std::make_shared<const Json>(std::move(*found));
+  }
+  if (live) RETURN_IF_ERROR(check_owner(*live, wanted));
   if (live && holds(wanted, *live)) return false;
   bool created = false;
   kube::ApplyOptions options;

@@ -22,6 +22,7 @@ Json to_json(const PodSettings& settings) {
   // Absent without one: pods that began before there was such a setting keep their hash.
   if (!settings.kinesis_secret.empty()) out["kinesisSecret"] = settings.kinesis_secret;
   if (!settings.listeners.empty()) out["listeners"] = settings.listeners;
+  if (!settings.pod.empty()) out["pod"] = Json::parse(settings.pod);
   if (!settings.broker.empty()) out["broker"] = settings.broker;
   return out;
 }
@@ -83,6 +84,7 @@ PodSettings pod_settings(const api::StreamClusterSpec& spec, const std::string& 
           coordinator_address,
           spec.kinesis.credentials_secret,
           listeners_text(spec),
+          spec.pod,
           broker_settings(spec)};
 }
 
@@ -114,6 +116,10 @@ std::optional<PodSettings> read_pod_settings(const std::string& text) {
   if (!whole) return std::nullopt;
   if (json.contains("kinesisSecret") && !read_text("kinesisSecret", out.kinesis_secret)) {
     return std::nullopt;
+  }
+  if (json.contains("pod")) {
+    if (!json["pod"].is_object()) return std::nullopt;
+    out.pod = json["pod"].dump();
   }
   if (json.contains("broker") && !read_map("broker", out.broker)) return std::nullopt;
   if (json.contains("listeners") && !read_text("listeners", out.listeners)) return std::nullopt;

@@ -29,6 +29,7 @@ struct PodSettings {
   std::string coordinator_address;
   std::string kinesis_secret;  // with the access keys; empty: none
   std::string listeners;       // as --kafka-listeners takes them; empty: none
+  std::string pod;             // spec.pod, as JSON; empty: none
   std::map<std::string, std::string> broker;  // more of the brokers' settings, where not the default
   bool operator==(const PodSettings&) const = default;
 

@@ -116,6 +116,24 @@ Json volumes(const PlanInput& input) {
   return out;
 }
 
+// What spec.pod adds to a pod's spec; its labels and annotations are metadata.
+void add_placement(const Json& pod, Json& spec) {
+  for (const char* field :
+       {"nodeSelector", "tolerations", "affinity", "priorityClassName", "imagePullSecrets"}) {
+    if (pod.contains(field)) spec[field] = pod[field];
+  }
+}
+
+// The operator's own labels and annotations are what finds and judges a pod: nobody's go before them.
+Json pod_metadata(const PlanInput& input, const Json& pod) {
+  Json labels = pod.value("labels", Json::object());
+  for (const auto& [name, value] : broker_labels(input.cluster.metadata.name)) labels[name] = value;
+  Json annotations = pod.value("annotations", Json::object());
+  annotations[kSpecHashAnnotation] = input.settings.hash();
+  annotations["kubectl.kubernetes.io/default-container"] = "broker";
+  return {{"labels", labels}, {"annotations", annotations}};
+}
+
 Json pod_spec(const PlanInput& input) {
   const std::string& name = input.cluster.metadata.name;
   return {{"serviceAccountName", name},
@@ -156,6 +174,7 @@ Json stateful_set(const PlanInput& input) {
   const std::string& name = input.cluster.metadata.name;
   Json object = child(input.cluster, "apps/v1", "StatefulSet", name);
   Json labels = broker_labels(name);
+  const Json pod = input.settings.pod.empty() ? Json::object() : Json::parse(input.settings.pod);
   auto& annotations = object["metadata"]["annotations"];
   annotations[kSettingsAnnotation] = input.settings.to_text();
   annotations[kDefaultImageAnnotation] = input.default_image;
@@ -173,11 +192,8 @@ Json stateful_set(const PlanInput& input) {
       {"updateStrategy", {{"type", "OnDelete"}}},
       {"volumeClaimTemplates", Json::array({volume_claim(input)})},
       {"template",
-       {{"metadata",
-         {{"labels", labels},
-          {"annotations", {{kSpecHashAnnotation, input.settings.hash()},
-                           {"kubectl.kubernetes.io/default-container", "broker"}}}}},
-        {"spec", pod_spec(input)}}}};
+       {{"metadata", pod_metadata(input, pod)}, {"spec", pod_spec(input)}}}};
+  add_placement(pod, object["spec"]["template"]["spec"]);
   return object;
 }
 

@@ -60,6 +60,35 @@ TEST(Plan, EverySettingInUse) {
   expect_golden("every-setting", desired_objects(with));
 }
 
+// There was no way to put brokers on nodes of their own, nor to name the Secret of a private registry.
+TEST(Plan, PodsAreWhereAndAsTheUserWantsThem) {
+  api::StreamCluster of = cluster("orders");
+  of.spec.pod =
+      Json::parse(
+          R"({"affinity":{"podAntiAffinity":{}},"annotations":{"a":"b","sluice.dev/spec-hash":"x"},)"
+          R"("imagePullSecrets":[{"name":"registry"}],)"
+          R"("labels":{"team":"x","app.kubernetes.io/instance":"y"},)"
+          R"("nodeSelector":{"disk":"fast"},"priorityClassName":"high",)"
+          R"("tolerations":[{"key":"streams","operator":"Exists"}]})")
+          .dump();
+  const api::StreamCluster plain = cluster("orders");
+  const PlanInput with = input(of), without = input(plain);
+  EXPECT_NE(with.settings.hash(), without.settings.hash());
+  EXPECT_EQ(read_pod_settings(with.settings.to_text()), with.settings);
+  EXPECT_EQ(read_pod_settings(without.settings.to_text()), without.settings);
+  const Json set = desired_objects(with).back();
+  const Json& pod = set["spec"]["template"];
+  for (const char* field :
+       {"nodeSelector", "tolerations", "affinity", "priorityClassName", "imagePullSecrets"}) {
+    EXPECT_EQ(pod["spec"][field], Json::parse(of.spec.pod)[field]) << field;
+  }
+  EXPECT_EQ(pod["metadata"]["labels"]["team"], "x");
+  EXPECT_EQ(pod["metadata"]["labels"]["app.kubernetes.io/instance"], "orders");
+  EXPECT_EQ(pod["metadata"]["annotations"]["a"], "b");
+  EXPECT_EQ(pod["metadata"]["annotations"][kSpecHashAnnotation], with.settings.hash());
+  EXPECT_EQ(set["spec"]["selector"], desired_objects(without).back()["spec"]["selector"]);
+}
+
 TEST(Plan, ListenersFromOutside) {
   api::StreamCluster of = cluster("orders");
   of.spec.brokers = 2;

@@ -4,6 +4,7 @@
 
 #include "broker/base/log.h"
 #include "operator/api/metadata.h"
+#include "operator/apply/apply.h"
 #include "operator/kube/client/base64.h"
 
 namespace sluice_operator::reconcile {
@@ -43,10 +44,14 @@ Json annotations_of(const certs::Authority& authority) {
           {kPhaseSinceAnnotation, api::rfc3339(authority.since_s * 1000)}};
 }
 
+// A new CA, or the one that was known before somebody deleted its Secret.
 Result<Json> make(kube::Client& client, const kube::ObjectKey& secret, const Json& owner,
-                  int64_t now_s) {
-  ASSIGN_OR_RETURN(auto made, fresh_ca(secret, now_s));
-  const certs::Authority authority{made, {}, "", now_s};
+                  int64_t now_s, const certs::Authority& before) {
+  certs::Authority authority = before;
+  if (before.ca.cert.empty()) {
+    ASSIGN_OR_RETURN(authority.ca, fresh_ca(secret, now_s));
+    authority.since_s = now_s;
+  }
   Json object{{"apiVersion", "v1"},
               {"kind", "Secret"},
               {"metadata",
@@ -54,29 +59,47 @@ Result<Json> make(kube::Client& client, const kube::ObjectKey& secret, const Jso
                 {"namespace", secret.ns},
                 {"labels", {{"app.kubernetes.io/managed-by", "sluice-operator"}}},
                 {"annotations", annotations_of(authority)}}},
-              {"type", "Opaque"},
-              {"data",
-               {{"ca.crt", kube::base64_encode(made.cert)},
-                {"ca.key", kube::base64_encode(made.key)}}}};
+              {"type", "Opaque"}};
+  for (const auto& [key, value] : certs::to_data(authority)) {
+    if (!value.empty()) object["data"][key] = kube::base64_encode(value);
+  }
   if (!owner.is_null()) object["metadata"]["ownerReferences"] = Json::array({owner});
   auto written = client.create(kube::secrets(), object);
-  if (written.ok()) broker::log_info("certificates", "made a CA", {{"secret", secret.to_string()}});
+  if (written.ok()) {
+    broker::log_info("certificates", before.ca.cert.empty() ? "made a CA" : "wrote a CA back",
+                     {{"secret", secret.to_string()}});
+  }
   return written;
 }
 
 }  // namespace
 
+// Of the cluster that owns it, which it is given back to where it was orphaned.
+static Result<Json> owned_secret(kube::Client& client, const kube::ObjectKey& secret,
+                                 const Json& owner) {
+  auto live = client.get(kube::secrets(), secret.ns, secret.name);
+  if (!live.ok() || owner.is_null()) return live;
+  const std::string uid = owner.value("uid", std::string());
+  if (owned_by(*live, uid)) return live;
+  const std::string whose = apply::stranger(*live, uid, owner.value("name", std::string()));
+  if (!whose.empty()) {
+    return Status(Code::kAlreadyExists, "Secret " + secret.name + " belongs to " + whose +
+                                            "; rename the StreamCluster or remove the Secret");
+  }
+  return client.merge_patch(kube::secrets(), secret,
+                            {{"metadata",
+                              {{"resourceVersion", kube::metadata_text(*live, "resourceVersion")},
+                               {"ownerReferences", Json::array({owner})}}}});
+}
+
 Result<AuthorityState> load_authority(kube::Client& client, const kube::ObjectKey& secret,
-                                      const Json& owner, int64_t now_s) {
+                                      const Json& owner, int64_t now_s,
+                                      const certs::Authority& before) {
   for (int attempt = 0; attempt < kAttempts; attempt++) {
-    auto live = client.get(kube::secrets(), secret.ns, secret.name);
-    if (live.ok() && !owner.is_null() && !owned_by(*live, owner.value("uid", std::string()))) {
-      return Status(Code::kConflict, "Secret " + secret.name + " belongs to something else; rename "
-                                     "the StreamCluster or remove the Secret");
-    }
+    auto live = owned_secret(client, secret, owner);
     if (live.ok()) return read_state(*live);
     if (live.code() != Code::kNotFound) return live.status();
-    auto made = make(client, secret, owner, now_s);
+    auto made = make(client, secret, owner, now_s, before);
     // Another was faster, or the outcome is unknown: what is there now counts.
     if (!made.ok() && made.code() != Code::kAlreadyExists && made.code() != Code::kTimeout) {
       return made.status();

@@ -27,9 +27,11 @@ using metadata::data_of;
 using metadata::owned_by;
 
 // `owner`: an owner reference, or null. A Secret of that name that is not the owner's is left alone:
-// kConflict.
+// kAlreadyExists. Where there is none, `before` is written back, or a new CA made when that is empty: what
+// everybody trusts is replaced in phases only.
 broker::Result<AuthorityState> load_authority(kube::Client& client, const kube::ObjectKey& secret,
-                                              const kube::Json& owner, int64_t now_s);
+                                              const kube::Json& owner, int64_t now_s,
+                                              const certs::Authority& before);
 // kConflict: somebody else has changed it; read it again.
 broker::Result<AuthorityState> advance_authority(kube::Client& client,
                                                  const kube::ObjectKey& secret,

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/security/tls.h"
+#include "operator/apply/apply.h"
 #include "operator/plan/stream_cluster.h"
 
 namespace sluice_operator::reconcile {
@@ -37,11 +38,16 @@ Result<Json> own_secret(kube::Client& client, const api::StreamCluster& cluster,
                         const std::string& name) {
   auto live = client.get(kube::secrets(), cluster.metadata.ns, name);
   if (live.code() == Code::kNotFound) return Json();
-  if (live.ok() && !owned_by(*live, cluster.metadata.uid)) {
-    return Status(Code::kAlreadyExists, "Secret " + name + " belongs to something else; rename the "
-                                        "StreamCluster or remove the Secret");
-  }
-  return live;
+  if (!live.ok()) return live;
+  const std::string whose = apply::stranger(*live, cluster.metadata.uid, cluster.metadata.name);
+  if (whose.empty()) return live;
+  return Status(Code::kAlreadyExists, "Secret " + name + " belongs to " + whose +
+                                          "; rename the StreamCluster or remove the Secret");
+}
+
+// One that was orphaned is to be owned again.
+bool owned(const Json& live, const api::StreamCluster& cluster) {
+  return !live.is_null() && owned_by(live, cluster.metadata.uid);
 }
 
 void add_view(ClusterCertificates& out, const char* name, const std::string& cert) {
@@ -74,7 +80,9 @@ std::string bundle_of(const std::string& wanted, const std::string& live, bool d
 }  // namespace
 
 Status Certificates::load() {
-  ASSIGN_OR_RETURN(auto state, load_authority(client_, authority_key(), Json(), now_s()));
+  const certs::Authority before = authority().authority;
+  ASSIGN_OR_RETURN(auto state,
+                   load_authority(client_, authority_key(), Json(), now_s(), before));
   std::lock_guard lock(mutex_);
   authority_ = std::move(state);
   return {};
@@ -146,7 +154,7 @@ Status Certificates::keep_broker_secret(const api::StreamCluster& cluster,
   if (worn) {
     ASSIGN_OR_RETURN(leaf, certs::issue(from.authority.ca, names, now_s()));
   }
-  if (worn || data_of(live, "ca.crt") != bundle) {
+  if (worn || data_of(live, "ca.crt") != bundle || !owned(live, cluster)) {
     auto written = client_.apply(kube::secrets(),
                                  plan::tls_secret(cluster, bundle, leaf.cert, leaf.key));
     RETURN_IF_ERROR(written.status());
@@ -160,7 +168,7 @@ Status Certificates::keep_broker_secret(const api::StreamCluster& cluster,
       static_cast<int64_t>(std::hash<std::string>()(key.to_string()) % 1024) * look_again_ms_ / 2048;
   std::lock_guard lock(mutex_);
   kept_[key] = {cluster.metadata.uid, from.version, out.files,
-                out.list.empty() ? 0 : out.list.back().ends_s,
+                out.list.empty() ? 0 : out.list.back().ends_s, clock_.mono_ms(),
                 clock_.mono_ms() + look_again_ms_ - spread_ms};
   return {};
 }
@@ -190,6 +198,13 @@ Result<std::optional<certs::KeyPair>> Certificates::theirs(const api::StreamClus
   return std::optional(std::move(pair));
 }
 
+certs::Authority Certificates::clients_ca_before(const api::StreamCluster& cluster) const {
+  std::lock_guard lock(mutex_);
+  auto it = clients_cas_.find({cluster.metadata.ns, cluster.metadata.name});
+  const bool known = it != clients_cas_.end() && it->second.uid == cluster.metadata.uid;
+  return known ? it->second.authority : certs::Authority();
+}
+
 Status Certificates::choose_clients_ca(const api::StreamCluster& cluster,
                                        const UsersReissued& users_reissued, const Json& live,
                                        ListenerTls& tls, ClusterCertificates& out) {
@@ -197,8 +212,13 @@ Status Certificates::choose_clients_ca(const api::StreamCluster& cluster,
   if (secret.empty()) {
     auto made = load_authority(client_,
                                {cluster.metadata.ns, plan::clients_ca_name(cluster.metadata.name)},
-                               owner_of(cluster), now_s());
+                               owner_of(cluster), now_s(), clients_ca_before(cluster));
     RETURN_IF_ERROR(made.status());
+    {
+      std::lock_guard lock(mutex_);
+      clients_cas_[{cluster.metadata.ns, cluster.metadata.name}] = {cluster.metadata.uid,
+                                                                    made->authority};
+    }
     out.clients = *made;
     tls.ca = made->authority.ca;
     // What an own CA of the user's has issued before is good until it is issued again.
@@ -266,8 +286,8 @@ Status Certificates::keep_listener_secret(const api::StreamCluster& cluster,
                                                      {"tls.crt", tls.shown.cert},
                                                      {"tls.key", tls.shown.key},
                                                      {"clients-ca.crt", tls.clients_ca}};
-  const bool same = std::all_of(wanted.begin(), wanted.end(), [&](const auto& entry) {
-    return !live.is_null() && data_of(live, entry.first) == entry.second;
+  const bool same = owned(live, cluster) && std::all_of(wanted.begin(), wanted.end(), [&](const auto& entry) {
+    return data_of(live, entry.first) == entry.second;
   });
   if (!same) {
     auto written = client_.apply(kube::secrets(), plan::client_tls_secret(cluster, wanted));
@@ -311,11 +331,21 @@ std::optional<ClientIssuer> Certificates::issuer(const kube::ObjectKey& cluster)
   return it == issuers_.end() ? std::nullopt : std::optional(it->second);
 }
 
+void Certificates::look_soon(const kube::ObjectKey& cluster) {
+  constexpr int64_t kAtMostEveryMs = 1000;
+  std::lock_guard lock(mutex_);
+  auto it = kept_.find(cluster);
+  if (it == kept_.end()) return;
+  it->second.good_until_ms =
+      std::min(it->second.good_until_ms, it->second.read_ms + kAtMostEveryMs);
+}
+
 void Certificates::forget(const kube::ObjectKey& cluster) {
   std::lock_guard lock(mutex_);
   progress_.erase(cluster);
   issuers_.erase(cluster);
   kept_.erase(cluster);
+  clients_cas_.erase(cluster);
 }
 
 }  // namespace sluice_operator::reconcile

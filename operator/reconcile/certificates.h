@@ -84,6 +84,9 @@ class Certificates {
   // Nothing before the cluster's first pass.
   std::optional<ClientIssuer> issuer(const kube::ObjectKey& cluster) const;
   void forget(const kube::ObjectKey& cluster);
+  // A pod of the cluster cannot start yet, perhaps since somebody deleted its Secret: that is read again
+  // at the next pass, at most once a second.
+  void look_soon(const kube::ObjectKey& cluster);
 
  private:
   struct ListenerTls;
@@ -92,7 +95,12 @@ class Certificates {
     std::string uid, authority_version;
     BrokerFiles files;
     int64_t ends_s = 0;
-    int64_t good_until_ms = 0;
+    int64_t read_ms = 0, good_until_ms = 0;
+  };
+  // The CA of a cluster's clients when it was last read: written back where its Secret is deleted.
+  struct ClientsCa {
+    std::string uid;
+    certs::Authority authority;
   };
   std::optional<Kept> kept(const api::StreamCluster& cluster, const AuthorityState& from) const;
   int64_t now_s() const { return clock_.wall_ms() / 1000; }
@@ -103,6 +111,7 @@ class Certificates {
                                       const std::vector<std::string>& hosts,
                                       const UsersReissued& users_reissued,
                                       ClusterCertificates& out);
+  certs::Authority clients_ca_before(const api::StreamCluster& cluster) const;
   broker::Status choose_clients_ca(const api::StreamCluster& cluster,
                                    const UsersReissued& users_reissued, const kube::Json& live,
                                    ListenerTls& tls, ClusterCertificates& out);
@@ -124,6 +133,7 @@ class Certificates {
   std::map<kube::ObjectKey, RotationProgress> progress_;
   std::map<kube::ObjectKey, ClientIssuer> issuers_;
   std::map<kube::ObjectKey, Kept> kept_;
+  std::map<kube::ObjectKey, ClientsCa> clients_cas_;
 };
 
 }  // namespace sluice_operator::reconcile

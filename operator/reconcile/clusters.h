@@ -63,6 +63,7 @@ struct StreamView {
   bool known = false;  // a map exists
   std::string problem;
   bool waits = false;  // the problem goes by itself when brokers come
+  bool no_cluster = false;  // there is no StreamCluster of the name
   sluice::v1::ShardMap map;
   std::vector<api::Decision> decisions;  // newest first
   std::string metrics_reason, metrics_problem;  // why the load is not known; empty: it is

@@ -49,6 +49,14 @@ std::string waiting_reason(const Json& pod) {
   return {};
 }
 
+// The kubelet has the pod and cannot begin with its container yet.
+bool is_being_created(const Json& pod) {
+  const auto all = pod.value("/status/containerStatuses"_json_pointer, Json::array());
+  return std::any_of(all.begin(), all.end(), [](const Json& container) {
+    return container.value("/state/waiting/reason"_json_pointer, std::string()) == "ContainerCreating";
+  });
+}
+
 // A container that has ended before is starting again or waits to: it says the same at both times.
 std::string restart_reason(const Json& pod) {
   for (const auto& container : pod.value("/status/containerStatuses"_json_pointer, Json::array())) {
@@ -75,6 +83,7 @@ PodView view_of(const Json& pod) {
   view.ready = holds(condition(pod, "Ready")) && !view.terminating;
   view.hash = annotation(pod, plan::kSpecHashAnnotation);
   view.waiting = waiting_reason(pod);
+  view.creating = is_being_created(pod);
   if (!view.ready) {
     std::string restarts = restart_reason(pod);
     view.broken = restarts.empty() ? view.waiting : restarts;
@@ -93,6 +102,13 @@ std::string node_address(const Json& node) {
     }
   }
   return found;
+}
+
+// Empty where it is ready, or where nobody says anything of it.
+std::string trouble_of_node(const std::string& name, const kube::JsonPtr& node) {
+  if (!node) return "its node '" + name + "' does not exist any more";
+  const Json* ready = condition(*node, "Ready");
+  return !ready || holds(ready) ? "" : "its node '" + name + "' is not ready";
 }
 
 std::string instance_of(const Json& object) {
@@ -128,7 +144,11 @@ void keep_what_is_observed_of_set(Json& set) {
 
 void keep_what_is_observed_of_node(Json& node) {
   Json addresses = node.value("/status/addresses"_json_pointer, Json::array());
-  node["status"] = {{"addresses", std::move(addresses)}};
+  Json conditions = Json::array();
+  if (const Json* ready = condition(node, "Ready")) {
+    conditions.push_back({{"type", "Ready"}, {"status", ready->value("status", std::string())}});
+  }
+  node["status"] = {{"addresses", std::move(addresses)}, {"conditions", std::move(conditions)}};
   node.erase("spec");
 }
 
@@ -165,7 +185,9 @@ std::vector<PodView> observe_pods(const api::StreamCluster& cluster, const kube:
     PodView view = view_of(*pod);
     view.broker = index_of(view.name, cluster.metadata.name);
     if (view.broker < 0) continue;
-    if (auto node = nodes.get("", view.node); node && !view.node.empty()) {
+    const auto node = view.node.empty() ? nullptr : nodes.get("", view.node);
+    if (!view.node.empty() && !view.ready) view.lost = trouble_of_node(view.node, node);
+    if (node) {
       view.zone = node->value("/metadata/labels"_json_pointer, Json::object())
                       .value(cluster.spec.zone_key, std::string());
       view.node_address = node_address(*node);

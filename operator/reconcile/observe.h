@@ -27,6 +27,8 @@ struct PodView {
   std::string hash;     // of the settings that it runs with
   std::string waiting;  // why its container does not run, e.g. ImagePullBackOff
   std::string broken;   // why it will not become ready by itself
+  std::string lost;     // what is wrong with its node
+  bool creating = false;  // its container waits for a volume, a Secret, or the network
 };
 
 struct StatefulSetView {

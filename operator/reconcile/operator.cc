@@ -279,6 +279,17 @@ struct Active {
       if (before && after) return;
       cluster_controller_->enqueue(cluster_of(before ? *before : *after));
     });
+    // Streams and users of a cluster that has gone say so, at once.
+    cache("streamclusters").on_change([this](const JsonPtr& before, const JsonPtr& after) {
+      if (!before || after) return;
+      const auto key = kube::key_of(*before);
+      for (const auto& stream : cache("streams").grouped(key.ns, key.name)) {
+        stream_controller_->enqueue(kube::key_of(*stream));
+      }
+      for (const auto& user : cache("streamusers").grouped(key.ns, key.name)) {
+        user_controller_->enqueue(kube::key_of(*user));
+      }
+    });
     clusters_->on_changed([this](const kube::ObjectKey& key) { cluster_changed(key); });
     autoscaler_ = std::make_unique<Autoscaler>(*clusters_, clock_, client_, cache("pods"),
                                                cache("streamclusters"), cache("streams"), events_,

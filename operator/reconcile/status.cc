@@ -64,14 +64,46 @@ struct Picture {
   std::string problem;
 };
 
+// For how long not every broker has been ready.
+int64_t unready_ms(const api::StreamCluster& cluster, const std::string& now) {
+  const auto* ready = api::find_condition(cluster.status.conditions, "Ready");
+  if (!ready || ready->status == "True") return 0;
+  return api::rfc3339_ms(now) - api::rfc3339_ms(ready->last_transition_time);
+}
+
+// Why a pod that should serve does not; empty where there is nothing that somebody should look at. What
+// only takes its time is none.
+std::string trouble_of(const PodView& pod, bool for_long) {
+  if (pod.ready) return "";
+  if (!pod.lost.empty()) return pod.lost;
+  if (!pod.broken.empty()) return pod.broken;
+  if (!pod.creating || !for_long) return "";
+  return "its container cannot be created: see `kubectl describe pod " + pod.name + "`";
+}
+
+std::string missing_pod(const api::StreamCluster& cluster, const ClusterSight& sight) {
+  for (int32_t id = 0; id < sight.replicas; id++) {
+    const bool there = std::any_of(sight.pods.begin(), sight.pods.end(),
+                                   [&](const auto& pod) { return pod.broker == id; });
+    if (there) continue;
+    return plan::broker_pod_name(cluster.metadata.name, id) +
+           ": there is no such pod: see `kubectl describe statefulset " + cluster.metadata.name + "`";
+  }
+  return "";
+}
+
 Picture picture_of(const api::StreamClusterStatus& status, const api::StreamCluster& cluster,
-                   const ClusterSight& sight) {
+                   const ClusterSight& sight, const std::string& now) {
+  constexpr int64_t kLongMs = 30'000;
   Picture out;
   const int32_t wanted = cluster.spec.brokers;
   out.brokers_ready = status.ready_brokers >= wanted && sight.replicas == wanted &&
                       status.updated_brokers >= wanted;
+  const bool for_long = !out.brokers_ready && unready_ms(cluster, now) > kLongMs;
+  if (for_long) out.waiting = missing_pod(cluster, sight);
   for (const auto& pod : sight.pods) {
-    if (!pod.broken.empty()) out.waiting = pod.name + ": " + pod.broken;
+    const std::string trouble = trouble_of(pod, for_long);
+    if (!trouble.empty()) out.waiting = pod.name + ": " + trouble;
   }
   out.counts = std::to_string(status.ready_brokers) + " of " + std::to_string(wanted) +
                " brokers are ready";
@@ -120,6 +152,12 @@ Said degraded_condition(const ClusterSight& sight, const Picture& picture) {
   }
   if (!sight.view.drain_refused.empty()) return {true, "DrainRefused", sight.view.drain_refused};
   if (!picture.waiting.empty()) return {true, "NeedsAttention", picture.waiting};
+  for (const auto& [id, claim] : sight.claims_deleting) {
+    return {true, "NeedsAttention",
+            "somebody has deleted the volume claim " + claim + ": its volume goes when the pod of broker " +
+                std::to_string(id) + " stops; `kubectl sluice drain " + std::to_string(id) +
+                "` moves its shards away before"};
+  }
   return {false, "Healthy", "nothing is broken"};
 }
 
@@ -136,7 +174,7 @@ Said certificates_condition(const ClusterSight& sight) {
 
 void set_conditions(api::StreamClusterStatus& status, const api::StreamCluster& cluster,
                     const ClusterSight& sight, const std::string& now) {
-  const Picture picture = picture_of(status, cluster, sight);
+  const Picture picture = picture_of(status, cluster, sight, now);
   auto set = [&](const char* type, const Said& said) {
     api::set_condition(status.conditions,
                        {type, said.holds ? "True" : "False", said.reason, said.message, "",
@@ -325,7 +363,8 @@ api::StreamStatus stream_status(const api::Stream& stream, const StreamView& vie
     resharding |= shard.state() == v1::SHARD_STATE_SEALING;
   }
   bool ready = view.known && view.problem.empty() && status.open_shards > 0 && leaderless == 0;
-  std::string reason = view.waits              ? "Waiting"
+  std::string reason = view.no_cluster         ? "NoCluster"
+                       : view.waits            ? "Waiting"
                        : !view.problem.empty() ? "Invalid"
                        : !view.known         ? "Creating"
                        : leaderless > 0      ? "ShardsWithoutLeader"

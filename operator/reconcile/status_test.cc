@@ -54,6 +54,43 @@ TEST(ClusterStatus, ReadyWhenAllAreAndSaysWhyNot) {
   EXPECT_EQ(status.broker_states[2].state, "Down");
 }
 
+// Seen on a real cluster: "nothing is broken" while a broker's node was gone, and while a pod waited for a
+// Secret that somebody had deleted.
+TEST(ClusterStatus, SaysWhatABrokerThatIsAwayWaitsFor) {
+  auto told = [](const api::StreamCluster& of, const ClusterSight& sight, const char* now) {
+    const auto conditions = cluster_status(of, sight, now).conditions;
+    const auto* degraded = api::find_condition(conditions, "Degraded");
+    return degraded->status == "True" ? degraded->message : "";
+  };
+  auto sight = three_brokers(2);
+  EXPECT_EQ(told(cluster(), sight, kNow.c_str()), "");
+  sight.pods[2].lost = "its node 'n2' is not ready";
+  EXPECT_EQ(told(cluster(), sight, kNow.c_str()), "q-2: its node 'n2' is not ready");
+  sight.pods[2].lost.clear();
+  sight.pods[2].creating = true;
+  auto later = cluster();
+  later.status = cluster_status(later, sight, kNow);
+  EXPECT_EQ(told(later, sight, "2026-01-31T08:00:20Z"), "") << "pods take their time";
+  EXPECT_EQ(told(later, sight, "2026-01-31T08:00:31Z"),
+            "q-2: its container cannot be created: see `kubectl describe pod q-2`");
+  sight.pods.pop_back();
+  EXPECT_EQ(told(later, sight, "2026-01-31T08:00:20Z"), "");
+  EXPECT_EQ(told(later, sight, "2026-01-31T08:00:31Z"),
+            "q-2: there is no such pod: see `kubectl describe statefulset q`");
+}
+
+// Seen on a real cluster: a volume claim that somebody had deleted was shown nowhere, until its broker
+// restarted and was empty.
+TEST(ClusterStatus, AVolumeThatGoesWithItsPodIsTold) {
+  auto sight = three_brokers(3);
+  sight.claims_deleting[1] = "data-q-1";
+  const auto conditions = cluster_status(cluster(), sight, kNow).conditions;
+  EXPECT_EQ(api::find_condition(conditions, "Ready")->status, "True");
+  const auto* degraded = api::find_condition(conditions, "Degraded");
+  EXPECT_EQ(degraded->status, "True");
+  EXPECT_NE(degraded->message.find("data-q-1"), std::string::npos) << degraded->message;
+}
+
 // A fleet whose brokers are all awaited would be looked at every other second for nothing.
 TEST(ClusterStatus, NothingMovesWhileNoBrokerIsThere) {
   EXPECT_TRUE(moving(cluster_status(cluster(), three_brokers(2), kNow)));

@@ -57,8 +57,14 @@ Outcome StreamReconciler::reconcile(const runtime::Key& key) {
     Status held = set_finalizer(*stream, true);
     if (!held.ok()) return Outcome::retry(held);
   }
-  coordinators_.stream_seen(cluster, key.name, stream);
-  auto view = coordinators_.stream(cluster, stream->spec.name, stream->status.metering);
+  StreamView view;
+  if (has_cluster) {
+    coordinators_.stream_seen(cluster, key.name, stream);
+    view = coordinators_.stream(cluster, stream->spec.name, stream->status.metering);
+  } else {
+    view.no_cluster = true;
+    view.problem = "there is no StreamCluster '" + cluster.name + "' in this namespace";
+  }
   if (stream->metadata.deleting) return Outcome::requeue_after(kBusyMs);
   auto status = stream_status(*stream, view, api::rfc3339(clock_.wall_ms()));
   bool ready = api::find_condition(status.conditions, "Ready")->status == "True";

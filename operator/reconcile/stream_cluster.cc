@@ -108,6 +108,9 @@ void StreamClusterReconciler::observe(Round& round) {
   round.claims = observe_claims(cluster, caches_.claims);
   round.current = brokers_that_exist(cluster, round.set, sight.pods);
   round.replicas = std::max(cluster.spec.brokers, round.current);
+  for (const auto& claim : round.claims) {
+    if (claim.deleting && claim.broker < round.replicas) sight.claims_deleting[claim.broker] = claim.name;
+  }
   sight.replicas = round.set.exists ? round.current : 0;
   for (int32_t id = cluster.spec.brokers; id < round.current; id++) sight.surplus.push_back(id);
   sight.draining = sight.surplus;
@@ -189,6 +192,9 @@ Status StreamClusterReconciler::act(Round& round) {
 Status StreamClusterReconciler::tend_certificates(Round& round) {
   const auto& cluster = round.cluster;
   auto reissued = [&](const std::string& ca) { return users_reissued(round.users, ca); };
+  const bool waits = std::any_of(round.sight.pods.begin(), round.sight.pods.end(),
+                                 [](const auto& pod) { return pod.creating; });
+  if (waits) certificates_.look_soon(kube::key_of(round.object));
   ASSIGN_OR_RETURN(auto certificates, 
       certificates_.ensure(
           cluster, plan::outside_hosts(cluster, round.replicas, round.sight.outside), reissued));
@@ -305,15 +311,39 @@ bool StreamClusterReconciler::must_be_made_again(const Round& round) const {
 Outcome StreamClusterReconciler::let_go(const api::StreamCluster& cluster) {
   clusters_.forget({cluster.metadata.ns, cluster.metadata.name});
   certificates_.forget({cluster.metadata.ns, cluster.metadata.name});
-  bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete;
+  // Whoever orphans the pods wants them to go on, with their volumes.
+  bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete &&
+              !cluster.metadata.has_finalizer(api::kOrphanFinalizer);
   if (wipe && cluster.metadata.has_finalizer(api::kFinalizer)) {
     auto gone = apply::remove_volume_claims(client_, cluster.metadata,
                                             plan::broker_selector(cluster.metadata.name));
     if (!gone.ok()) return Outcome::retry(gone.status());
+    Status forgotten = remove_shard_maps(cluster);
+    if (!forgotten.ok()) return Outcome::retry(forgotten);
   }
   Status released =
       apply::set_finalizer(client_, caches_.clusters.type(), cluster.metadata, false);
   return released.ok() ? Outcome::done() : Outcome::retry(released);
+}
+
+// Where no volume is left, nor is any record that a ShardMap tells of: a StreamCluster that is made again
+// begins its streams anew, instead of waiting for good for brokers with those directories.
+Status StreamClusterReconciler::remove_shard_maps(const api::StreamCluster& cluster) {
+  const auto& [ns, name] = std::tie(cluster.metadata.ns, cluster.metadata.name);
+  ASSIGN_OR_RETURN(auto claims, client_.list(kube::persistent_volume_claims(),
+                                             {ns, plan::broker_selector(name)}));
+  for (const auto& claim : claims.items) {
+    if (plan::broker_of_claim(kube::metadata_text(claim, "name"), name) < 0) continue;
+    if (kube::metadata_text(claim, "deletionTimestamp").empty()) return {};
+  }
+  ASSIGN_OR_RETURN(auto maps, client_.list(metadata::shard_maps(),
+                                           {ns, std::string(metadata::kClusterLabel) + "=" + name}));
+  for (const auto& map : maps.items) {
+    Status gone = client_.remove(metadata::shard_maps(), kube::key_of(map),
+                                 {.uid = kube::metadata_text(map, "uid")});
+    if (!gone.ok() && gone.code() != Code::kNotFound) return gone;
+  }
+  return {};
 }
 
 std::vector<std::shared_ptr<const api::Stream>> StreamClusterReconciler::streams_of(
@@ -381,6 +411,17 @@ Status StreamClusterReconciler::apply_one(const api::StreamCluster& cluster, con
                                         type.api_version() + " is not installed here");
 }
 
+// Of the Service of that name. One that is not the cluster's stays.
+Status StreamClusterReconciler::remove_route(const api::StreamCluster& cluster,
+                                             const std::string& type, const kube::ObjectKey& key) {
+  if (type != "Ingress" && type != "TLSRoute") return {};
+  const auto& kind = type == "Ingress" ? kube::ingresses() : kube::tls_routes();
+  auto live = client_.get(kind, key.ns, key.name);
+  if (!live.ok()) return live.status();
+  if (!owned_by(*live, cluster.metadata.uid)) return {};
+  return client_.remove(kind, key, {.uid = kube::metadata_text(*live, "uid")});
+}
+
 // Services of listeners and brokers that are no more, and routes of Services that have become
 // something else. The Service tells of its route, so it goes, or changes, after it.
 Status StreamClusterReconciler::remove_unwanted_listeners(const api::StreamCluster& cluster,
@@ -398,9 +439,7 @@ Status StreamClusterReconciler::remove_unwanted_listeners(const api::StreamClust
     const std::string type = service->at(type_label).get<std::string>();
     auto keep = types.find(key.name);
     if (keep != types.end() && keep->second == type) continue;
-    Status gone;
-    if (type == "Ingress") gone = client_.remove(kube::ingresses(), key);
-    if (type == "TLSRoute") gone = client_.remove(kube::tls_routes(), key);
+    Status gone = remove_route(cluster, type, key);
     if (gone.code() == Code::kNotFound) gone = {};
     if (gone.ok() && keep == types.end()) {
       gone = client_.remove(kube::services(), key, {.uid = kube::metadata_text(*service, "uid")});

@@ -18,6 +18,7 @@ import traceback
 import urllib.parse
 import urllib.request
 
+import day_two
 import ingress
 import kafka_reassign
 import kafka_users
@@ -148,7 +149,7 @@ def check_history(load):
 
 
 def message(name, wanted):
-    for entry in get("streamcluster", name)["status"].get("conditions", []):
+    for entry in get("streamcluster", name).get("status", {}).get("conditions", []):
         if entry["type"] == wanted:
             return f"{entry['status']} {entry['reason']}: {entry['message']}"
     return ""
@@ -543,6 +544,18 @@ def test_volumes_grow():
     assert done.returncode != 0 and "cannot shrink" in done.stderr, done
     kubectl("delete", "streamcluster", "grows")
     wait_for(lambda: "grows" not in kubectl("get", "pods,pvc", "-o", "name"), "it to be gone", 120)
+
+
+def test_a_service_of_somebody_else_is_left_alone():
+    day_two.names_of_somebody_else(sys.modules[__name__])
+
+
+def test_pods_are_placed_and_restarted():
+    day_two.placed_and_restarted(sys.modules[__name__])
+
+
+def test_children_and_clusters_that_are_deleted():
+    day_two.children_and_clusters_deleted(sys.modules[__name__])
 
 
 def test_kinesis_speaks_https_with_the_operators_certificate():

@@ -94,6 +94,7 @@ class LifecycleWorld {
 
   void apply(const std::string& path, const kube::Json& object) { server_.apply(path, object); }
   void patch(const std::string& path, const kube::Json& patch) { server_.merge_patch(path, patch); }
+  void discard(const std::string& path) { server_.remove(path); }
   std::string told(int32_t broker, const std::string& listener) {
     return life_ ? life_->told(broker, listener) : "";
   }
