@@ -74,6 +74,8 @@ void judge_conditions(const api::StreamCluster& cluster, ClusterHealth& health) 
     } else if (condition.type == "Progressing" && condition.status == "True") {
       health.reasons.push_back(said(condition));
       worsen(health.mark, Mark::kChanging);
+    } else if (condition.type == "BrokersScaled" && condition.status == "True") {
+      health.reasons.push_back(said(condition));
     } else if (condition.type == "Progressing" && condition.reason == "Paused") {
       health.reasons.push_back(said(condition));
     } else if (condition.type != "Ready" && condition.type != "Degraded" &&

@@ -113,6 +113,21 @@ TEST(Health, ConditionsAreShownWithTheirReasons) {
   EXPECT_NE(tree_text(health).find("Ready False, Waiting: needs 5 brokers"), std::string::npos);
 }
 
+TEST(Health, WhoScalesTheBrokersIsShownAndIsNoFaultUntilTwoDo) {
+  auto of = cluster();
+  auto& conditions = of["status"]["conditions"];
+  conditions.push_back(condition("BrokersScaled", "True", "ScaleSubresource", "an HPA decides"));
+  auto health = health_of({of});
+  EXPECT_EQ(health[0].mark, Mark::kGood);
+  EXPECT_EQ(health[0].reasons,
+            std::vector<std::string>{"BrokersScaled True, ScaleSubresource: an HPA decides"});
+  conditions.back() = condition("BrokersScaled", "False", "Contended", "two would");
+  health = health_of({of});
+  EXPECT_EQ(health[0].mark, Mark::kChanging);
+  EXPECT_EQ(health[0].reasons,
+            std::vector<std::string>{"BrokersScaled False, Contended: two would"});
+}
+
 TEST(Health, AChangeUnderWayIsNotUnhealthy) {
   auto object = cluster();
   object["status"]["conditions"][1] = condition("Progressing", "True", "Rolling", "broker 1");

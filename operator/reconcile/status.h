@@ -18,6 +18,7 @@ struct ClusterSight {
   std::string wanted_hash;  // of the settings that brokers are to run with
   std::string image;        // of the pod template
   int volumes_growing = 0;
+  std::string scaler;  // the HorizontalPodAutoscaler of its scale subresource; empty: there is none
   plan::Outside outside;  // of its listeners
   std::optional<ClusterCertificates> certificates;  // once looked after in this pass
   std::string rotation;  // of a CA, and what it waits for; empty: none is under way
