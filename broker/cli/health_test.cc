@@ -113,6 +113,22 @@ TEST(Health, ConditionsAreShownWithTheirReasons) {
   EXPECT_NE(tree_text(health).find("Ready False, Waiting: needs 5 brokers"), std::string::npos);
 }
 
+// Every stream at rest was shown as one that is changing.
+TEST(Health, AStreamWhoseShardsRestIsAsItShouldBe) {
+  auto of = stream();
+  auto& conditions = of["status"]["conditions"];
+  conditions.push_back(condition("Scaling", "False", "Steady", "the shards are as they are"));
+  auto health = health_of({cluster(), of});
+  EXPECT_EQ(health[0].streams[0].mark, Mark::kGood);
+  EXPECT_TRUE(health[0].streams[0].reasons.empty());
+  conditions.back() = condition("Scaling", "True", "Resharding", "a split is under way");
+  health = health_of({cluster(), of});
+  EXPECT_TRUE(health[0].healthy());
+  EXPECT_EQ(health[0].streams[0].mark, Mark::kChanging);
+  EXPECT_EQ(health[0].streams[0].reasons,
+            std::vector<std::string>{"Scaling True, Resharding: a split is under way"});
+}
+
 TEST(Health, WhoScalesTheBrokersIsShownAndIsNoFaultUntilTwoDo) {
   auto of = cluster();
   auto& conditions = of["status"]["conditions"];
