@@ -143,7 +143,8 @@ StreamHealth stream_health(const std::string& resource, const Json* object, cons
       out.mark = Mark::kBad;
     }
     for (const auto& entry : stream->status.conditions) {
-      if (entry.status != "False") continue;
+      // Scaling is True while a split or merge is under way, the others while all is well.
+      if (entry.status != (entry.type == "Scaling" ? "True" : "False")) continue;
       out.reasons.push_back(said(entry));
       worsen(out.mark, entry.type == "Ready" ? Mark::kBad : Mark::kChanging);
     }
