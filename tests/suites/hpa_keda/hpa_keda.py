@@ -32,6 +32,14 @@ DOWN_AFTER_S = 60
 BEHAVIOR = {"scaleUp": {"stabilizationWindowSeconds": 0, "policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}]},
             "scaleDown": {"stabilizationWindowSeconds": DOWN_AFTER_S,
                           "policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}]}}
+RATE_S = 60  # what the samples' query looks back over
+# A job of Prometheus: a broker that does not answer.
+UNREADABLE = f"""
+- job_name: unreadable
+  static_configs:
+  - targets: [127.0.0.1:9]
+    labels: {{namespace: default, app_kubernetes_io_instance: {e2e.CLUSTER}}}
+"""
 SYNC_S = 15  # the controller's own look at its metrics
 OURS = {"min": 4, "max": 4, "cooldownSeconds": 5, "scaleUpStabilizationSeconds": 5}
 
@@ -136,6 +144,10 @@ def prometheus_stands(replicas):
         e2e.wait_for(lambda: "prometheus-" not in e2e.kubectl("get", "pods", "-o", "name"), "its pod to go")
 
 
+def configure_prometheus(text):
+    e2e.kubectl("patch", "configmap", "prometheus", "--type=merge", "-p", json.dumps({"data": {"prometheus.yml": text}}))
+
+
 class Run:
     """One of the two, from its installation to its end; `found` is (what, whether it held, what was seen)."""
 
@@ -167,6 +179,9 @@ class Run:
             self.waits("it has figures of the brokers",
                        lambda: hpa_condition(self.tool.hpa, "ScalingActive").startswith("True"), 150)
             self.check("three brokers while there is little to do", brokers() == 3, brokers())
+            text = e2e.plugin("status", check=False).stdout
+            self.check("`kubectl sluice status` says who decides",
+                       f"ScaleSubresource: HorizontalPodAutoscaler {self.tool.hpa} decides" in text, text)
             self.rate = HIGH
             took = self.waits("the load has it ask for a fourth broker", lambda: brokers() == 4, 180)
             self.facts.append(("from the load to spec.brokers 4, s", f"{took:.0f}"))
@@ -193,7 +208,8 @@ class Run:
                                                  or history.changed or history.foreign), history.examples)
 
     def blind(self):
-        """Little load and no Prometheus: what is not seen removes no broker."""
+        """Little load and no Prometheus, then one that cannot read a broker: what is not seen removes no broker."""
+        config = e2e.get("configmap", "prometheus")["data"]["prometheus.yml"]
         prometheus_stands(0)
         try:
             self.rate = LOW
@@ -201,7 +217,16 @@ class Run:
                        lambda: hpa_condition(self.tool.hpa, "ScalingActive").startswith("False"), 90)
             stays(4, DOWN_AFTER_S + 2 * SYNC_S)
             self.check("and removes nothing", brokers() == 4)
+            configure_prometheus(config + UNREADABLE)
+            prometheus_stands(1)
+            stays(4, RATE_S + 2 * SYNC_S + 10)
+            said = hpa_condition(self.tool.hpa, "ScalingActive")
+            self.check("nor while its Prometheus cannot read one of the brokers",
+                       brokers() == 4 and said.startswith("False"), said)
+            self.facts.append(("what it says meanwhile", said.split("{")[0]))
         finally:
+            prometheus_stands(0)
+            configure_prometheus(config)
             prometheus_stands(1)
 
     def contended(self):
