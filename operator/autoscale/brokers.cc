@@ -184,8 +184,9 @@ class Look {
     }
     if (!snapshot_.busy.empty()) return none("Busy", snapshot_.busy);
     if (memory_.foreign_changes.size() >= kForeignMax) {
-      auto decision = none(kContended, "spec.brokers is also written by somebody else, as a "
-                                        "HorizontalPodAutoscaler or KEDA would: this one stands back");
+      auto decision = none(kContended,
+                           "spec.brokers is also written by somebody else, as a "
+                           "HorizontalPodAutoscaler or KEDA would: this one stands back");
       decision.next_allowed_ms = memory_.foreign_changes.front() + kForeignMs;
       return decision;
     }

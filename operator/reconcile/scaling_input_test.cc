@@ -111,8 +111,8 @@ TEST(ScalingInput, AnOperatorThatEndsAfterAStepIsFollowedByOneThatWaitsForIt) {
   autoscale::BrokerPolicy policy{.brokers_min = 3, .brokers_max = 9};
   auto memory = broker_memory_of(cluster.status, now_ms, wall_ms);
   auto look = [&] {
-    return autoscale::decide_brokers(policy, broker_snapshot_of(cluster, answer, 3, "", now_ms += 5000),
-                                     memory);
+    return autoscale::decide_brokers(
+        policy, broker_snapshot_of(cluster, answer, 3, "", now_ms += 5000), memory);
   };
   EXPECT_EQ(look().reason, "Busy");
   cluster.status.brokers = 4;

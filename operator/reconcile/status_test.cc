@@ -162,9 +162,10 @@ TEST(ClusterStatus, SaysWhoDecidesHowManyBrokersThereAre) {
   };
   EXPECT_EQ(said(), "");  // whoever edits spec.brokers
   sight.scaler = "HorizontalPodAutoscaler orders-brokers";
-  EXPECT_EQ(said(),
-            "True ScaleSubresource: HorizontalPodAutoscaler orders-brokers decides how many brokers "
-            "there are");
+  EXPECT_EQ(
+      said(),
+      "True ScaleSubresource: HorizontalPodAutoscaler orders-brokers decides how many brokers "
+      "there are");
   of.spec.autoscaling.brokers.emplace();
   EXPECT_EQ(said(), "False Contended: " + autoscale::contended_with(sight.scaler));
   of.spec.autoscaling.brokers->mode = api::ScalingMode::kDryRun;  // writes nothing
@@ -172,8 +173,8 @@ TEST(ClusterStatus, SaysWhoDecidesHowManyBrokersThereAre) {
   of.spec.autoscaling.brokers->mode = api::ScalingMode::kAuto;
   sight.scaler.clear();
   EXPECT_EQ(said().substr(0, 15), "True Autoscaler");
-  sight.view.broker_decisions = {{.time = kNow, .action = "None", .reason = "Contended",
-                                  .message = "somebody writes it too"}};
+  sight.view.broker_decisions = {
+      {.time = kNow, .action = "None", .reason = "Contended", .message = "somebody writes it too"}};
   EXPECT_EQ(said(), "False Contended: somebody writes it too");
   of.spec.autoscaling.brokers.reset();
   EXPECT_EQ(said(), "");

@@ -191,7 +191,7 @@ class Run:
             self.rate = LOW
             took = self.waits("without the load it asks for three again", lambda: brokers() == 3,
                               DOWN_AFTER_S + 180)
-            self.facts.append((f"from the load's end to spec.brokers 3 (window {DOWN_AFTER_S} s), s", f"{took:.0f}"))
+            self.facts.append((f"from the end of load and blindness to spec.brokers 3 (window {DOWN_AFTER_S} s), s", f"{took:.0f}"))
             took = self.waits("the fourth broker is drained and goes", lambda: e2e.cluster_ready(3), 300)
             self.facts.append(("from there to the drained broker's end, s", f"{took:.0f}"))
         finally:
