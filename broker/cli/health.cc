@@ -74,6 +74,8 @@ void judge_conditions(const api::StreamCluster& cluster, ClusterHealth& health) 
     } else if (condition.type == "Progressing" && condition.status == "True") {
       health.reasons.push_back(said(condition));
       worsen(health.mark, Mark::kChanging);
+    } else if (condition.type == "BrokersScaled" && condition.status == "True") {
+      health.reasons.push_back(said(condition));
     } else if (condition.type == "Progressing" && condition.reason == "Paused") {
       health.reasons.push_back(said(condition));
     } else if (condition.type != "Ready" && condition.type != "Degraded" &&
@@ -141,7 +143,7 @@ StreamHealth stream_health(const std::string& resource, const Json* object, cons
       out.mark = Mark::kBad;
     }
     for (const auto& entry : stream->status.conditions) {
-      // Scaling holds while shards are split or merged; all others, while something is well.
+      // Scaling is True while a split or merge is under way, the others while all is well.
       if (entry.status != (entry.type == "Scaling" ? "True" : "False")) continue;
       out.reasons.push_back(said(entry));
       worsen(out.mark, entry.type == "Ready" ? Mark::kBad : Mark::kChanging);

@@ -45,14 +45,6 @@ Json stream(const char* name = "s") {
           {"status", {{"openShards", 2}, {"conditions", {condition("Ready", "True", "Ready", "")}}}}};
 }
 
-// Seen on a real cluster: every stream was marked as changing whose shards stood still, none whose shards
-// were being split.
-Json scaling_stream(const char* status) {
-  Json out = stream();
-  out["status"]["conditions"].push_back(condition("Scaling", status, "Steady", "the shards"));
-  return out;
-}
-
 Json shard(int index, std::vector<int> replicas, int leader) {
   Json list = Json::array();
   for (int id : replicas) list.push_back({{"broker", id}, {"directory", "d"}});
@@ -88,12 +80,6 @@ TEST(Health, AHealthyClusterIsATreeWithoutReasons) {
   EXPECT_EQ(to_json(health)["healthy"], true);
 }
 
-TEST(Health, AStreamChangesWhileItsShardsDo) {
-  const Json whole = map({shard(0, {0, 1}, 0), shard(1, {1, 2}, 2)});
-  EXPECT_EQ(health_of({scaling_stream("False"), cluster(), whole})[0].streams[0].mark, Mark::kGood);
-  EXPECT_EQ(health_of({scaling_stream("True"), cluster(), whole})[0].streams[0].mark, Mark::kChanging);
-}
-
 TEST(Health, ABrokerThatIsDownShowsWhichShardsMissIt) {
   auto health =
       health_of({stream(), cluster(false), map({shard(0, {0, 1}, 0), shard(1, {1, 2}, 2)})});
@@ -125,6 +111,39 @@ TEST(Health, ConditionsAreShownWithTheirReasons) {
   health = health_of({cluster(), waiting});
   EXPECT_FALSE(health[0].healthy());
   EXPECT_NE(tree_text(health).find("Ready False, Waiting: needs 5 brokers"), std::string::npos);
+}
+
+// Every stream at rest was shown as one that is changing.
+// Seen on a real cluster: every stream was marked as changing whose shards stood still, none whose shards
+// were being split.
+TEST(Health, AStreamWhoseShardsRestIsAsItShouldBe) {
+  auto of = stream();
+  auto& conditions = of["status"]["conditions"];
+  conditions.push_back(condition("Scaling", "False", "Steady", "the shards are as they are"));
+  auto health = health_of({cluster(), of});
+  EXPECT_EQ(health[0].streams[0].mark, Mark::kGood);
+  EXPECT_TRUE(health[0].streams[0].reasons.empty());
+  conditions.back() = condition("Scaling", "True", "Resharding", "a split is under way");
+  health = health_of({cluster(), of});
+  EXPECT_TRUE(health[0].healthy());
+  EXPECT_EQ(health[0].streams[0].mark, Mark::kChanging);
+  EXPECT_EQ(health[0].streams[0].reasons,
+            std::vector<std::string>{"Scaling True, Resharding: a split is under way"});
+}
+
+TEST(Health, WhoScalesTheBrokersIsShownAndIsNoFaultUntilTwoDo) {
+  auto of = cluster();
+  auto& conditions = of["status"]["conditions"];
+  conditions.push_back(condition("BrokersScaled", "True", "ScaleSubresource", "an HPA decides"));
+  auto health = health_of({of});
+  EXPECT_EQ(health[0].mark, Mark::kGood);
+  EXPECT_EQ(health[0].reasons,
+            std::vector<std::string>{"BrokersScaled True, ScaleSubresource: an HPA decides"});
+  conditions.back() = condition("BrokersScaled", "False", "Contended", "two would");
+  health = health_of({of});
+  EXPECT_EQ(health[0].mark, Mark::kChanging);
+  EXPECT_EQ(health[0].reasons,
+            std::vector<std::string>{"BrokersScaled False, Contended: two would"});
 }
 
 TEST(Health, AChangeUnderWayIsNotUnhealthy) {

@@ -179,10 +179,14 @@ class Look {
     note_waits();
     trend_ = trend_of(policy_, memory_);
     if (policy_.mode == Mode::kFrozen) return none("Frozen", "scaling of brokers is frozen");
+    if (!snapshot_.scaler.empty() && policy_.mode == Mode::kAuto) {
+      return none(kContended, contended_with(snapshot_.scaler));
+    }
     if (!snapshot_.busy.empty()) return none("Busy", snapshot_.busy);
     if (memory_.foreign_changes.size() >= kForeignMax) {
-      auto decision = none("Contended", "spec.brokers is also written by somebody else, as a "
-                                        "HorizontalPodAutoscaler or KEDA would: this one stands back");
+      auto decision = none(kContended,
+                           "spec.brokers is also written by somebody else, as a "
+                           "HorizontalPodAutoscaler or KEDA would: this one stands back");
       decision.next_allowed_ms = memory_.foreign_changes.front() + kForeignMs;
       return decision;
     }
@@ -232,7 +236,8 @@ class Look {
     // A number that somebody else chose is left alone for as long as one of ours.
     if (memory_.wanted_before >= 0 && n_ != memory_.wanted_before) {
       memory_.last_step_ms = snapshot_.now_ms;
-      memory_.foreign_changes.push_back(snapshot_.now_ms);
+      // Of one that is known as long as it is there, nothing is to be remembered when it has gone.
+      if (snapshot_.scaler.empty()) memory_.foreign_changes.push_back(snapshot_.now_ms);
     }
     auto& foreign = memory_.foreign_changes;
     while (!foreign.empty() && snapshot_.now_ms - foreign.front() > kForeignMs) foreign.pop_front();
@@ -505,6 +510,11 @@ std::string_view to_string(BrokerAction action) {
     case BrokerAction::kRemove: return "DrainBroker";
   }
   return "None";
+}
+
+std::string contended_with(const std::string& scaler) {
+  return "spec.autoscaling.brokers is set, and " + scaler +
+         " scales this cluster too: this one stands back until one of them is removed";
 }
 
 int32_t brokers_ceiling(const BrokerPolicy& policy) {

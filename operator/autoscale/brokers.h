@@ -47,6 +47,7 @@ struct BrokerSnapshot {
   std::vector<BrokerLoad> brokers;
   int32_t wanted = 0;            // spec.brokers
   int32_t replication_max = 1;   // copies of the most replicated stream: no fewer brokers
+  std::string scaler;            // who else is to write spec.brokers, by name; empty: nobody known
   std::string busy;              // why nothing can be begun: a roll, a drain, a move; empty: idle
   std::string problem, problem_reason;
   StreamLags lags;
@@ -96,6 +97,9 @@ BrokerDecision decide_brokers(const BrokerPolicy& policy, const BrokerSnapshot& 
                               BrokerMemory& memory);
 // Reasons of decisions that others than this module look at.
 inline constexpr const char* kProduceSlow = "ProduceSlow";
+inline constexpr const char* kContended = "Contended";
+// What is said while `scaler` is in charge although this one is set up as well.
+std::string contended_with(const std::string& scaler);
 // Inputs of a ProduceSlow decision, from which LatencyTrial is made again.
 inline constexpr const char* kTrialLoadInput = "trialLoad";
 inline constexpr const char* kP99Input = "produceP99Milliseconds";

@@ -188,6 +188,28 @@ TEST(Brokers, SomebodyElsesChangeIsLeftAloneForACoolDown) {
   EXPECT_EQ(world.until_action(0.9, 0.1, 200).reason, "Contended");
 }
 
+// It was fought: each step of ours was taken back, three in each hour and without an end.
+TEST(Brokers, AHorizontalPodAutoscalerIsInChargeFromItsFirstMomentToItsLast) {
+  World world;
+  world.policy.cooldown_ms = 30'000;
+  world.change = [](BrokerSnapshot& s) { s.scaler = "HorizontalPodAutoscaler orders-brokers"; };
+  for (int look = 0; look < 1000; look++) {
+    auto decision = world.look(0.9);
+    ASSERT_EQ(decision.reason, "Contended");
+    ASSERT_NE(decision.message.find("orders-brokers"), std::string::npos) << decision.message;
+    world.brokers = 3 + look / 100 % 2;  // it has its own mind
+  }
+  world.change = nullptr;  // gone: what it did is held against nobody
+  EXPECT_EQ(world.until_action(0.9, 0.1, 20).reason, "BrokersFull");
+}
+
+TEST(Brokers, ADryRunIsMadeBesideAHorizontalPodAutoscaler) {
+  World world;
+  world.policy.mode = Mode::kDryRun;
+  world.change = [](BrokerSnapshot& s) { s.scaler = "HorizontalPodAutoscaler orders-brokers"; };
+  EXPECT_TRUE(world.until_action(0.9, 0.1, 20).recommended_only);
+}
+
 TEST(Brokers, DryRunFreezeAndImbalance) {
   World world;
   world.policy.mode = Mode::kDryRun;

@@ -44,13 +44,15 @@ std::string event_of(autoscale::Action action) {
 
 Autoscaler::Autoscaler(Clusters& clusters, broker::env::Clock& clock, kube::Client& client,
                        kube::Cache& pods, kube::Cache& clusters_cache, kube::Cache& streams,
-                       kube::EventRecorder& events, broker::Metrics& metrics)
+                       kube::Cache& autoscalers, kube::EventRecorder& events,
+                       broker::Metrics& metrics)
     : clusters_(clusters),
       clock_(clock),
       client_(client),
       pods_(pods),
       cluster_objects_(clusters_cache),
       streams_(streams),
+      autoscalers_(autoscalers),
       events_(events),
       metrics_(metrics),
       io_(clusters.executor(), "load") {}

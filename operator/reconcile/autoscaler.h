@@ -15,7 +15,7 @@ class Autoscaler {
  public:
   Autoscaler(Clusters& clusters, broker::env::Clock& clock, kube::Client& client,
              kube::Cache& pods, kube::Cache& clusters_cache, kube::Cache& streams,
-             kube::EventRecorder& events, broker::Metrics& metrics);
+             kube::Cache& autoscalers, kube::EventRecorder& events, broker::Metrics& metrics);
   void start();
   // Told on the executor that a stream's decisions changed (its resource's key).
   void on_decided(std::function<void(const kube::ObjectKey&)> decided) {
@@ -62,6 +62,7 @@ class Autoscaler {
   kube::Cache& pods_;
   kube::Cache& cluster_objects_;
   kube::Cache& streams_;
+  kube::Cache& autoscalers_;
   kube::EventRecorder& events_;
   broker::Metrics& metrics_;
   broker::env::ThreadIoQueue io_;

@@ -5,6 +5,7 @@
 #include "broker/base/log.h"
 #include "operator/reconcile/autoscaler.h"
 #include "operator/api/json.h"
+#include "operator/reconcile/observe.h"
 #include "operator/reconcile/scaling_input.h"
 
 namespace sluice_operator::reconcile {
@@ -32,7 +33,9 @@ void Autoscaler::decide_brokers(const kube::ObjectKey& key, Clusters::Cluster& c
   }
   auto decision = autoscale::decide_brokers(
       broker_policy_of(*resource->spec.autoscaling.brokers),
-      broker_snapshot_of(*resource, answer, copies, clock_.mono_ms()), cluster.broker_scaling);
+      broker_snapshot_of(*resource, answer, copies, observe_scaler(key, autoscalers_),
+                         clock_.mono_ms()),
+      cluster.broker_scaling);
   bool acts = decision.action != autoscale::BrokerAction::kNone && !decision.recommended_only;
   std::string action(autoscale::to_string(acts ? decision.action : autoscale::BrokerAction::kNone));
   metrics_
@@ -59,7 +62,7 @@ void Autoscaler::decide_brokers(const kube::ObjectKey& key, Clusters::Cluster& c
                     {"action", action},
                     {"reason", decision.reason},
                     {"message", decision.message}});
-  bool warns = decision.reason == "Contended" || decision.reason == "BudgetReached" ||
+  bool warns = decision.reason == autoscale::kContended || decision.reason == "BudgetReached" ||
                decision.reason == "AtMaximum" || decision.reason == "LatencyNotHelped";
   if (acts || warns) {
     events_.record(*object, acts ? kube::EventType::kNormal : kube::EventType::kWarning,

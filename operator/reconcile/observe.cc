@@ -152,6 +152,15 @@ void keep_what_is_observed_of_node(Json& node) {
   node.erase("spec");
 }
 
+std::string target_of(const Json& autoscaler) { return cluster_scaled_by(autoscaler).name; }
+
+// Its metrics change with each of its controller's looks.
+void keep_what_is_observed_of_autoscaler(Json& autoscaler) {
+  Json target = autoscaler.value("/spec/scaleTargetRef"_json_pointer, Json::object());
+  autoscaler["spec"] = {{"scaleTargetRef", std::move(target)}};
+  autoscaler.erase("status");
+}
+
 }  // namespace
 
 kube::CacheOptions cache_of(const kube::ResourceType& type) {
@@ -167,6 +176,7 @@ kube::CacheOptions cache_of(const kube::ResourceType& type) {
       {"PersistentVolumeClaim", {instance_of, keep_what_is_observed_of_claim}},
       {"StatefulSet", {nullptr, keep_what_is_observed_of_set}},
       {"Node", {nullptr, keep_what_is_observed_of_node}},
+      {"HorizontalPodAutoscaler", {target_of, keep_what_is_observed_of_autoscaler}},
       {"PodDisruptionBudget", {nullptr, [](Json& object) { object.erase("status"); }}},
       {"NetworkPolicy", {nullptr, [](Json& object) { object.erase("status"); }}}};
   kube::CacheOptions options;
@@ -242,6 +252,23 @@ StatefulSetView observe_stateful_set(const kube::JsonPtr& object) {
         claim.value("/spec/resources/requests/storage"_json_pointer, std::string());
   }
   return view;
+}
+
+kube::ObjectKey cluster_scaled_by(const kube::Json& autoscaler) {
+  const auto target = autoscaler.value("/spec/scaleTargetRef"_json_pointer, Json::object());
+  const std::string version = target.value("apiVersion", std::string());
+  if (target.value("kind", std::string()) != "StreamCluster" ||
+      version.substr(0, version.find('/')) != api::kGroup) {
+    return {};
+  }
+  return {kube::metadata_text(autoscaler, "namespace"), target.value("name", std::string())};
+}
+
+std::string observe_scaler(const kube::ObjectKey& cluster, const kube::Cache& autoscalers) {
+  for (const auto& object : autoscalers.grouped(cluster.ns, cluster.name)) {
+    return "HorizontalPodAutoscaler " + kube::metadata_text(*object, "name");
+  }
+  return {};
 }
 
 std::vector<plan::Claim> observe_claims(const api::StreamCluster& cluster,

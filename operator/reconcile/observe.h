@@ -48,6 +48,11 @@ StatefulSetView observe_stateful_set(const kube::JsonPtr& object);
 // The Services and nodes of its listeners from outside.
 plan::Outside observe_outside(const api::StreamCluster& cluster, const kube::Cache& services,
                               const std::vector<PodView>& pods);
+// The HorizontalPodAutoscaler that scales a cluster, by its own name ("HorizontalPodAutoscaler
+// orders-brokers"); the first by name of several. Empty: none does.
+std::string observe_scaler(const kube::ObjectKey& cluster, const kube::Cache& autoscalers);
+// The cluster that a HorizontalPodAutoscaler scales; empty names where it scales something else.
+kube::ObjectKey cluster_scaled_by(const kube::Json& autoscaler);
 std::vector<plan::Claim> observe_claims(const api::StreamCluster& cluster,
                                         const kube::Cache& claims);
 

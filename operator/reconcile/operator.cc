@@ -118,6 +118,14 @@ kube::ObjectKey cluster_of(const kube::Json& stream) {
           stream.value("/spec/cluster"_json_pointer, std::string())};
 }
 
+// A runtime::Mapper.
+void map_to_scaled(const JsonPtr& before, const JsonPtr& after, const runtime::Enqueue& enqueue) {
+  for (const auto& autoscaler : {before, after}) {
+    auto key = autoscaler ? cluster_scaled_by(*autoscaler) : kube::ObjectKey();
+    if (!key.name.empty()) enqueue(key);
+  }
+}
+
 // What runs only on the active replica. Built on a thread of its own, since it waits for the API.
 struct Active {
   Active(broker::env::AsioExecutor& executor, broker::env::Clock& clock,
@@ -143,6 +151,7 @@ struct Active {
     add("poddisruptionbudgets", cache_options(kube::pod_disruption_budgets(), ns, ours));
     add("ingresses", cache_options(kube::ingresses(), ns, ours));
     add("networkpolicies", cache_options(kube::network_policies(), ns, ours));
+    add("horizontalpodautoscalers", cache_options(kube::horizontal_pod_autoscalers(), ns));
   }
 
   void add(const std::string& name, kube::CacheOptions options) {
@@ -234,7 +243,8 @@ struct Active {
                   cache("statefulsets"),         cache("services"),
                   cache("configmaps"),           cache("serviceaccounts"),
                   cache("poddisruptionbudgets"), cache("networkpolicies"),
-                  cache("streamusers"),          cache("ingresses")};
+                  cache("streamusers"),          cache("ingresses"),
+                  cache("horizontalpodautoscalers")};
     cluster_reconciler_ = std::make_unique<StreamClusterReconciler>(
         client_, clock_, caches, *clusters_, certificates_, events_,
         ClusterSettings{settings_.at("broker-image"), settings_.at("coordinator-address"),
@@ -260,6 +270,8 @@ struct Active {
                                  runtime::map_to_label("app.kubernetes.io/instance"), nullptr,
                                  kCompanyMs);
     }
+    cluster_controller_->watch(cache("horizontalpodautoscalers"), map_to_scaled,
+                               runtime::asks_for_something_new);
     stream_controller_->watch(cache("streams"), runtime::map_to_self(),
                               runtime::asks_for_something_new);
     cache("streams").on_change([this](const JsonPtr& before, const JsonPtr& after) {
@@ -292,8 +304,8 @@ struct Active {
     });
     clusters_->on_changed([this](const kube::ObjectKey& key) { cluster_changed(key); });
     autoscaler_ = std::make_unique<Autoscaler>(*clusters_, clock_, client_, cache("pods"),
-                                               cache("streamclusters"), cache("streams"), events_,
-                                               metrics_);
+                                               cache("streamclusters"), cache("streams"),
+                                               cache("horizontalpodautoscalers"), events_, metrics_);
     autoscaler_->on_decided(
         [this](const kube::ObjectKey& stream) { stream_controller_->enqueue(stream); });
   }

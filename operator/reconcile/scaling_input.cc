@@ -172,12 +172,13 @@ autoscale::Snapshot snapshot_of(const v1::ShardMap& map, const std::string& stre
 
 autoscale::BrokerSnapshot broker_snapshot_of(const api::StreamCluster& cluster,
                                              const LoadAnswer& answer, int32_t replication_max,
-                                             int64_t now_ms) {
+                                             const std::string& scaler, int64_t now_ms) {
   autoscale::BrokerSnapshot snapshot;
   const auto& status = cluster.status;
   snapshot.now_ms = now_ms;
   snapshot.wanted = cluster.spec.brokers;
   snapshot.replication_max = replication_max;
+  snapshot.scaler = scaler;
   snapshot.problem = answer.problem;
   snapshot.problem_reason = answer.reason;
   snapshot.lags = answer.lags;

@@ -22,9 +22,9 @@ void add_broker_decision(std::vector<api::Decision>& decisions, api::Decision de
 autoscale::BrokerPolicy broker_policy_of(const api::StreamClusterSpec::BrokerScaling& scaling);
 autoscale::Snapshot snapshot_of(const sluice::v1::ShardMap& map, const std::string& stream,
                                 const LoadAnswer& answer, int64_t now_ms, int64_t wall_ms);
-// `replication_max`: copies of the most replicated stream.
+// `replication_max`: copies of the most replicated stream. `scaler`: as observe_scaler() says.
 autoscale::BrokerSnapshot broker_snapshot_of(const api::StreamCluster& cluster,
                                              const LoadAnswer& answer, int32_t replication_max,
-                                             int64_t now_ms);
+                                             const std::string& scaler, int64_t now_ms);
 
 }  // namespace sluice_operator::reconcile

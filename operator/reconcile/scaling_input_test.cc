@@ -50,7 +50,7 @@ TEST(ScalingInput, ADrainThatCannotFinishIsWhyNothingElseIsDone) {
     cluster.status.broker_states.push_back({.id = i, .pod = pod});
     answer.brokers[pod].used[0] = 0.95;
   }
-  auto snapshot = broker_snapshot_of(cluster, answer, 3, 1000);
+  auto snapshot = broker_snapshot_of(cluster, answer, 3, "", 1000);
   EXPECT_NE(snapshot.busy.find("no other broker has room"), std::string::npos) << snapshot.busy;
   autoscale::BrokerMemory memory;
   auto decision = autoscale::decide_brokers({}, snapshot, memory);
@@ -111,8 +111,8 @@ TEST(ScalingInput, AnOperatorThatEndsAfterAStepIsFollowedByOneThatWaitsForIt) {
   autoscale::BrokerPolicy policy{.brokers_min = 3, .brokers_max = 9};
   auto memory = broker_memory_of(cluster.status, now_ms, wall_ms);
   auto look = [&] {
-    return autoscale::decide_brokers(policy, broker_snapshot_of(cluster, answer, 3, now_ms += 5000),
-                                     memory);
+    return autoscale::decide_brokers(
+        policy, broker_snapshot_of(cluster, answer, 3, "", now_ms += 5000), memory);
   };
   EXPECT_EQ(look().reason, "Busy");
   cluster.status.brokers = 4;
@@ -135,7 +135,7 @@ TEST(ScalingInput, LagAndWaitsReachThePlanners) {
   api::StreamCluster cluster;
   cluster.spec.brokers = cluster.status.brokers = 1;
   cluster.status.broker_states = {{.id = 0, .pod = "c-0", .zone = "z"}};
-  auto snapshot = broker_snapshot_of(cluster, answer, 1, 1000);
+  auto snapshot = broker_snapshot_of(cluster, answer, 1, "", 1000);
   EXPECT_EQ(snapshot.brokers.at(0).produce_p99_ms, 7);
   EXPECT_EQ(snapshot.brokers.at(0).zone, "z");
   EXPECT_TRUE(snapshot.lags.contains("clicks"));
@@ -148,7 +148,7 @@ TEST(ScalingInput, ABrokerWithoutMetricsStopsDecisionsAboutBrokers) {
   cluster.status.broker_states = {{.id = 0, .pod = "c-0"}, {.id = 1, .pod = "c-1"}};
   LoadAnswer answer;
   answer.brokers["c-0"].used[0] = 0.1;
-  auto snapshot = broker_snapshot_of(cluster, answer, 1, 1000);
+  auto snapshot = broker_snapshot_of(cluster, answer, 1, "", 1000);
   EXPECT_EQ(snapshot.problem, "c-1 has no metrics");
   autoscale::BrokerMemory memory;
   EXPECT_EQ(autoscale::decide_brokers({}, snapshot, memory).action, autoscale::BrokerAction::kNone);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "operator/autoscale/brokers.h"
 #include "operator/plan/stream_cluster.h"
 #include "operator/reconcile/metering_status.h"
 #include "operator/reconcile/proposal.h"
@@ -290,6 +291,27 @@ void set_metrics_condition(std::vector<api::Condition>& conditions, bool scales,
                      now);
 }
 
+// Who decides the number of brokers; not said where it is whoever edits spec.brokers.
+void set_scaling_condition(api::StreamClusterStatus& status, const api::StreamCluster& cluster,
+                           const std::string& scaler, const std::string& now) {
+  const auto& brokers = cluster.spec.autoscaling.brokers;
+  const bool ours = brokers && brokers->mode == api::ScalingMode::kAuto;
+  const auto& last = status.last_decision;
+  const bool contended =
+      ours && (!scaler.empty() || (last && last->reason == autoscale::kContended));
+  if (!ours && scaler.empty()) return api::drop_condition(status.conditions, "BrokersScaled");
+  const std::string message =
+      contended && scaler.empty() ? last->message
+      : contended                 ? autoscale::contended_with(scaler)
+      : ours                      ? "spec.autoscaling.brokers decides how many brokers there are"
+                                  : scaler + " decides how many brokers there are";
+  api::set_condition(status.conditions,
+                     {"BrokersScaled", contended ? "False" : "True",
+                      contended ? autoscale::kContended : ours ? "Autoscaler" : "ScaleSubresource",
+                      message, "", cluster.metadata.generation},
+                     now);
+}
+
 }  // namespace
 
 bool moving(const api::StreamClusterStatus& status) {
@@ -340,6 +362,7 @@ api::StreamClusterStatus cluster_status(const api::StreamCluster& cluster,
   set_metrics_condition(status.conditions, cluster.spec.autoscaling.brokers.has_value(),
                         sight.view.metrics_reason, sight.view.metrics_problem,
                         cluster.metadata.generation, now);
+  set_scaling_condition(status, cluster, sight.scaler, now);
   return status;
 }
 

@@ -19,6 +19,7 @@ struct ClusterSight {
   std::string image;        // of the pod template
   int volumes_growing = 0;
   std::map<int32_t, std::string> claims_deleting;  // by broker: somebody deletes its volume claim
+  std::string scaler;  // the HorizontalPodAutoscaler of its scale subresource; empty: there is none
   plan::Outside outside;  // of its listeners
   std::optional<ClusterCertificates> certificates;  // once looked after in this pass
   std::string rotation;  // of a CA, and what it waits for; empty: none is under way

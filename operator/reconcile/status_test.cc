@@ -189,6 +189,34 @@ TEST(StreamStatus, EveryStreamThatScalesSaysWhetherItsLoadIsKnown) {
   EXPECT_EQ(known(), "");
 }
 
+TEST(ClusterStatus, SaysWhoDecidesHowManyBrokersThereAre) {
+  ClusterSight sight;
+  auto of = cluster();
+  auto said = [&] {
+    of.status = cluster_status(of, sight, kNow);
+    const auto* condition = api::find_condition(of.status.conditions, "BrokersScaled");
+    return condition ? condition->status + " " + condition->reason + ": " + condition->message : "";
+  };
+  EXPECT_EQ(said(), "");  // whoever edits spec.brokers
+  sight.scaler = "HorizontalPodAutoscaler orders-brokers";
+  EXPECT_EQ(
+      said(),
+      "True ScaleSubresource: HorizontalPodAutoscaler orders-brokers decides how many brokers "
+      "there are");
+  of.spec.autoscaling.brokers.emplace();
+  EXPECT_EQ(said(), "False Contended: " + autoscale::contended_with(sight.scaler));
+  of.spec.autoscaling.brokers->mode = api::ScalingMode::kDryRun;  // writes nothing
+  EXPECT_EQ(said().substr(0, 21), "True ScaleSubresource");
+  of.spec.autoscaling.brokers->mode = api::ScalingMode::kAuto;
+  sight.scaler.clear();
+  EXPECT_EQ(said().substr(0, 15), "True Autoscaler");
+  sight.view.broker_decisions = {
+      {.time = kNow, .action = "None", .reason = "Contended", .message = "somebody writes it too"}};
+  EXPECT_EQ(said(), "False Contended: somebody writes it too");
+  of.spec.autoscaling.brokers.reset();
+  EXPECT_EQ(said(), "");
+}
+
 TEST(ClusterStatus, SaysWhetherTheLoadThatItsBrokersScaleByIsKnownAndWhatWasDecided) {
   ClusterSight sight;
   sight.view.metrics_reason = "BrokerMetricsMissing";

@@ -104,6 +104,7 @@ void StreamClusterReconciler::observe(Round& round) {
   sight.pods = observe_pods(cluster, caches_.pods, caches_.nodes);
   round.set = observe_stateful_set(
       caches_.stateful_sets.get(cluster.metadata.ns, cluster.metadata.name));
+  sight.scaler = observe_scaler(kube::key_of(round.object), caches_.autoscalers);
   sight.outside = observe_outside(cluster, caches_.services, sight.pods);
   round.claims = observe_claims(cluster, caches_.claims);
   round.current = brokers_that_exist(cluster, round.set, sight.pods);

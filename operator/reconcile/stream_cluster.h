@@ -23,6 +23,7 @@ struct Caches {
   kube::Cache& network_policies;
   kube::Cache& users;
   kube::Cache& ingresses;
+  kube::Cache& autoscalers;
 };
 
 struct ClusterSettings {

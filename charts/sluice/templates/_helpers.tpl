@@ -99,6 +99,10 @@ No verb and no resource is a wildcard. Secrets cannot be listed or watched.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch, patch, delete]
+# Whether one scales a StreamCluster: the operator's own rules for brokers then stand back.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]

@@ -62,6 +62,8 @@ SL_RESOURCE(stateful_sets, "apps", "v1", "statefulsets", "StatefulSet")
 SL_RESOURCE(deployments, "apps", "v1", "deployments", "Deployment")
 SL_RESOURCE(pod_disruption_budgets, "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 SL_RESOURCE(network_policies, "networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+SL_RESOURCE(horizontal_pod_autoscalers, "autoscaling", "v2", "horizontalpodautoscalers",
+            "HorizontalPodAutoscaler")
 SL_RESOURCE(leases, "coordination.k8s.io", "v1", "leases", "Lease")
 #undef SL_RESOURCE
 

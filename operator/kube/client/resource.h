@@ -53,6 +53,7 @@ const ResourceType& stateful_sets();
 const ResourceType& deployments();
 const ResourceType& pod_disruption_budgets();
 const ResourceType& network_policies();
+const ResourceType& horizontal_pod_autoscalers();
 const ResourceType& leases();
 
 }  // namespace sluice_operator::kube

@@ -25,6 +25,8 @@ QUESTIONS = [
     ("apps-ns", "delete", "", "pods", True),
     ("apps-ns", "patch", "", "persistentvolumeclaims", True),
     ("apps-ns", "create", "", "persistentvolumeclaims", False),
+    ("apps-ns", "watch", "autoscaling", "horizontalpodautoscalers", True),
+    ("apps-ns", "update", "autoscaling", "horizontalpodautoscalers", False),
     ("apps-ns", "create", "", "pods", False),
     ("apps-ns", "patch", "", "pods", False),
     ("apps-ns", "create", "", "pods/exec", False),

@@ -340,7 +340,8 @@ def with_real_brokers(programs):
     try:
         with real_brokers.Cluster() as cluster:
             good = report("every_documented_query_returns_data",
-                          lambda: real_brokers.every_documented_query_returns_data(cluster, free_port()))
+                          lambda: real_brokers.every_documented_query_returns_data(cluster, free_port(),
+                                                                                      free_port()))
             passed, failed = gtest(programs / "autoscale_brokers_test", cluster.environment())
             return passed + good, failed + (not good)
     except Exception:

@@ -1,5 +1,5 @@
 """Three real brokers on loopback under a steady load, and a real Prometheus that scrapes them: every query
-that operator/autoscale/README.md shows returns data. Used by autoscale_test.py, which runs the gtest
+that operator/autoscale/README.md and the samples show returns data. Used by autoscale_test.py, which runs the gtest
 program on the same brokers."""
 import contextlib
 import json
@@ -12,6 +12,8 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
@@ -89,7 +91,7 @@ def prometheus(targets, port):
 
 
 def documented():
-    """What README.md shows, by where: PromQL, with the operator's names and the adapter's filled in."""
+    """What README.md and the samples show, by where: PromQL, with the operator's names and the adapter's filled in."""
     text = (ROOT / "operator/autoscale/README.md").read_text()
     matchers = ",".join(f'{name}="{value}"' for name, value in LABELS.items())
     queries = {}
@@ -98,12 +100,12 @@ def documented():
         queries[f"signal {name}"] = query.replace("{…}", "{" + matchers + "}")
     # There it is a number, as the text beside it says.
     queries["signal brokers"] = queries["signal brokers"].replace("$window", "5")
-    [query] = re.findall(r"metricsQuery: '(.*)'", text)
-    queries["prometheus-adapter's metric"] = query.replace("<<.LabelMatchers>>", matchers)
-    [query] = re.findall(r"seriesQuery: '(.*)'", text)
-    queries["prometheus-adapter's series"] = query
-    [query] = re.findall(r"^ +query: (.*)$", text, re.M)
-    queries["KEDA"] = query
+    config, _ = yaml.safe_load_all((ROOT / "deploy/samples/prometheus-adapter.yaml").read_text())
+    [rule] = yaml.safe_load(config["data"]["config.yaml"])["externalRules"]
+    queries["prometheus-adapter's metric"] = rule["metricsQuery"].replace("<<.LabelMatchers>>", matchers)
+    queries["prometheus-adapter's series"] = rule["seriesQuery"]
+    scaled = yaml.safe_load((ROOT / "deploy/samples/keda.yaml").read_text())
+    queries["KEDA"] = scaled["spec"]["triggers"][0]["metadata"]["query"]
     [others] = re.findall(r"What else serves as an external metric: (.*?)\. ", text)
     for name in re.findall(r"`(\w+)`", others):
         queries[f"metric {name}"] = name + "{" + matchers + "}"
@@ -118,7 +120,15 @@ def ask(url, query):
         return json.load(answer)["data"]["result"]
 
 
-def every_documented_query_returns_data(cluster, port):
+def without_a_broker_nothing(query, url):
+    """A sum over the brokers that can be read is too low: an autoscaler would remove one more."""
+    guard = query.index(" unless ")
+    assert ask(url, query[:guard]), f"no data at all: {query[:guard]}"
+    assert not ask(url, query), query
+
+
+def every_documented_query_returns_data(cluster, port, blind_port):
+    """And of a Prometheus that cannot read one of its targets, those that brokers are scaled by return nothing."""
     queries = documented()
     assert len(queries) >= 18, queries
     # The operator's own are not there without a Kubernetes: that they are its names is all that is seen.
@@ -127,7 +137,8 @@ def every_documented_query_returns_data(cluster, port):
         name = queries.pop(where).split("{")[0]
         assert f'"{name}"' in exported, name
     cluster.sluice("group", "reset-offsets", "shop", "--stream", "clicks", "--to", "earliest")
-    with prometheus(cluster.metrics, port) as url:
+    with prometheus(cluster.metrics, port) as url, \
+            prometheus([*cluster.metrics, "127.0.0.1:9"], blind_port) as blind:
         deadline, missing = time.monotonic() + 120, dict(queries)  # ends a hung test
         while missing:
             assert time.monotonic() < deadline, f"no data: {missing}"
@@ -140,6 +151,8 @@ def every_documented_query_returns_data(cluster, port):
         assert adapter[0]["metric"] == {"app_kubernetes_io_instance": "quickstart"}, adapter
         used, brokers = float(adapter[0]["value"][1]), len(cluster.metrics)
         assert 0 < used <= brokers, used
+        for where in ("prometheus-adapter's metric", "KEDA"):
+            without_a_broker_nothing(queries[where], blind)
         [count] = ask(url, queries["signal brokers"])
         assert float(count["value"][1]) == brokers, count
     return f"{len(queries)} queries"

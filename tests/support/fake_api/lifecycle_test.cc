@@ -82,6 +82,35 @@ TEST(Lifecycle, WhatStandsStillIsNotAskedFor) {
   EXPECT_EQ(w.calls(), before);
 }
 
+TEST(Lifecycle, AHorizontalPodAutoscalerIsSeenWhenItComesAndWhenItGoes) {
+  LifecycleWorld w;
+  w.create(spec());
+  ASSERT_TRUE(w.run_until([&] { return w.ready(2); }));
+  auto decides = [&] {
+    const auto object = w.get("/apis/sluice.dev/v1alpha1/namespaces/apps/streamclusters/orders");
+    for (const auto& entry : object.value("/status/conditions"_json_pointer, Json::array())) {
+      if (entry.value("type", "") == "BrokersScaled") return entry.value("reason", "");
+    }
+    return std::string();
+  };
+  EXPECT_EQ(decides(), "");
+  const std::string of_others = "/apis/autoscaling/v2/namespaces/apps/horizontalpodautoscalers/hpa";
+  w.apply(of_others, {{"apiVersion", "autoscaling/v2"},
+                      {"kind", "HorizontalPodAutoscaler"},
+                      {"metadata", {{"namespace", "apps"}, {"name", "hpa"}}},
+                      {"spec",
+                       {{"scaleTargetRef",
+                         {{"apiVersion", "sluice.dev/v1alpha1"},
+                          {"kind", "StreamCluster"},
+                          {"name", "orders"}}}}}});
+  EXPECT_TRUE(w.run_until([&] { return decides() == "ScaleSubresource"; }));
+  EXPECT_TRUE(w.writes_when_settled().empty());
+  w.edit({{"autoscaling", {{"brokers", {{"min", 2}, {"max", 3}}}}}});
+  EXPECT_TRUE(w.run_until([&] { return decides() == "Contended"; }));
+  w.patch(of_others, {{"spec", {{"scaleTargetRef", {{"name", "another"}}}}}});
+  EXPECT_TRUE(w.run_until([&] { return decides() == "Autoscaler"; }));
+}
+
 class Crash : public testing::TestWithParam<bool> {};
 
 TEST_P(Crash, AtEveryCallItGetsThere) {

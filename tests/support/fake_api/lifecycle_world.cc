@@ -70,7 +70,7 @@ bool OperatorLife::start() {
                            add(kube::services()), add(kube::config_maps()),
                            add(kube::service_accounts()), add(kube::pod_disruption_budgets()),
                            add(kube::network_policies()), add(metadata::stream_users()),
-                           add(kube::ingresses())};
+                           add(kube::ingresses()), add(kube::horizontal_pod_autoscalers())};
   for (auto& cache : caches_) cache->start();
   for (auto& cache : caches_) {
     if (!cache->wait_synced(500)) return false;
