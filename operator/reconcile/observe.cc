@@ -167,6 +167,7 @@ kube::CacheOptions cache_of(const kube::ResourceType& type) {
   struct Kept {
     kube::Store::Grouping grouping;
     std::function<void(Json&)> transform;
+    bool optional = false;  // a chart of before did not ask for the right to read it
   };
   static const std::map<std::string, Kept> kinds{
       {"Stream", {cluster_named_by, nullptr}},
@@ -176,13 +177,14 @@ kube::CacheOptions cache_of(const kube::ResourceType& type) {
       {"PersistentVolumeClaim", {instance_of, keep_what_is_observed_of_claim}},
       {"StatefulSet", {nullptr, keep_what_is_observed_of_set}},
       {"Node", {nullptr, keep_what_is_observed_of_node}},
-      {"HorizontalPodAutoscaler", {target_of, keep_what_is_observed_of_autoscaler}},
+      {"HorizontalPodAutoscaler", {target_of, keep_what_is_observed_of_autoscaler, true}},
       {"PodDisruptionBudget", {nullptr, [](Json& object) { object.erase("status"); }}},
       {"NetworkPolicy", {nullptr, [](Json& object) { object.erase("status"); }}}};
   kube::CacheOptions options;
   options.type = type;
   if (auto it = kinds.find(type.kind); it != kinds.end()) {
     options.grouping = it->second.grouping;
+    options.optional = it->second.optional;
     options.transform = it->second.transform;
   }
   return options;

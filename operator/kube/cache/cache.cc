@@ -102,6 +102,15 @@ void Cache::run(Follower& follower) {
   int failures = 0;
   while (!stopping_.stopped()) {
     Status status = relist(follower);
+    if (options_.optional && status.code() == broker::Code::kPermissionDenied) {
+      if (!follower.synced) {
+        broker::log_warn("kube", "may not list, doing without",
+                         {{"kind", options_.type.kind}, {"error", status.to_string()}});
+        now_synced(follower);
+      }
+      stopping_.wait_ms(options_.backoff_cap_ms);
+      continue;
+    }
     if (!status.ok()) {
       broker::log_warn("kube", "cannot list, trying again",
                        {{"kind", options_.type.kind}, {"error", status.to_string()}});
@@ -141,12 +150,16 @@ Status Cache::relist(Follower& follower) {
     changes = store_.replace_all(std::move(items), follower.selection.ns);
   }
   tell(changes);
+  now_synced(follower);
+  return {};
+}
+
+void Cache::now_synced(Follower& follower) {
   {
     std::lock_guard lock(mutex_);
     follower.synced = true;
   }
   synced_changed_.notify_all();
-  return {};
 }
 
 void Cache::follow(Follower& follower) {

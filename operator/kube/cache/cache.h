@@ -24,6 +24,9 @@ struct CacheOptions {
   std::function<void(Json&)> transform;
   // What grouped() looks objects up by.
   Store::Grouping grouping;
+  // Whoever may not list this kind (403: the role is an older one's) does without: it counts as empty until
+  // the right is there, which is looked at every backoff_cap_ms.
+  bool optional = false;
   int64_t backoff_base_ms = 200;
   int64_t backoff_cap_ms = 30'000;
   WatchOptions watch;
@@ -64,6 +67,7 @@ class Cache {
   };
   void run(Follower& follower);
   broker::Status relist(Follower& follower);
+  void now_synced(Follower& follower);
   // Watches until the server has forgotten our resourceVersion, or stop.
   void follow(Follower& follower);
   void on_event(Follower& follower, WatchEvent event);

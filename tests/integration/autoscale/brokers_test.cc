@@ -69,7 +69,7 @@ class RealBrokers : public testing::Test {
     return answer;
   }
   autoscale::BrokerSnapshot snapshot(const LoadAnswer& answer) {
-    return broker_snapshot_of(cluster_, answer, 3, clock_.mono_ms());
+    return broker_snapshot_of(cluster_, answer, 3, "", clock_.mono_ms());
   }
   // One broker too many, for longer than any window.
   autoscale::BrokerDecision decide_with_one_too_many(const LoadAnswer& answer) {

@@ -221,6 +221,21 @@ TEST_F(Faults, ACacheSurvivesAnOutageFromTheStart) {
   EXPECT_TRUE(sees({"one=1"}));
 }
 
+// An operator of a newer image and an older chart, which has no right to read HorizontalPodAutoscalers, never
+// began.
+TEST_F(Faults, AKindThatMayNotBeListedIsDoneWithoutUntilItMay) {
+  server.apply(kFolder + "a", config_map("a"));
+  server.set_fault([](const ApiCall&) { return Fault::refuse(403); });
+  CacheOptions options{.type = config_maps(), .selection = {"ns"}, .optional = true};
+  options.backoff_cap_ms = 20;
+  Cache cache(*client, harness.clock, harness.random, harness.metrics, std::move(options));
+  cache.start();
+  ASSERT_TRUE(cache.wait_synced(5'000));
+  EXPECT_TRUE(cache.all().empty());
+  server.set_fault([](const ApiCall&) { return Fault::none(); });
+  EXPECT_TRUE(harness.eventually([&] { return cache.all().size() == 1; }));
+}
+
 TEST_F(Faults, TheLeaseIsGivenUpWhenTheServerIsOut) {
   LeaseOptions options{.ns = "ns", .name = "leader", .identity = "a", .duration_ms = 600,
                        .renew_deadline_ms = 400, .retry_period_ms = 50};
