@@ -200,7 +200,10 @@ int64_t Core::metered_ms(const std::string& name) const {
     const Stream* stream = find_stream(name);
     return stream ? stream->map.metering().counted_ms() : -1;
   }
-  int64_t latest = stored_ledger_.at_ms();
+  // A ledger that has no broker yet says when it began, and counts nothing.
+  const bool counts = stored_ledger_.broker_us() > 0 || stored_ledger_.brokers_size() > 0 ||
+                      stored_ledger_.has_removed();
+  int64_t latest = counts ? stored_ledger_.at_ms() : -1;
   for (const auto& [id, stream] : streams_) {
     latest = std::max(latest, stream.map.metering().counted_ms());
   }

@@ -259,6 +259,15 @@ TEST(Metering, NothingIsWrittenWhileNothingIsUsed) {
             before + 3 * 60 * kMinuteMs);
 }
 
+// The first ledger of a cluster without a broker only says when it began: its operator wrote the status of each
+// such cluster once more at the next full minute.
+TEST(Metering, AClusterThatHasHadNoBrokerHasMeteredNothing) {
+  World w(0);
+  w.run(5000);
+  ASSERT_GT(w.store.ledger_writes, 0);
+  EXPECT_EQ(w.coordinator->metered_ms(""), -1);
+}
+
 TEST(Metering, ABusyStreamIsWrittenOncePerInterval) {
   World w(3);
   w.run(100);
