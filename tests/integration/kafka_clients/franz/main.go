@@ -162,11 +162,15 @@ func admin(ctx context.Context, bootstrap []string, topic string) {
 	_, err = a.AlterTopicConfigs(ctx, []kadm.AlterConfig{
 		{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &max}, {Op: kadm.DeleteConfig, Name: "retention.ms"}}, topic)
 	must(err, "alter")
-	configs, err := a.DescribeTopicConfigs(ctx, topic)
-	must(err, "describe configs")
-	for _, c := range configs[0].Configs {
-		check(c.Key != "max.message.bytes" || c.MaybeValue() == max, "altered: "+c.MaybeValue())
+	altered := false // any broker is asked, and learns of it a moment later
+	for deadline := time.Now().Add(20 * time.Second); !altered && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		configs, err := a.DescribeTopicConfigs(ctx, topic)
+		must(err, "describe configs")
+		for _, c := range configs[0].Configs {
+			altered = altered || (c.Key == "max.message.bytes" && c.MaybeValue() == max)
+		}
 	}
+	check(altered, "altered")
 	grown, err := a.UpdatePartitions(ctx, 5, topic)
 	must(err, "grow")
 	must(grown.Error(), "grow")

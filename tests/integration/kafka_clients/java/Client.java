@@ -123,6 +123,12 @@ public class Client {
                 new AlterConfigOp(new ConfigEntry("message.timestamp.type", "LogAppendTime"), AlterConfigOp.OpType.SET),
                 new AlterConfigOp(new ConfigEntry("retention.ms", ""), AlterConfigOp.OpType.DELETE)))).all().get();
             var configs = admin.describeConfigs(List.of(resource)).all().get().get(resource);
+            // Any broker is asked, and learns of it a moment later.
+            for (long until = System.currentTimeMillis() + 20_000;
+                 !configs.get("max.message.bytes").value().equals("200000") && System.currentTimeMillis() < until;) {
+                Thread.sleep(20);
+                configs = admin.describeConfigs(List.of(resource)).all().get().get(resource);
+            }
             check(configs.get("max.message.bytes").value().equals("200000"), "altered: " + configs.get("max.message.bytes"));
             check(configs.get("max.message.bytes").source() == ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG, "its source");
             check(configs.get("retention.ms").source() == ConfigEntry.ConfigSource.DEFAULT_CONFIG, "taken back");

@@ -94,7 +94,12 @@ def admin(bootstrap, topic):
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[
         ConfigEntry("max.message.bytes", "200000", incremental_operation=AlterConfigOpType.SET)])
     list(a.incremental_alter_configs([resource]).values())[0].result()
-    configs = list(a.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values())[0].result()
+    deadline = time.monotonic() + 20
+    while True:  # any broker is asked, and learns of it a moment later
+        configs = list(a.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values())[0].result()
+        if configs["max.message.bytes"].value == "200000" or time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
     check(configs["max.message.bytes"].value == "200000", configs["max.message.bytes"])
     check(configs["retention.ms"].value == "3600000", configs["retention.ms"])
     a.create_partitions([NewPartitions(topic, 5)])[topic].result()

@@ -178,9 +178,13 @@ func admin(bootstrap []string, topic string) {
 	check(topics[topic].NumPartitions == 3, "listed")
 	must(a.IncrementalAlterConfig(sarama.TopicResource, topic, map[string]sarama.IncrementalAlterConfigsEntry{
 		"max.message.bytes": {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &max}}, false), "alter")
-	entries, err := a.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{"max.message.bytes"}})
-	must(err, "describe config")
-	check(len(entries) == 1 && entries[0].Value == max, "altered")
+	altered := false // any broker is asked, and learns of it a moment later
+	for deadline := time.Now().Add(20 * time.Second); !altered && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		entries, err := a.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{"max.message.bytes"}})
+		must(err, "describe config")
+		altered = len(entries) == 1 && entries[0].Value == max
+	}
+	check(altered, "altered")
 	must(a.AlterConfig(sarama.TopicResource, topic, map[string]*string{"retention.ms": &retention}, false), "legacy alter")
 	must(a.CreatePartitions(topic, 5, nil, false), "grow")
 	_, controller, err := a.DescribeCluster()
