@@ -91,6 +91,9 @@ Json merge_difference(const Json& before, const Json& after) {
   return patch;
 }
 
+namespace {
+
+// Whose `live` is: "StreamCluster 'orders'", "something else". Empty: the cluster's.
 std::string stranger(const Json& live, const std::string& uid, const std::string& cluster) {
   const Json none = Json::object();
   std::string controller;
@@ -107,20 +110,16 @@ std::string stranger(const Json& live, const std::string& uid, const std::string
   return ours ? "" : "something else";
 }
 
-namespace {
-
-broker::Status check_owner(const Json& live, const Json& wanted) {
-  const Json owners = wanted.value("/metadata/ownerReferences"_json_pointer, Json::array());
-  if (owners.empty()) return {};
-  const std::string cluster = owners[0].value("name", std::string());
-  const std::string whose = stranger(live, owners[0].value("uid", std::string()), cluster);
-  if (whose.empty()) return {};
-  return {broker::Code::kAlreadyExists,
-          wanted.value("kind", std::string()) + " " + kube::metadata_text(wanted, "name") +
-              " belongs to " + whose + ", and is left alone; rename the StreamCluster or remove it"};
-}
-
 }  // namespace
+
+broker::Status check_owner(const Json& live, const std::string& kind, const std::string& uid,
+                           const std::string& cluster) {
+  const std::string whose = stranger(live, uid, cluster);
+  if (whose.empty()) return {};
+  return {broker::Code::kAlreadyExists, kind + " " + kube::metadata_text(live, "name") +
+                                            " belongs to " + whose +
+                                            ", and is left alone; rename the StreamCluster or remove it"};
+}
 
 broker::Result<bool> apply_object(kube::Client& client, const kube::ResourceType& type,
                                   const Json& wanted, const kube::JsonPtr& cached) {
@@ -133,7 +132,11 @@ broker::Result<bool> apply_object(kube::Client& client, const kube::ResourceType
     }
     if (found.ok()) live = std::make_shared<const Json>(std::move(*found));
   }
-  if (live) RETURN_IF_ERROR(check_owner(*live, wanted));
+  const Json owners = wanted.value("/metadata/ownerReferences"_json_pointer, Json::array());
+  if (live && !owners.empty()) {
+    RETURN_IF_ERROR(check_owner(*live, type.kind, owners[0].value("uid", std::string()),
+                                owners[0].value("name", std::string())));
+  }
   if (live && holds(wanted, *live)) return false;
   bool created = false;
   kube::ApplyOptions options;

@@ -9,10 +9,11 @@ namespace sluice_operator::apply {
 // where maps are matched by "name" if they have one. What the server added is not ours to compare.
 bool holds(const kube::Json& wanted, const kube::Json& live);
 
-// Whose `live` is, where it is not for the StreamCluster (by its uid and name) to change: "StreamCluster
-// 'orders'", "something else". Empty: it is the cluster's, or was the operator's for a cluster of that
-// name and has no owner any more (`kubectl delete --cascade=orphan`): that is taken up again.
-std::string stranger(const kube::Json& live, const std::string& uid, const std::string& cluster);
+// kAlreadyExists, which names the holder, where `live` is not for the StreamCluster (by its uid and name) to
+// change. What was the operator's for a cluster of that name and has no owner any more
+// (`kubectl delete --cascade=orphan`) is taken up again.
+broker::Status check_owner(const kube::Json& live, const std::string& kind, const std::string& uid,
+                           const std::string& cluster);
 
 // True when something was written. kAlreadyExists where an object of that name is somebody else's, which
 // is left alone. `live` is what a cache has: without it the server is asked, since caches of children

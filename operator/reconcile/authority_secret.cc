@@ -72,25 +72,20 @@ Result<Json> make(kube::Client& client, const kube::ObjectKey& secret, const Jso
   return written;
 }
 
-}  // namespace
-
 // Of the cluster that owns it, which it is given back to where it was orphaned.
-static Result<Json> owned_secret(kube::Client& client, const kube::ObjectKey& secret,
-                                 const Json& owner) {
+Result<Json> owned_secret(kube::Client& client, const kube::ObjectKey& secret, const Json& owner) {
   auto live = client.get(kube::secrets(), secret.ns, secret.name);
   if (!live.ok() || owner.is_null()) return live;
   const std::string uid = owner.value("uid", std::string());
   if (owned_by(*live, uid)) return live;
-  const std::string whose = apply::stranger(*live, uid, owner.value("name", std::string()));
-  if (!whose.empty()) {
-    return Status(Code::kAlreadyExists, "Secret " + secret.name + " belongs to " + whose +
-                                            "; rename the StreamCluster or remove the Secret");
-  }
+  RETURN_IF_ERROR(apply::check_owner(*live, "Secret", uid, owner.value("name", std::string())));
   return client.merge_patch(kube::secrets(), secret,
                             {{"metadata",
                               {{"resourceVersion", kube::metadata_text(*live, "resourceVersion")},
                                {"ownerReferences", Json::array({owner})}}}});
 }
+
+}  // namespace
 
 Result<AuthorityState> load_authority(kube::Client& client, const kube::ObjectKey& secret,
                                       const Json& owner, int64_t now_s,

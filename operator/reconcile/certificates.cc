@@ -39,10 +39,9 @@ Result<Json> own_secret(kube::Client& client, const api::StreamCluster& cluster,
   auto live = client.get(kube::secrets(), cluster.metadata.ns, name);
   if (live.code() == Code::kNotFound) return Json();
   if (!live.ok()) return live;
-  const std::string whose = apply::stranger(*live, cluster.metadata.uid, cluster.metadata.name);
-  if (whose.empty()) return live;
-  return Status(Code::kAlreadyExists, "Secret " + name + " belongs to " + whose +
-                                          "; rename the StreamCluster or remove the Secret");
+  RETURN_IF_ERROR(
+      apply::check_owner(*live, "Secret", cluster.metadata.uid, cluster.metadata.name));
+  return live;
 }
 
 // One that was orphaned is to be owned again.

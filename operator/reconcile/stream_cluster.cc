@@ -17,6 +17,7 @@
 namespace sluice_operator::reconcile {
 
 using broker::Code;
+using broker::Result;
 using broker::Status;
 using kube::Json;
 using runtime::Outcome;
@@ -308,14 +309,30 @@ bool StreamClusterReconciler::must_be_made_again(const Round& round) const {
   });
 }
 
+// Whoever orphans the pods wants them to go on, with their volumes. The finalizer is there until the garbage
+// collector has taken the cluster out of its children's owners, so the order of the two looks matters: here the
+// finalizer was read before.
+Result<bool> StreamClusterReconciler::is_orphaned(const api::StreamCluster& cluster) {
+  const auto& [ns, name] = std::tie(cluster.metadata.ns, cluster.metadata.name);
+  if (cluster.metadata.has_finalizer(api::kOrphanFinalizer)) return true;
+  auto live = client_.get(kube::stateful_sets(), ns, name);
+  if (live.code() == Code::kNotFound) return false;
+  if (!live.ok()) return live.status();
+  return !owned_by(*live, cluster.metadata.uid);
+}
+
 // Its objects go with it, by their owner references; its volumes only where the user said so.
 Outcome StreamClusterReconciler::let_go(const api::StreamCluster& cluster) {
   clusters_.forget({cluster.metadata.ns, cluster.metadata.name});
   certificates_.forget({cluster.metadata.ns, cluster.metadata.name});
-  // Whoever orphans the pods wants them to go on, with their volumes.
   bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete &&
-              !cluster.metadata.has_finalizer(api::kOrphanFinalizer);
-  if (wipe && cluster.metadata.has_finalizer(api::kFinalizer)) {
+              cluster.metadata.has_finalizer(api::kFinalizer);
+  if (wipe) {
+    auto orphaned = is_orphaned(cluster);
+    if (!orphaned.ok()) return Outcome::retry(orphaned.status());
+    wipe = !*orphaned;
+  }
+  if (wipe) {
     auto gone = apply::remove_volume_claims(client_, cluster.metadata,
                                             plan::broker_selector(cluster.metadata.name));
     if (!gone.ok()) return Outcome::retry(gone.status());

@@ -66,6 +66,7 @@ class StreamClusterReconciler : public runtime::Reconciler {
   bool must_be_made_again(const Round& round) const;
   broker::Status apply_all(const Round& round);
   broker::Status apply_one(const api::StreamCluster& cluster, const kube::Json& wanted);
+  broker::Result<bool> is_orphaned(const api::StreamCluster& cluster);
   broker::Status remove_shard_maps(const api::StreamCluster& cluster);
   broker::Status remove_route(const api::StreamCluster& cluster, const std::string& type,
                               const kube::ObjectKey& key);

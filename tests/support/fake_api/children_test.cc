@@ -104,6 +104,21 @@ TEST(Children, ThoseOfAnOrphaningDeletionAreTakenUp) {
   }
 }
 
+// The garbage collector may be done before the operator looks, one that was away at that time: then nothing but
+// the children tells that they were orphaned.
+TEST(Children, AnOrphaningDeletionThatIsOverBeforeItIsSeenKeepsTheVolumes) {
+  LifecycleWorld w;
+  w.create(small());
+  ASSERT_TRUE(w.run_until([&] { return w.ready(2); }));
+  w.patch(kClusterPath, {{"metadata", {{"finalizers", {"orphan", api::kFinalizer}}}}});
+  w.remove();
+  w.patch("/apis/apps/v1/namespaces/apps/statefulsets/orders",
+          {{"metadata", {{"ownerReferences", nullptr}}}});
+  w.patch(kClusterPath, {{"metadata", {{"finalizers", {api::kFinalizer}}}}});
+  ASSERT_TRUE(w.run_until([&] { return gone(w, kClusterPath); }));
+  EXPECT_EQ(w.claims().size(), 2u) << "volumes of brokers that go on running";
+}
+
 // Seen on a real cluster: the streams of a StreamCluster that was deleted with its volumes, and made again,
 // waited for good for the directories that their ShardMaps named.
 TEST(Children, ShardMapsGoWithTheLastVolume) {
