@@ -54,6 +54,10 @@ void Core::admin(const AdminRequest& request, Coordinator::AdminDone done) {
       with_stream(request.merge_shards().stream(),
                   [&](Stream& s) { queue_merge(s, request.merge_shards(), pending); });
       break;
+    case AdminRequest::kRetileShards:
+      with_stream(request.retile_shards().stream(),
+                  [&](Stream& s) { queue_retile(s, request.retile_shards(), pending); });
+      break;
     case AdminRequest::kReassignShard:
       with_stream(request.reassign_shard().stream(),
                   [&](Stream& s) { admin_reassign(s, request.reassign_shard(), pending); });
@@ -257,15 +261,19 @@ bool Core::finished(const PendingAdmin& pending, Status& status, std::vector<int
   }
   bool done = true;
   if (pending.kind == PendingAdmin::kElect) {
-    const Shard* shard = find_shard_by_index(stream->map, pending.parent);
+    const Shard* shard = find_shard_by_index(stream->map, pending.shards.at(0));
     done = !shard || (shard->has_leader() && shard->leader() == shard->replicas(0).broker() &&
                       is_serving(*stream, *shard));
     if (!done && late) status = Status(Code::kTimeout, "leadership has not moved yet");
     return done || late;
   }
   if (pending.kind == PendingAdmin::kReshard) {
-    const Shard* parent = find_shard_by_index(stream->map, pending.parent);
-    if (parent) shards.assign(parent->children().begin(), parent->children().end());
+    std::set<int32_t> children;
+    for (int32_t index : pending.shards) {
+      const Shard* parent = find_shard_by_index(stream->map, index);
+      if (parent) children.insert(parent->children().begin(), parent->children().end());
+    }
+    shards.assign(children.begin(), children.end());
     if (shards.empty()) {
       if (late) status = Status(Code::kTimeout, "the shard is still being sealed; that goes on");
       return late;

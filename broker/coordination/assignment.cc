@@ -102,7 +102,7 @@ void Core::admin_elect_preferred(Stream& stream, const sluice::v1::ElectPreferre
   pending.kind = PendingAdmin::kElect;
   pending.stream = stream.map.stream();
   pending.stream_id = stream.map.stream_id();
-  pending.parent = shard->index();
+  pending.shards = {shard->index()};
   await(std::move(pending));
 }
 

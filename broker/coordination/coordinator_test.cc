@@ -634,6 +634,23 @@ TEST(Coordinator, SplitsAndMergesUnderLoad) {
   EXPECT_EQ(w.merge("e", 2, 5).code(), "INVALID_ARGUMENT");
 }
 
+TEST(Coordinator, RetilesUnderLoadAndAnswersWithAllNewShards) {
+  World w(3);
+  w.run(100);
+  w.create("e", 3, 3, true);
+  w.producing = true;
+  w.run(500);
+  auto answer = w.retile("e", {1, 0, 2}, *split_equally({}, 4));
+  EXPECT_EQ(answer.code(), "OK") << answer.message();
+  EXPECT_EQ(std::vector<int32_t>(answer.shards().begin(), answer.shards().end()),
+            (std::vector<int32_t>{3, 4, 5, 6}));
+  EXPECT_TRUE(w.all_led());
+  for (int32_t old : {0, 1, 2}) EXPECT_GT(w.shard("e", old).end_offset(), 0);
+  EXPECT_EQ(w.retile("e", {0, 1}, {KeyRange{}}).code(), "CONFLICT");
+  EXPECT_EQ(w.retile("e", {3, 5}, {KeyRange{}}).code(), "INVALID_ARGUMENT");
+  EXPECT_EQ(w.retile("x", {0}, {KeyRange{}}).code(), "NOT_FOUND");
+}
+
 TEST(Coordinator, ASplitOutlivesItsLeader) {
   World w(3);
   w.run(100);

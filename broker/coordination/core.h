@@ -3,7 +3,7 @@
 //   core.cc       start, settling after every input      writes.cc     the write pipeline of a map
 //   sessions.cc   brokers' sessions, pushes              elections.cc  terms and winners
 //   leadership.cc transfers: stop, drain, balance        membership.cc moves of replicas
-//   reshard.cc    split and merge                        streams.cc    create, change, delete
+//   reshard.cc    split, merge, retile                   streams.cc    create, change, delete
 //   assignment.cc wished ensembles and leaders
 //   admin.cc      requests                               drain.cc      what the operator asks
 //   acls.cc       what clients change of users: rights, passwords
@@ -153,7 +153,7 @@ struct PendingAdmin {
   uint64_t id = 0;
   std::string stream;     // name
   std::string stream_id;  // once known
-  int32_t parent = -1;    // kReshard, kElect
+  std::vector<int32_t> shards;  // kReshard: that are replaced; kElect: one
   StreamConfig config;    // kUpdate: as it will be
   // kAcls: what was given or taken away, by user; what the answer says of it.
   std::vector<std::pair<std::string, sluice::v1::Acl>> acls;
@@ -345,6 +345,7 @@ class Core {
   void queue_split(Stream& stream, const sluice::v1::SplitShard& request, PendingAdmin pending);
   void queue_reshard(Stream& stream, std::function<Status(ShardMap&)> intend, PendingAdmin pending);
   void queue_merge(Stream& stream, const sluice::v1::MergeShards& request, PendingAdmin pending);
+  void queue_retile(Stream& stream, const sluice::v1::RetileShards& request, PendingAdmin pending);
 
   // assignment.cc
   void admin_reassign(Stream& stream, const sluice::v1::ReassignShard& request,

@@ -1,5 +1,5 @@
-// Split and merge (rule 13): intent written, leaders seal, one write closes the parents and opens
-// the children.
+// Split, merge and retile (rule 13): intent written, leaders seal, one write closes the parents and
+// opens the children.
 #include <algorithm>
 
 #include "broker/base/log.h"
@@ -38,7 +38,7 @@ void Core::step_sealing(Stream& stream, const Shard& shard) {
              {{"stream", stream->map.stream()},
               {"parent", family.front()},
               {"parents", family.size()},
-              {"children", parent->children_size()},
+              {"children", parent->reshard_into_size()},
               {"first_child", parent->children(0)}});
   };
   queue(stream, std::move(edit));
@@ -50,7 +50,7 @@ void Core::queue_reshard(Stream& stream, std::function<Status(ShardMap&)> intend
   pending.stream = stream.map.stream();
   pending.stream_id = stream.map.stream_id();
   Edit edit;
-  edit.what = "intend a split or merge";
+  edit.what = "intend to replace shards";
   edit.apply = std::move(intend);
   edit.done = [this, pending](const Status& status) {
     if (!status.ok()) return answer(pending, status);
@@ -64,7 +64,7 @@ void Core::queue_split(Stream& stream, const sluice::v1::SplitShard& request,
   std::vector<std::string> at(request.at().begin(), request.at().end());
   auto ranges = ranges_of_split(stream.map, request.index(), at, request.into());
   if (!ranges.ok()) return answer(pending, ranges.status());
-  pending.parent = request.index();
+  pending.shards = {request.index()};
   queue_reshard(
       stream,
       [index = request.index(), into = *ranges](ShardMap& map) {
@@ -75,12 +75,25 @@ void Core::queue_split(Stream& stream, const sluice::v1::SplitShard& request,
 
 void Core::queue_merge(Stream& stream, const sluice::v1::MergeShards& request,
                        PendingAdmin pending) {
-  pending.parent = request.index();
+  pending.shards = {request.index(), request.adjacent()};
   queue_reshard(
       stream,
       [index = request.index(), other = request.adjacent()](ShardMap& map) {
         return begin_merge(map, index, other);
       },
+      std::move(pending));
+}
+
+void Core::queue_retile(Stream& stream, const sluice::v1::RetileShards& request,
+                        PendingAdmin pending) {
+  const std::vector<int32_t> indexes(request.indexes().begin(), request.indexes().end());
+  auto ranges =
+      ranges_of_retile(stream.map, indexes, {request.at().begin(), request.at().end()});
+  if (!ranges.ok()) return answer(pending, ranges.status());
+  pending.shards = indexes;
+  queue_reshard(
+      stream,
+      [indexes, into = *ranges](ShardMap& map) { return begin_retile(map, indexes, into); },
       std::move(pending));
 }
 

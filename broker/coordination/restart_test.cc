@@ -13,6 +13,17 @@ void ask_split(World& w, const std::string& stream, int32_t index) {
   w.coordinator->admin(request, [](const auto&) {});
 }
 
+void ask_retile(World& w, const std::string& stream, const std::vector<int32_t>& indexes, int parts) {
+  if (!w.coordinator || !w.coordinator->loaded()) return;
+  sluice::v1::AdminRequest request;
+  auto* retile = request.mutable_retile_shards();
+  retile->set_stream(stream);
+  retile->mutable_indexes()->Assign(indexes.begin(), indexes.end());
+  const auto into = *split_equally({}, parts);
+  for (size_t i = 1; i < into.size(); ++i) retile->add_at(format_hash_key(into[i].first));
+  w.coordinator->admin(request, [](const auto&) {});
+}
+
 void ask_create(World& w, const std::string& name, int partitions, bool elastic) {
   if (!w.coordinator || !w.coordinator->loaded() || w.map(name)) return;
   sluice::v1::AdminRequest request;
@@ -36,7 +47,7 @@ void insist(World& w, Ask ask, Done done) {
   ADD_FAILURE() << "never happened";
 }
 
-// Create, fail over, lose a directory, split, drain.
+// Create, fail over, lose a directory, split, retile, drain.
 void story(World& w) {
   w.run(100);
   w.producing = true;
@@ -59,6 +70,9 @@ void story(World& w) {
   insist(
       w, [&] { ask_split(w, "e", 0); },
       [&] { return w.map("e")->shards_size() == 3 && w.settled(); });
+  insist(
+      w, [&] { ask_retile(w, "e", {1, 2}, 3); },
+      [&] { return w.map("e")->shards_size() == 6 && w.settled(); });
   ASSERT_TRUE(w.run_until(
       [&] {
         w.coordinator->set_draining(3, true);  // as the operator says again and again

@@ -119,8 +119,18 @@ int agreed_copies(const ShardMap& map);
 // Replicas are still to be moved until the ensemble is the wanted one.
 bool is_reassigning(const Shard& shard);
 
-// ---- split and merge ----
-// Intent on the parent: its leader seals it.
+// ---- split, merge, retile ----
+// Intent on open shards whose ranges follow one another, in any order: their leaders seal them, and
+// shards of the ranges `into`, which cover the same keys, replace them. A new shard takes over keys of
+// two at most, since the Kinesis API names no more (ParentShardId, AdjacentParentShardId), and of none
+// alone and unchanged.
+Status begin_retile(ShardMap& map, const std::vector<int32_t>& indexes,
+                    const std::vector<KeyRange>& into);
+// The ranges that cuts at the keys `at` make of those of the shards `indexes` together.
+Result<std::vector<KeyRange>> ranges_of_retile(const ShardMap& map,
+                                               const std::vector<int32_t>& indexes,
+                                               const std::vector<std::string>& at);
+// begin_retile() of one shard, and of two that become one.
 Status begin_split(ShardMap& map, int32_t index, const std::vector<KeyRange>& into);
 // Ranges asked for by a split of shard `index`: at the keys `at`, or in `parts` equal ones (0 = 2).
 Result<std::vector<KeyRange>> ranges_of_split(const ShardMap& map, int32_t index,
@@ -132,7 +142,8 @@ struct SealedShard {
   int32_t index = 0;
   int64_t end_offset = 0;  // one past the seal
 };
-// Closes a whole sealed family and opens its children, on the first parent's ensemble, in term 0.
+// Closes a whole sealed family and opens its children, in term 0, each on the ensemble of the parent
+// that has most of its keys, the first of equals.
 Status open_children(ShardMap& map, const std::vector<SealedShard>& parents, int64_t now_ms);
 
 // ---- invariants ----

@@ -70,6 +70,7 @@ Status check_shard(const ShardMap& map, const Shard& shard) {
   if (shard.opened_generation() < 1 || shard.opened_generation() > map.generation()) {
     return broken(shard, "opened in a generation that has not been");
   }
+  if (shard.parents_size() > 2) return broken(shard, "more than two parents");
   for (int32_t index : shard.parents()) {
     if (index >= shard.index()) return broken(shard, "a parent is younger");
     const Shard* parent = find_shard_by_index(map, index);

@@ -2,6 +2,7 @@
 // would be wrong.
 #include "broker/coordination/shard_map.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "broker/coordination/file_store.h"
@@ -197,6 +198,62 @@ TEST(ShardMap, MergesNeighboursWhenBothAreSealed) {
   EXPECT_EQ(child.parents_size(), 2);
   EXPECT_EQ(find_shard_by_index(w.map, 1)->end_offset(), 5);
   EXPECT_EQ(find_shard_by_index(w.map, 2)->end_offset(), 8);
+}
+
+// A part of each old shard goes to another new one: three become four, each from two at most.
+TEST(ShardMap, RetilesNeighboursInOneStep) {
+  Writer w(make(STREAM_MODE_ELASTIC, 4));
+  auto whole = *parse_range(w.map.shards(0).hash_range());
+  whole.last = parse_range(w.map.shards(2).hash_range())->last;
+  const auto four = *split_equally(whole, 4);
+  std::vector<std::string> at;
+  for (size_t i = 1; i < 4; ++i) at.push_back(format_hash_key(four[i].first));
+  auto into = ranges_of_retile(w.map, {2, 0, 1}, at);
+  ASSERT_TRUE(into.ok());
+  EXPECT_EQ(*into, four);
+  w.map.mutable_shards(1)->mutable_replicas()->SwapElements(0, 2);
+  ASSERT_TRUE(w.write([&](ShardMap& m) { return begin_retile(m, {2, 0, 1}, *into); }).ok());
+  EXPECT_EQ(reshard_family(w.map, 1), (std::vector<int32_t>{0, 1, 2}));
+  EXPECT_TRUE(reshard_family(w.map, 3).empty());
+  EXPECT_EQ(w.write([](ShardMap& m) { return begin_merge(m, 2, 3); }).code(), Code::kConflict);
+  EXPECT_FALSE(w.write([](ShardMap& m) { return open_children(m, {{0, 5}, {1, 6}}, 1); }).ok());
+  ASSERT_TRUE(
+      w.write([](ShardMap& m) { return open_children(m, {{2, 7}, {0, 5}, {1, 6}}, 1); }).ok());
+  auto list = [](const auto& numbers) { return std::vector<int32_t>(numbers.begin(), numbers.end()); };
+  using Indexes = std::vector<int32_t>;
+  EXPECT_EQ(list(w.map.shards(4).parents()), (Indexes{0}));
+  EXPECT_EQ(list(w.map.shards(5).parents()), (Indexes{0, 1}));
+  EXPECT_EQ(list(w.map.shards(6).parents()), (Indexes{1, 2}));
+  EXPECT_EQ(list(w.map.shards(7).parents()), (Indexes{2}));
+  EXPECT_EQ(list(w.map.shards(0).children()), (Indexes{4, 5}));
+  EXPECT_EQ(list(w.map.shards(1).children()), (Indexes{5, 6}));
+  EXPECT_EQ(list(w.map.shards(2).children()), (Indexes{6, 7}));
+  EXPECT_EQ(w.map.shards(2).end_offset(), 7);
+  // Each where most of its keys were: two thirds of the second are shard 1's.
+  EXPECT_EQ(w.map.shards(5).replicas(0).broker(), w.map.shards(1).replicas(0).broker());
+  EXPECT_NE(w.map.shards(4).replicas(0).broker(), w.map.shards(5).replicas(0).broker());
+  EXPECT_TRUE(check_map(w.map, nullptr).ok());
+}
+
+TEST(ShardMap, RetilingHasClearLimits) {
+  Writer w(make(STREAM_MODE_ELASTIC, 4));
+  const auto old = [&](int i) { return *parse_range(w.map.shards(i).hash_range()); };
+  auto refusal = [&](const std::vector<int32_t>& indexes, const std::vector<KeyRange>& into) {
+    return w.write([&](ShardMap& m) { return begin_retile(m, indexes, into); }).message();
+  };
+  const KeyRange all{old(0).first, old(2).last};
+  EXPECT_THAT(refusal({0, 1, 2}, {all}), testing::HasSubstr("keys of 3 shards"));
+  EXPECT_THAT(refusal({0, 1}, {old(0), old(1)}), testing::HasSubstr("with the same keys"));
+  EXPECT_THAT(refusal({0, 2}, {all}), testing::HasSubstr("not adjacent"));
+  EXPECT_THAT(refusal({0, 0}, {old(0)}), testing::HasSubstr("named twice"));
+  EXPECT_THAT(refusal({0, 1}, *split_equally(old(0), 3)), testing::HasSubstr("do not cover"));
+  EXPECT_THAT(refusal({0, 9}, {all}), testing::HasSubstr("no shard 9"));
+  EXPECT_THAT(refusal({}, {all}), testing::HasSubstr("no shard is named"));
+  EXPECT_THAT(refusal({0, 1}, *split_equally({old(0).first, old(1).last}, 31)),
+              testing::HasSubstr("shards_max"));
+  EXPECT_EQ(ranges_of_retile(w.map, {}, {}).code(), Code::kInvalidArgument);
+  EXPECT_EQ(ranges_of_retile(w.map, {0, 1}, {"x"}).code(), Code::kInvalidArgument);
+  EXPECT_EQ(open_shard_count(w.map), 4);
 }
 
 TEST(ShardMap, ReshardingHasClearLimits) {

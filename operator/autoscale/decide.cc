@@ -175,8 +175,8 @@ Decision choose(const Policy& policy, const Snapshot& snapshot, Memory& memory) 
   if (snapshot.resharding) return none("Resharding", "a split or merge is under way");
   Round round(policy, snapshot, memory);
   using Rule = std::optional<Decision> (Round::*)();
-  static const std::vector<Rule> kElastic = {&Round::join_pieces, &Round::reach_floor,
-                                             &Round::scale_up, &Round::scale_down};
+  static const std::vector<Rule> kElastic = {&Round::reach_floor, &Round::scale_up,
+                                             &Round::scale_down};
   static const std::vector<Rule> kPartitioned = {&Round::grow};
   for (Rule step : policy.partitioned ? kPartitioned : kElastic) {
     if (auto decision = (round.*step)()) {
@@ -184,7 +184,6 @@ Decision choose(const Policy& policy, const Snapshot& snapshot, Memory& memory) 
       if (acts && policy.mode == Mode::kDryRun) {
         decision->recommended_only = true;
         decision->message = "dry run, nothing is done: " + decision->message;
-        memory.joins.clear();
       } else if (acts) {
         memory.allowance -= decision->spends;
         if (decision->reason == "ShardHot") memory.last_split_ms = snapshot.now_ms;

@@ -3,6 +3,7 @@
 // give the same decision. Called by reconcile/'s autoscaler at every look and by simulate.h.
 // Invariant: missing, stale or absurd figures decide nothing, and begin the waiting for a merge
 // anew. README.md has the rules.
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -36,7 +37,7 @@ struct Snapshot {
   int64_t wall_ms = 0;  // for schedules
   std::vector<ShardLoad> open_shards;
   size_t shards_known = 0;  // closed ones included
-  bool resharding = false;  // a split or merge is under way
+  bool resharding = false;  // shards are being replaced
   // For how long the figures of a shard that was just made are not whole: a Prometheus has rates of
   // a series only when it has seen it twice, and of a window only when it has seen it all.
   int64_t settle_ms = 0;
@@ -49,17 +50,19 @@ enum class Action { kNone, kSplit, kMerge, kGrow };
 std::string_view to_string(Action action);
 
 struct Operation {
-  Action action = Action::kNone;
-  std::vector<int32_t> shards;  // split: the shard; merge: the two neighbours
-  std::vector<broker::coordination::HashKey> at;  // split: the first keys of the new children
+  // Neighbours that are replaced together, in key order: one is split, two and no key are merged.
+  std::vector<int32_t> shards;
+  std::vector<broker::coordination::HashKey> at;  // the first keys of the new ones but the first
   int32_t partitions = 0;                         // grow: how many there are to be
+  // A split is one, whatever it makes; so is each boundary between old shards that goes.
+  int actions() const { return std::max(1, static_cast<int>(shards.size()) - 1); }
 };
 
 struct Decision {
   Action action = Action::kNone;
   std::vector<Operation> operations;  // to be done at once; empty for kNone
   bool recommended_only = false;      // dry run: what would have been done
-  double spends = 0;  // actions, joins to come included, beyond the least that it takes
+  double spends = 0;  // actions beyond the least that another number of shards takes
   std::vector<int32_t> shards() const;
   std::string reason;   // one word, stable
   std::string message;  // a sentence
@@ -84,9 +87,6 @@ struct Memory {
   HoldWindow hold;
   int64_t last_look_ms = -1;
   int64_t unbroken_since_ms = 0;
-  // The second half of a retiling: boundaries at which pieces are still to be joined.
-  std::set<broker::coordination::HashKey> joins;
-  int64_t joins_until_ms = 0;
   double allowance = 4;  // actions that may be spent on saving shards
   int64_t last_split_ms = -1;     // for the load
   int64_t crowded_since_ms = -1;  // partitions: since when one is above the target

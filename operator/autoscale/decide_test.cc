@@ -9,6 +9,7 @@
 #include <cmath>
 #include <random>
 
+#include "broker/coordination/shard_map.h"
 #include "operator/autoscale/round.h"
 
 namespace sluice_operator::autoscale {
@@ -73,28 +74,23 @@ class World {
   }
   void apply(const Decision& decision) {
     for (const auto& operation : decision.operations) {
-      auto at = std::find_if(shards.begin(), shards.end(), [&](const auto& load) {
-        return load.shard == operation.shards[0];
-      });
-      ASSERT_NE(at, shards.end());
-      auto first = at->range;
-      if (operation.action == Action::kSplit) {
-        auto ranges = broker::coordination::cut_range(first, operation.at);
-        ASSERT_TRUE(ranges.ok()) << ranges.status().to_string();
+      broker::coordination::KeyRange whole;
+      for (size_t i = 0; i < operation.shards.size(); i++) {
+        auto at = std::find_if(shards.begin(), shards.end(), [&](const auto& load) {
+          return load.shard == operation.shards[i];
+        });
+        ASSERT_NE(at, shards.end());
+        if (i > 0) ASSERT_TRUE(broker::coordination::are_adjacent(whole, at->range));
+        whole = i > 0 ? broker::coordination::join_ranges(whole, at->range) : at->range;
         shards.erase(at);
-        for (const auto& range : *ranges) add(range);
-      } else {
-        auto other = std::find_if(shards.begin(), shards.end(), [&](const auto& load) {
-          return load.shard == operation.shards[1];
-        });
-        ASSERT_NE(other, shards.end());
-        ASSERT_TRUE(broker::coordination::are_adjacent(first, other->range));
-        auto both = broker::coordination::join_ranges(first, other->range);
-        std::erase_if(shards, [&](const auto& load) {
-          return load.shard == operation.shards[0] || load.shard == operation.shards[1];
-        });
-        add(both);
       }
+      std::vector<broker::coordination::KeyRange> ranges{whole};
+      if (!operation.at.empty()) {
+        auto cut = broker::coordination::cut_range(whole, operation.at);
+        ASSERT_TRUE(cut.ok()) << cut.status().to_string();
+        ranges = *cut;
+      }
+      for (const auto& range : ranges) add(range);
     }
   }
 
@@ -236,20 +232,21 @@ TEST(Decide, ShardsOfWhichAReaderFallsFurtherBehindAreNotMerged) {
   EXPECT_EQ(world.look().action, Action::kMerge);
 }
 
-TEST(Decide, PiecesThatAReaderLagsInAreNotJoined) {
+TEST(Decide, AHotShardWithAReaderThatLagsIsSplitByItself) {
   for (bool lags : {false, true}) {
     World world(10);
     world.policy.actions_per_shard_hour = 10;
     world.memory.allowance = 100;
-    world.spread(9.9);
-    world.apply(world.look());
-    ASSERT_FALSE(world.memory.joins.empty());
     world.lag.emplace();
     for (const auto& load : world.shards) {
       if (lags) world.lag->growing.insert(load.shard);
     }
     world.spread(9.9);
-    EXPECT_EQ(world.look().reason == "PiecesJoined", !lags);
+    const auto decision = world.look();
+    ASSERT_EQ(decision.action, Action::kSplit);
+    bool together = false;
+    for (const auto& operation : decision.operations) together |= operation.shards.size() > 1;
+    EXPECT_EQ(together, !lags);
   }
 }
 
@@ -467,45 +464,97 @@ TEST(Decide, AMergedShardMayBeFullerWhereAllTogetherKeepTheBudget) {
   for (int i = 0; i < 3000; i++) ASSERT_EQ(look(i, 0.48).action, Action::kNone) << i;  // 0.96: hot again
 }
 
-TEST(Decide, AnOperatorThatStartsInTheMiddleOfARetilingLeavesItSafe) {
-  World world(10);
-  world.policy.actions_per_shard_hour = 10;
-  world.memory.allowance = 100;
-  world.spread(9.9);
-  auto decision = world.look();
-  ASSERT_EQ(decision.action, Action::kSplit);
-  world.apply(decision);
-  ASSERT_FALSE(world.memory.joins.empty());
-  world.memory = {};  // as a new process has it
-  auto after = world.follow(9.9, 50);
-  EXPECT_TRUE(after.empty());  // more shards than needed are safe, until a window has been seen
-  world.follow(9.9, 600);
-  EXPECT_LE(world.shards.size(), 13u);
-}
-
 TEST(Retile, FollowsTheHeat) {
   std::vector<Tile> tiles(1);
   tiles[0].load = 1.5;
   tiles[0].heat.assign(kHeatParts, 0);
   tiles[0].heat[15] = 100;  // everything in the last sixteenth
   auto plan = retile(tiles, 0, 1, 2);
-  ASSERT_EQ(plan.cuts.size(), 1u);
-  EXPECT_GT(plan.cuts[0].at[0], HashKey{15} << 124);
-  EXPECT_NEAR(plan.fullest, 0.75, 1e-6);
+  ASSERT_EQ(plan->groups.size(), 1u);
+  EXPECT_GT(plan->groups[0].at[0], HashKey{15} << 124);
+  EXPECT_NEAR(plan->fullest, 0.75, 1e-6);
   tiles[0].heat.clear();
   plan = retile(tiles, 0, 1, 2);
-  EXPECT_EQ(plan.cuts[0].at[0] >> 124, HashKey{7});  // the middle, but for rounding
+  EXPECT_EQ(plan->groups[0].at[0] >> 124, HashKey{7});  // the middle, but for rounding
   tiles[0].range = {5, 6};
-  EXPECT_EQ(retile(tiles, 0, 1, 2).cuts[0].at, (std::vector<HashKey>{6}));
+  EXPECT_EQ(retile(tiles, 0, 1, 2)->groups[0].at, (std::vector<HashKey>{6}));
 }
 
-TEST(Retile, TwoFullShardsBecomeThreeByTwoCutsAndOneJoin) {
-  auto ranges = broker::coordination::split_equally({}, 2);
-  std::vector<Tile> tiles = {{0, (*ranges)[0], 1.05, {}, {}}, {1, (*ranges)[1], 1.05, {}, {}}};
-  auto plan = retile(tiles, 0, 2, 3);
-  EXPECT_EQ(plan.cuts.size(), 2u);
-  EXPECT_EQ(plan.joins, (std::vector<HashKey>{(*ranges)[1].first}));
-  EXPECT_NEAR(plan.fullest, 0.7, 1e-6);
+std::vector<Tile> even_tiles(const std::vector<double>& loads) {
+  auto ranges = broker::coordination::split_equally({}, static_cast<int>(loads.size()));
+  std::vector<Tile> tiles;
+  for (size_t i = 0; i < loads.size(); i++) {
+    tiles.push_back({static_cast<int32_t>(i), (*ranges)[i], loads[i], {}, {}});
+  }
+  return tiles;
+}
+
+TEST(Retile, TwoFullShardsBecomeThreeTogether) {
+  auto plan = retile(even_tiles({1.05, 1.05}), 0, 2, 3);
+  ASSERT_EQ(plan->groups.size(), 1u);
+  EXPECT_EQ(plan->groups[0].count, 2u);
+  EXPECT_EQ(plan->groups[0].at.size(), 2u);
+  EXPECT_EQ(plan->actions(), 1u);
+  EXPECT_EQ(plan->added(), 1);
+  EXPECT_FALSE(plan->only_merges());
+  EXPECT_NEAR(plan->fullest, 0.7, 1e-6);
+}
+
+TEST(Retile, WhereABoundaryStaysTheShardsBesideItGoTheirOwnWays) {
+  auto plan = retile(even_tiles({1.3, 0.5, 0.45, 0.45}), 0, 4, 3);
+  ASSERT_TRUE(plan.has_value());
+  ASSERT_EQ(plan->groups.size(), 2u);
+  EXPECT_EQ(plan->groups[0].first, 0u);
+  EXPECT_EQ(plan->groups[0].count, 2u);
+  EXPECT_EQ(plan->groups[1].first, 2u);
+  EXPECT_EQ(plan->groups[1].count, 2u);
+  EXPECT_TRUE(plan->groups[1].at.empty());
+}
+
+TEST(Retile, ANewShardTakesOverKeysOfTwoAtMost) {
+  EXPECT_TRUE(retile(even_tiles({0.2, 0.2, 0.2, 0.2}), 0, 4, 2).has_value());
+  EXPECT_FALSE(retile(even_tiles({0.2, 0.2, 0.2, 0.2}), 0, 4, 1).has_value());
+  EXPECT_FALSE(retile(even_tiles({0.6, 0.6, 0.6, 0.6, 0.6}), 0, 5, 3).has_value());
+}
+
+// Whatever the loads: every group is one that the coordinator takes.
+TEST(Retile, IsWhatTheCoordinatorTakes) {
+  std::mt19937 dice(7);
+  std::uniform_real_distribution<double> load(0, 2);
+  int some = 0;
+  for (int i = 0; i < 2000; i++) {
+    std::vector<double> loads(2 + dice() % 7);
+    for (auto& each : loads) each = load(dice);
+    const auto tiles = even_tiles(loads);
+    const int parts = 1 + static_cast<int>(dice() % 12);
+    const auto plan = retile(tiles, 0, tiles.size(), parts);
+    if (!plan) continue;
+    int count = static_cast<int>(tiles.size());
+    for (const auto& group : plan->groups) {
+      some++;
+      count += static_cast<int>(group.at.size()) + 1 - static_cast<int>(group.count);
+      sluice::v1::ShardMap map;
+      map.mutable_config()->set_mode(sluice::v1::STREAM_MODE_ELASTIC);
+      map.mutable_config()->set_shards_min(1);
+      map.mutable_config()->set_shards_max(64);
+      for (const auto& tile : tiles) {
+        auto* shard = map.add_shards();
+        shard->set_index(tile.shard);
+        shard->set_state(sluice::v1::SHARD_STATE_OPEN);
+        *shard->mutable_hash_range() = broker::coordination::format_range(tile.range);
+      }
+      std::vector<int32_t> indexes;
+      std::vector<std::string> at;
+      for (size_t k = 0; k < group.count; k++) indexes.push_back(tiles[group.first + k].shard);
+      for (auto key : group.at) at.push_back(broker::coordination::format_hash_key(key));
+      auto ranges = broker::coordination::ranges_of_retile(map, indexes, at);
+      ASSERT_TRUE(ranges.ok()) << ranges.status().to_string();
+      auto taken = broker::coordination::begin_retile(map, indexes, *ranges);
+      ASSERT_TRUE(taken.ok()) << taken.to_string();
+    }
+    EXPECT_EQ(plan->added(), count - static_cast<int>(tiles.size()));
+  }
+  EXPECT_GT(some, 500);
 }
 
 TEST(Retile, AKeyIsNeverCutThrough) {
@@ -513,7 +562,7 @@ TEST(Retile, AKeyIsNeverCutThrough) {
   tiles[0].load = 2;
   tiles[0].hot_key = HotKey{"k", kHashKeyMax / 2, 0.8};
   auto plan = retile(tiles, 0, 1, 4);
-  for (auto key : plan.cuts.at(0).at) {
+  for (auto key : plan->groups.at(0).at) {
     EXPECT_TRUE(key <= kHashKeyMax / 2 || key == kHashKeyMax / 2 + 1);
   }
 }

@@ -62,7 +62,7 @@ std::optional<Decision> Round::grow() {
   }
   wanted = std::min(std::max(wanted, n + 1), policy_.shards_max);
   decision.action = Action::kGrow;
-  decision.operations.push_back({Action::kGrow, {}, {}, wanted});
+  decision.operations.push_back({{}, {}, wanted});
   decision.reason = "PartitionsFull";
   decision.message = name + ": " + std::to_string(n) + " partitions become " +
                      std::to_string(wanted) + ", and keys move between partitions";

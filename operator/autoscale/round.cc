@@ -21,7 +21,6 @@ constexpr size_t kNeighbours = 8;      // shards that are retiled together
 constexpr double kActionPrice = 0.125;  // in shards
 constexpr double kRefusedShare = 0.01;   // of a shard's records: it is full, whatever the rate says
 constexpr size_t kShardsKnownMax = 1500;  // one object of Kubernetes holds the map
-constexpr int64_t kJoinsMs = 60'000;
 constexpr double kFall = 0.8;     // of the open shards: where no more are needed, the load has fallen
 constexpr double kUnknown = 1e6;  // the load of a shard that was just made: it is left alone
 
@@ -124,64 +123,21 @@ std::string Round::hottest_text() const {
          " of its limit";
 }
 
-Decision Round::merges(std::string reason, std::string message) const {
+Decision Round::act(Action action, const std::vector<Window>& windows, std::string reason,
+                    std::string message) const {
   Decision decision;
-  decision.action = Action::kMerge;
-  decision.reason = std::move(reason);
-  for (size_t i = 0; i + 1 < tiles_.size(); i++) {
-    if (!memory_.joins.contains(tiles_[i + 1].range.first)) continue;
-    decision.operations.push_back(
-        {Action::kMerge, {tiles_[i].shard, tiles_[i + 1].shard}, {}});
-    i++;  // each shard once a look
-  }
-  decision.message = std::move(message);
-  explain(decision);
-  return decision;
-}
-
-std::optional<Decision> Round::join_pieces() {
-  if (snapshot_.now_ms > memory_.joins_until_ms) memory_.joins.clear();
-  std::set<broker::coordination::HashKey> still;
-  for (size_t i = 0; i + 1 < tiles_.size(); i++) {
-    auto key = tiles_[i + 1].range.first;
-    // The load may have changed since this was planned: what would be hot is not joined.
-    bool fits = (tiles_[i].load + tiles_[i + 1].load) * tolerance_ <= headroom_;
-    if (memory_.joins.contains(key) && fits && !lags(i) && !lags(i + 1)) still.insert(key);
-  }
-  memory_.joins = std::move(still);
-  if (memory_.joins.empty()) return std::nullopt;
-  size_t left = memory_.joins.size();
-  auto decision = merges("PiecesJoined", std::to_string(left) +
-                                             " boundaries left by the last reshaping go: the "
-                                             "pieces beside them become one shard each");
-  if (open() - static_cast<int32_t>(decision.operations.size()) < policy_.shards_min) {
-    memory_.joins.clear();
-    return std::nullopt;
-  }
-  return decision;
-}
-
-Decision Round::act(const std::vector<Window>& windows, std::string reason, std::string message) {
-  Decision decision;
-  decision.action = Action::kSplit;
+  decision.action = action;
   for (const auto& window : windows) {
-    for (const auto& cut : window.retiling.cuts) {
-      decision.operations.push_back({Action::kSplit, {tiles_[cut.tile].shard}, cut.at});
+    for (const auto& group : window.retiling.groups) {
+      Operation operation{{}, group.at};
+      for (size_t t = group.first; t < group.first + group.count; t++) {
+        operation.shards.push_back(tiles_[t].shard);
+      }
+      decision.operations.push_back(std::move(operation));
     }
-    memory_.joins.insert(window.retiling.joins.begin(), window.retiling.joins.end());
-  }
-  memory_.joins_until_ms = snapshot_.now_ms + kJoinsMs;
-  double spends = 0;  // beyond the least that another number of shards takes
-  for (const auto& window : windows) {
     double least = std::abs(window.parts - static_cast<double>(window.count));
-    spends += std::max(0.0, static_cast<double>(window.retiling.actions()) - least / 2);
+    decision.spends += std::max(0.0, static_cast<double>(window.retiling.actions()) - least / 2);
   }
-  if (decision.operations.empty()) {
-    decision = merges(std::move(reason), std::move(message));
-    decision.spends = spends;
-    return decision;
-  }
-  decision.spends = spends;
   decision.reason = std::move(reason);
   decision.message = std::move(message);
   explain(decision);
@@ -214,9 +170,9 @@ std::optional<Decision> Round::reach_floor() {
   }
   std::vector<Window> windows;
   for (size_t i = 0; i < tiles.size(); i++) {
-    if (parts[i] > 1) windows.push_back({i, 1, parts[i], 0, retile(tiles, i, 1, parts[i])});
+    if (parts[i] > 1) windows.push_back({i, 1, parts[i], 0, *retile(tiles, i, 1, parts[i])});
   }
-  return act(windows, "BelowMinimum",
+  return act(Action::kSplit, windows, "BelowMinimum",
              "at least " + std::to_string(floor) + " shards are asked for, by minShards, a "
              "schedule or warmThroughput; " + std::to_string(open()) + " are open");
 }
@@ -227,6 +183,7 @@ std::optional<Round::Window> Round::relief(size_t first, size_t count,
   double load = 0, fullest = 0;
   int hot = 0;
   for (size_t i = first; i < first + count; i++) {
+    if (count > 1 && lags(i)) return std::nullopt;  // some would be merged, in part
     double key = tiles_[i].hot_key ? tiles_[i].load * tiles_[i].hot_key->share : 0;
     if (key >= 1 && count > 1) return std::nullopt;
     load += tiles_[i].load - std::max(0.0, key - 1);
@@ -237,9 +194,11 @@ std::optional<Round::Window> Round::relief(size_t first, size_t count,
   int parts = std::max(static_cast<int>(std::ceil(load - 1e-9)), count == 1 ? 2 : 1);
   if (count == 1) parts = std::min(parts, room + 1);
   if (parts < 2 && count == 1) return std::nullopt;
-  Window window{first, count, parts, 0, retile(tiles_, first, count, parts)};
-  bool helps = window.retiling.fullest < fullest * 0.98 && !window.retiling.cuts.empty();
-  if (!helps || static_cast<int>(window.retiling.extra()) > room) return std::nullopt;
+  auto retiling = retile(tiles_, first, count, parts);
+  if (!retiling) return std::nullopt;
+  Window window{first, count, parts, 0, std::move(*retiling)};
+  bool helps = window.retiling.fullest < fullest * 0.98 && !window.retiling.groups.empty();
+  if (!helps || window.retiling.added() > room) return std::nullopt;
   auto actions = static_cast<double>(window.retiling.actions());
   bool affordable = count == 1 || (actions <= allowance &&
                                    snapshot_.shards_known < kShardsKnownMax);
@@ -279,8 +238,8 @@ std::optional<Decision> Round::scale_up() {
     hot++;
     if (room <= 0) continue;
     auto window = best_relief(i, taken, allowance);
-    if (!window || static_cast<int>(window->retiling.extra()) > room) continue;
-    room -= static_cast<int>(window->retiling.extra());
+    if (!window || window->retiling.added() > room) continue;
+    room -= window->retiling.added();
     if (window->count > 1) allowance -= static_cast<double>(window->retiling.actions());
     for (size_t t = window->first; t < window->first + window->count; t++) taken[t] = true;
     hot_ones += (hot_ones.empty() ? "" : "; ") + std::string(window->count == 1 ? "shard " : "shards ") +
@@ -290,7 +249,7 @@ std::optional<Decision> Round::scale_up() {
     windows.push_back(std::move(*window));
   }
   if (!windows.empty()) {
-    return act(windows, "ShardHot",
+    return act(Action::kSplit, windows, "ShardHot",
                hottest_text() + ", above the target of " + percent(policy_.target) + ": " + hot_ones);
   }
   if (hot > 0) {
@@ -310,11 +269,13 @@ std::optional<Round::Window> Round::saving(const std::vector<Tile>& peaks, size_
                                            size_t count) const {
   double load = 0;
   for (size_t i = first; i < first + count; i++) load += peaks[i].load;
-  int parts = std::max(1, static_cast<int>(std::ceil(load)));
+  // A new shard takes over two at most: what is less than half is reached by and by.
+  int parts = std::max(static_cast<int>((count + 1) / 2), static_cast<int>(std::ceil(load)));
   if (parts >= static_cast<int>(count)) return std::nullopt;
-  Window window{first, count, parts, 0, retile(peaks, first, count, parts)};
+  auto retiling = retile(peaks, first, count, parts);
+  if (!retiling) return std::nullopt;
+  Window window{first, count, parts, 0, std::move(*retiling)};
   if (window.retiling.fullest > 1) return std::nullopt;
-  if (static_cast<int>(window.retiling.extra()) > policy_.shards_max - open()) return std::nullopt;
   auto saved = static_cast<double>(count) - parts;
   window.score = static_cast<double>(window.retiling.actions()) / saved - saved * 0.01;
   return window;
@@ -373,7 +334,7 @@ std::optional<Decision> Round::scale_down() {
     auto cost = static_cast<double>(window.retiling.actions());
     bool free = true;
     for (size_t t = window.first; t < window.first + window.count; t++) free &= !taken[t];
-    bool merges_only = window.retiling.cuts.empty();
+    bool merges_only = window.retiling.only_merges();
     bool allowed = merges_only ? fall || cost <= allowance
                                : cost <= allowance && snapshot_.shards_known < kShardsKnownMax;
     if (!free || saved > spare || !allowed) continue;
@@ -397,7 +358,7 @@ std::optional<Decision> Round::scale_down() {
     before += window.count;
     after += window.parts;
   }
-  return act(chosen, "ShardsCold",
+  return act(Action::kMerge, chosen, "ShardsCold",
              std::to_string(before) + " shards never needed more than " + std::to_string(after) +
                  " in the last " + std::to_string(window_ms() / 1000) + " s: they become " +
                  std::to_string(after));

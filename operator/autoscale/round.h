@@ -9,8 +9,6 @@ class Round {
  public:
   Round(const Policy& policy, const Snapshot& snapshot, Memory& memory);
 
-  // Pieces of an earlier retiling become one.
-  std::optional<Decision> join_pieces();
   // At least minShards, what a schedule asks for, and the warm throughput.
   std::optional<Decision> reach_floor();
   // Shards above the target, with their neighbours where that takes fewer shards.
@@ -40,8 +38,8 @@ class Round {
                                     double allowance) const;
   std::optional<Window> relief(size_t first, size_t count, double allowance) const;
   std::optional<Window> saving(const std::vector<Tile>& peaks, size_t first, size_t count) const;
-  Decision act(const std::vector<Window>& windows, std::string reason, std::string message);
-  Decision merges(std::string reason, std::string message) const;
+  Decision act(Action action, const std::vector<Window>& windows, std::string reason,
+               std::string message) const;
   int64_t window_ms() const;
   // The highest level of a shard that merging makes. The budget of refused records is kept by all
   // shards together; this keeps one from being hot again as soon as it is there.

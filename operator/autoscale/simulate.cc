@@ -97,8 +97,7 @@ class Simulation {
   double stride() const {
     size_t i = demand_.index_at(now_s_);
     double end = i + 1 < trace_.size() ? trace_[i + 1].time_s : end_of(trace_);
-    bool still = pending_.empty() && memory_.joins.empty() &&
-                 now_s_ - trace_[i].time_s > kStillS && end - now_s_ > 2 * kStillStrideS;
+    bool still = pending_.empty() && now_s_ - trace_[i].time_s > kStillS && end - now_s_ > 2 * kStillStrideS;
     double looks = std::floor(kStillStrideS / options_.interval_s);
     return still && looks > 1 ? looks * options_.interval_s : options_.interval_s;
   }
@@ -179,7 +178,7 @@ class Simulation {
     if (!decision.recommended_only && !decision.operations.empty()) {
       pending_ = decision.operations;
       ready_s_ = now_s_ + options_.reshard_s;
-      result_.actions += static_cast<int>(pending_.size());
+      for (const auto& operation : pending_) result_.actions += operation.actions();
     }
     if (news) result_.decisions.push_back({now_s_, std::move(decision)});
   }
@@ -216,16 +215,16 @@ class Simulation {
       auto at = std::find_if(shards_.begin(), shards_.end(), [&](const auto& shard) {
         return shard.index == operation.shards.front();
       });
-      std::vector<OpenShard> children;
-      auto until = at + 1;
-      if (operation.action == Action::kSplit) {
-        auto ranges = broker::coordination::cut_range(at->range, operation.at);
-        CHECK(ranges.ok());
-        for (const auto& range : *ranges) children.push_back(shard_of(range));
-      } else {
-        children.push_back(shard_of(broker::coordination::join_ranges(at->range, until->range)));
-        ++until;
+      auto until = at + static_cast<long>(operation.shards.size());
+      const KeyRange whole{at->range.first, (until - 1)->range.last};
+      std::vector<KeyRange> ranges{whole};
+      if (!operation.at.empty()) {
+        auto cut = broker::coordination::cut_range(whole, operation.at);
+        CHECK(cut.ok());
+        ranges = *cut;
       }
+      std::vector<OpenShard> children;
+      for (const auto& range : ranges) children.push_back(shard_of(range));
       at = shards_.erase(at, until);
       shards_.insert(at, children.begin(), children.end());
     }

@@ -88,13 +88,26 @@ std::vector<Boundary> quantiles(const std::vector<Segment>& segments, double tot
 
 }  // namespace
 
-size_t Retiling::extra() const {
-  size_t more = 0;
-  for (const auto& cut : cuts) more += cut.at.size();
-  return more;
+size_t Retiling::actions() const {
+  size_t sum = 0;
+  for (const auto& group : groups) sum += std::max<size_t>(1, group.count - 1);
+  return sum;
 }
 
-Retiling retile(const std::vector<Tile>& tiles, size_t first, size_t count, int parts) {
+bool Retiling::only_merges() const {
+  return std::all_of(groups.begin(), groups.end(), [](const auto& g) { return g.at.empty(); });
+}
+
+int Retiling::added() const {
+  int sum = 0;
+  for (const auto& group : groups) {
+    sum += static_cast<int>(group.at.size() + 1) - static_cast<int>(group.count);
+  }
+  return sum;
+}
+
+std::optional<Retiling> retile(const std::vector<Tile>& tiles, size_t first, size_t count,
+                               int parts) {
   std::vector<Segment> segments;
   std::vector<Boundary> old;  // inner boundaries
   double total = 0;
@@ -108,9 +121,13 @@ Retiling retile(const std::vector<Tile>& tiles, size_t first, size_t count, int 
   const KeyRange whole{tiles[first].range.first, tiles[first + count - 1].range.last};
   std::vector<Boundary> kept;
   for (auto& boundary : wanted) {
+    const Boundary* nearest = nullptr;
     for (const auto& before : old) {
-      if (std::abs(before.below - boundary.below) <= slack) boundary = before;
+      const double away = std::abs(before.below - boundary.below);
+      if (away > slack) continue;
+      if (!nearest || away < std::abs(nearest->below - boundary.below)) nearest = &before;
     }
+    if (nearest) boundary = *nearest;
     HashKey floor = kept.empty() ? whole.first : kept.back().key;
     if (boundary.key > floor && boundary.key <= whole.last) kept.push_back(boundary);
   }
@@ -119,18 +136,29 @@ Retiling retile(const std::vector<Tile>& tiles, size_t first, size_t count, int 
   for (const auto& boundary : kept) {
     out.fullest = std::max(out.fullest, boundary.below - from);
     from = boundary.below;
-    size_t tile = first;
-    while (!tiles[tile].range.contains(boundary.key)) tile++;
-    if (tiles[tile].range.first == boundary.key) continue;
-    if (out.cuts.empty() || out.cuts.back().tile != tile) out.cuts.push_back({tile, {}});
-    out.cuts.back().at.push_back(boundary.key);
   }
   out.fullest = std::max(out.fullest, total - from);
-  for (const auto& before : old) {
-    bool stays = std::any_of(kept.begin(), kept.end(),
-                             [&](const Boundary& b) { return b.key == before.key; });
-    if (!stays) out.joins.push_back(before.key);
+  Group group{first, 0, {}};
+  int parents = 0;  // of the new shard at hand
+  auto next = kept.begin();
+  auto close = [&] {
+    if (group.count > 1 || !group.at.empty()) out.groups.push_back(std::move(group));
+  };
+  for (size_t tile = first; tile < first + count; tile++) {
+    if (next != kept.end() && next->key == tiles[tile].range.first) {
+      close();
+      group = {tile, 0, {}};
+      parents = 0;
+      ++next;
+    }
+    group.count++;
+    if (++parents > 2) return std::nullopt;
+    for (; next != kept.end() && next->key <= tiles[tile].range.last; ++next) {
+      group.at.push_back(next->key);
+      parents = 1;
+    }
   }
+  close();
   return out;
 }
 

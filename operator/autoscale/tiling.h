@@ -1,6 +1,6 @@
 #pragma once
-// PURE: how neighbouring shards become another number of shards of about equal load, by splits and
-// then merges. Called by decide(). Loads are in shares of a shard's limit.
+// PURE: how neighbouring shards become another number of shards of about equal load, in one step.
+// Called by decide(). Loads are in shares of a shard's limit.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -25,22 +25,24 @@ struct Tile {
   std::optional<HotKey> hot_key;
 };
 
-struct Cut {
-  size_t tile = 0;  // index among the tiles
-  std::vector<broker::coordination::HashKey> at;  // first keys of the new children but the first
+// Neighbours that are replaced together: a split (one), a merge (two as one) or a retiling.
+struct Group {
+  size_t first = 0, count = 1;                    // among the tiles
+  std::vector<broker::coordination::HashKey> at;  // first keys of the new shards but the first
 };
 
 struct Retiling {
-  std::vector<Cut> cuts;
-  // First keys at which two pieces become one when the cuts are done.
-  std::vector<broker::coordination::HashKey> joins;
+  std::vector<Group> groups;
   double fullest = 0;  // load of the fullest shard afterwards, a key's own weight included
-  size_t actions() const { return cuts.size() + joins.size(); }
-  size_t extra() const;  // shards more while it is under way
+  // A split is one, whatever it makes; so is each old boundary that goes.
+  size_t actions() const;
+  bool only_merges() const;
+  int added() const;  // shards more than before
 };
 
 // The tiles [first, first + count), which follow one another, as `parts` shards. An old boundary
-// near a new one is kept where the shards beside it stay below their limit.
-Retiling retile(const std::vector<Tile>& tiles, size_t first, size_t count, int parts);
+// near a new one is kept where the shards beside it stay below their limit. None where a new shard
+// would take over keys of more than two (coordination/shard_map.h: begin_retile).
+std::optional<Retiling> retile(const std::vector<Tile>& tiles, size_t first, size_t count, int parts);
 
 }  // namespace sluice_operator::autoscale

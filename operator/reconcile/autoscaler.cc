@@ -221,17 +221,10 @@ void Autoscaler::act(const kube::ObjectKey& key, Clusters::Cluster& cluster,
                      const std::string& stream, const autoscale::Decision& decision) {
   for (const auto& operation : decision.operations) {
     v1::AdminRequest request;
-    if (operation.action == autoscale::Action::kSplit) {
-      auto* split = request.mutable_split_shard();
-      split->set_stream(stream);
-      split->set_index(operation.shards.at(0));
-      for (auto at : operation.at) split->add_at(broker::coordination::format_hash_key(at));
-    } else {
-      auto* merge = request.mutable_merge_shards();
-      merge->set_stream(stream);
-      merge->set_index(operation.shards.at(0));
-      merge->set_adjacent(operation.shards.at(1));
-    }
+    auto* retile = request.mutable_retile_shards();
+    retile->set_stream(stream);
+    retile->mutable_indexes()->Assign(operation.shards.begin(), operation.shards.end());
+    for (auto at : operation.at) retile->add_at(broker::coordination::format_hash_key(at));
     cluster.acting[stream]++;
     cluster.coordinator.admin(request, [this, key, stream](const v1::AdminResponse& response) {
       if (auto it = clusters_.all().find(key); it != clusters_.all().end()) {

@@ -1,6 +1,9 @@
 #include "tests/sim/nemesis.h"
 
 #include <algorithm>
+#include <map>
+
+#include "broker/coordination/hash_range.h"
 
 namespace broker::sim {
 namespace {
@@ -12,7 +15,8 @@ const char* name_of(Fault fault) {
                                 "break", "disk-error", "disk-full", "wipe", "rot",
                                 "coordinator-crash", "coordinator-pause", "store-down",
                                 "wall-jump", "stop", "drain", "delete-records", "create",
-                                "delete", "grow", "split", "merge", "reassign"};
+                                "delete", "grow", "split", "merge", "reassign",
+                                "retile"};
   return names[static_cast<int>(fault)];
 }
 
@@ -142,6 +146,7 @@ bool Nemesis::inject(Fault fault) {
     case Fault::kSplit: return split();
     case Fault::kMerge: return merge();
     case Fault::kReassign: return reassign();
+    case Fault::kRetile: return retile();
     case Fault::kCount: return false;
   }
   return false;
@@ -301,6 +306,37 @@ bool Nemesis::merge() {
   request.mutable_merge_shards()->set_stream(map->stream());
   request.mutable_merge_shards()->set_index(any());
   request.mutable_merge_shards()->set_adjacent(any());
+  cluster_.admin(std::move(request), [](Status) {});
+  return true;
+}
+
+// Neighbours as another number of shards, cut anywhere; some such wishes are refused.
+bool Nemesis::retile() {
+  const auto* map = any_stream(true);
+  if (!map || map->shards_size() >= kShardsMax) return false;
+  std::map<coordination::HashKey, int32_t> open;  // by first key
+  for (const auto& shard : map->shards()) {
+    auto range = coordination::parse_range(shard.hash_range());
+    if (range.ok() && shard.state() != cluster::v1::SHARD_STATE_CLOSED) {
+      open[range->first] = shard.index();
+    }
+  }
+  SimRandom& random = cluster_.world.random();
+  const size_t count = std::min<size_t>(open.size(), 1 + random.below(4));
+  auto at = std::next(open.begin(), static_cast<long>(random.below(open.size() - count + 1)));
+  const auto first = at->first;
+  cluster::v1::AdminRequest request;
+  auto* wish = request.mutable_retile_shards();
+  wish->set_stream(map->stream());
+  for (size_t i = 0; i < count; i++, ++at) wish->add_indexes(at->second);
+  const auto last = at == open.end() ? coordination::kHashKeyMax : at->first - 1;
+  const auto parts = coordination::split_equally({first, last},
+                                                 static_cast<int>(count + random.below(3)));
+  if (!parts.ok()) return false;
+  const auto slip = (parts->front().last - first) / 3;  // not quite equal
+  for (size_t i = 1; i < parts->size(); i++) {
+    wish->add_at(coordination::format_hash_key((*parts)[i].first - (random.one_in(2) ? slip : 0)));
+  }
   cluster_.admin(std::move(request), [](Status) {});
   return true;
 }

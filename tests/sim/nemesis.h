@@ -10,7 +10,7 @@ namespace broker::sim {
 enum class Fault {
   kKill, kPower, kPowerAll, kPause, kIsolate, kOneWay, kBreak, kDiskError, kDiskFull, kWipe, kRot,
   kCoordinatorCrash, kCoordinatorPause, kStoreDown, kWallJump, kStop, kDrain, kDeleteRecords,
-  kCreate, kDelete, kGrow, kSplit, kMerge, kReassign, kCount
+  kCreate, kDelete, kGrow, kSplit, kMerge, kReassign, kRetile, kCount
 };
 
 struct NemesisSettings {
@@ -49,6 +49,7 @@ class Nemesis {
   bool grow();
   bool split();
   bool merge();
+  bool retile();
   bool reassign();
   bool disks_may_go() const;
 

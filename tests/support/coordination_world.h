@@ -200,6 +200,15 @@ class World : public Outbox {
     request.mutable_merge_shards()->set_adjacent(adjacent);
     return ask(request);
   }
+  sluice::v1::AdminResponse retile(const std::string& name, const std::vector<int32_t>& indexes,
+                                   const std::vector<KeyRange>& into) {
+    sluice::v1::AdminRequest request;
+    auto* retile = request.mutable_retile_shards();
+    retile->set_stream(name);
+    retile->mutable_indexes()->Assign(indexes.begin(), indexes.end());
+    for (size_t i = 1; i < into.size(); ++i) retile->add_at(format_hash_key(into[i].first));
+    return ask(request);
+  }
   // From the store: the truth.
   const ShardMap* map(const std::string& name) const {
     for (const auto& [id, stored] : store.maps) {
