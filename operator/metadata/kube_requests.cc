@@ -58,7 +58,10 @@ Result<StoreContents> KubeRequests::load(
     const std::vector<std::shared_ptr<const api::Stream>>& known) const {
   StoreContents contents;
   contents.cluster_id = cluster_.uid;
-  ASSIGN_OR_RETURN(contents.ledger, read_ledger());
+  auto ledger = read_ledger();
+  // Somebody else's of its name: streams are served without, and its writes say why they fail.
+  if (!ledger.ok() && ledger.code() != Code::kAlreadyExists) return ledger.status();
+  if (ledger.ok()) contents.ledger = std::move(*ledger);
   kube::Selection selection;
   selection.ns = cluster_.ns;
   selection.label_selector = std::string(kClusterLabel) + "=" + cluster_.name;
@@ -96,11 +99,36 @@ Result<std::optional<StreamDeclaration>> KubeRequests::read_declaration(
   return std::optional(declaration_of(*stream));
 }
 
+Result<std::optional<Json>> KubeRequests::find_own(const std::string& name) const {
+  auto object = client_.get(kube::config_maps(), cluster_.ns, name);
+  if (object.code() == Code::kNotFound) return std::optional<Json>();
+  if (!object.ok()) return object.status();
+  const Json labels = object->value("/metadata/labels"_json_pointer, Json::object());
+  if (labels.value(kClusterLabel, std::string()) != cluster_.name) {
+    return Status(Code::kAlreadyExists, "ConfigMap " + name +
+                                            " belongs to something else, and is left alone; "
+                                            "rename the StreamCluster or remove it");
+  }
+  return std::optional(std::move(*object));
+}
+
+Json KubeRequests::own_config_map(const std::string& name, bool goes_with_the_cluster) const {
+  Json metadata{{"name", name},
+                {"namespace", cluster_.ns},
+                {"labels", {{kClusterLabel, cluster_.name}}}};
+  if (goes_with_the_cluster) {
+    metadata["ownerReferences"] = {{{"apiVersion", api::kApiVersion},
+                                    {"kind", "StreamCluster"},
+                                    {"name", cluster_.name},
+                                    {"uid", cluster_.uid}}};
+  }
+  return {{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", std::move(metadata)}};
+}
+
 // That of an earlier cluster of this name is none; it is written over.
 Result<std::optional<StoredLedger>> KubeRequests::read_ledger() const {
-  auto object = client_.get(kube::config_maps(), cluster_.ns, ledger_name(cluster_));
-  if (object.code() == Code::kNotFound) return std::optional<StoredLedger>();
-  if (!object.ok()) return object.status();
+  ASSIGN_OR_RETURN(const auto object, find_own(ledger_name(cluster_)));
+  if (!object) return std::optional<StoredLedger>();
   const Json data = object->value("data", Json::object());
   StoredLedger stored;
   stored.version = kube::metadata_text(*object, "resourceVersion");
@@ -116,18 +144,8 @@ Result<std::optional<StoredLedger>> KubeRequests::read_ledger() const {
 
 Json KubeRequests::ledger_object(const std::string& ledger,
                                  const std::string& expected_version) const {
-  const Json owner{{"apiVersion", api::kApiVersion},
-                   {"kind", "StreamCluster"},
-                   {"name", cluster_.name},
-                   {"uid", cluster_.uid}};
-  Json object{{"apiVersion", "v1"},
-              {"kind", "ConfigMap"},
-              {"metadata",
-               {{"name", ledger_name(cluster_)},
-                {"namespace", cluster_.ns},
-                {"labels", {{kClusterLabel, cluster_.name}}},
-                {"ownerReferences", Json::array({owner})}}},
-              {"data", {{kLedger, ledger}, {kLedgerCluster, cluster_.uid}}}};
+  Json object = own_config_map(ledger_name(cluster_), true);
+  object["data"] = {{kLedger, ledger}, {kLedgerCluster, cluster_.uid}};
   if (!expected_version.empty()) object["metadata"]["resourceVersion"] = expected_version;
   return object;
 }
@@ -189,31 +207,19 @@ Status KubeRequests::delete_stream(const std::string& resource) const {
 }
 
 Result<v1::ClientQuotas> KubeRequests::read_client_quotas() const {
-  auto object = client_.get(kube::config_maps(), cluster_.ns, quotas_name(cluster_));
-  if (object.code() == Code::kNotFound) return v1::ClientQuotas();
+  auto object = find_own(quotas_name(cluster_));
+  if (object.code() == Code::kAlreadyExists) return v1::ClientQuotas();  // a change says so
   if (!object.ok()) return object.status();
-  return quotas_of(*object);
+  return *object ? quotas_of(**object) : v1::ClientQuotas();
 }
 
 Result<v1::ClientQuotas> KubeRequests::change_client_quotas(
     const v1::AlterClientQuotas& change) const {
   Status last;
   for (int attempt = 0; attempt < kQuotaAttempts; attempt++) {
-    auto object = client_.get(kube::config_maps(), cluster_.ns, quotas_name(cluster_));
-    const bool create = object.code() == Code::kNotFound;
-    if (!object.ok() && !create) return object.status();
-    Json next = create ? Json{{"apiVersion", "v1"},
-                              {"kind", "ConfigMap"},
-                              {"metadata",
-                               {{"name", quotas_name(cluster_)},
-                                {"namespace", cluster_.ns},
-                                {"labels", {{kClusterLabel, cluster_.name}}},
-                                {"ownerReferences",
-                                 {{{"apiVersion", api::kApiVersion},
-                                   {"kind", "StreamCluster"},
-                                   {"name", cluster_.name},
-                                   {"uid", cluster_.uid}}}}}}}
-                       : *object;
+    ASSIGN_OR_RETURN(const auto found, find_own(quotas_name(cluster_)));
+    const bool create = !found;
+    Json next = found ? *found : own_config_map(quotas_name(cluster_), true);
     ASSIGN_OR_RETURN(v1::ClientQuotas quotas, quotas_of(next));
     broker::quotas::apply(change, quotas);
     ASSIGN_OR_RETURN(next["data"][kQuotas], broker::coordination::client_quotas_to_json(quotas));
@@ -233,19 +239,13 @@ Result<v1::ClientQuotas> KubeRequests::change_client_quotas(
 Result<int64_t> KubeRequests::allocate_producer_ids(int32_t count) const {
   Status last;
   for (int attempt = 0; attempt < kIdAttempts; attempt++) {
-    auto object = client_.get(kube::config_maps(), cluster_.ns, ids_name(cluster_));
-    bool create = object.code() == Code::kNotFound;
-    if (!object.ok() && !create) return object.status();
-    Json next = create ? Json{{"apiVersion", "v1"},
-                              {"kind", "ConfigMap"},
-                              {"metadata",
-                               {{"name", ids_name(cluster_)},
-                                {"namespace", cluster_.ns},
-                                {"labels", {{kClusterLabel, cluster_.name}}}}},
-                              {"data", {{kNextId, "0"}}}}
-                       : *object;
-    int64_t first =
-        std::strtoll(next.at("data").value(kNextId, std::string("0")).c_str(), nullptr, 10);
+    ASSIGN_OR_RETURN(const auto found, find_own(ids_name(cluster_)));
+    const bool create = !found;
+    // It outlives the cluster, as its records may.
+    Json next = found ? *found : own_config_map(ids_name(cluster_), false);
+    const Json data = next.value("data", Json::object());
+    const int64_t first =
+        std::strtoll(data.value(kNextId, std::string("0")).c_str(), nullptr, 10);
     next["data"][kNextId] = std::to_string(first + count);
     last = (create ? client_.create(kube::config_maps(), next)
                    : client_.replace(kube::config_maps(), next))

@@ -58,6 +58,9 @@ class KubeRequests {
   kube::Json ledger_object(const std::string& ledger, const std::string& expected_version) const;
 
  private:
+  // A ConfigMap of the cluster's; nothing where there is none, kAlreadyExists where it is another's.
+  broker::Result<std::optional<kube::Json>> find_own(const std::string& name) const;
+  kube::Json own_config_map(const std::string& name, bool goes_with_the_cluster) const;
   broker::Result<sluice::v1::ClientQuotas> read_client_quotas() const;
   // What the Stream resource of that name declares; nothing where it does not, or is being deleted.
   broker::Result<std::optional<broker::coordination::StreamDeclaration>> read_declaration(

@@ -249,6 +249,40 @@ TEST_F(KubeStoreLoadTest, AMapWithoutItsStreamIsNobodys) {
   EXPECT_TRUE(declared().empty());
 }
 
+// They were written over; one without data ended the operator.
+TEST_F(KubeStoreTest, ConfigMapsOfSomebodyElseAreLeftAlone) {
+  KubeStore store(*client_, executor_, io_, cluster_);
+  const std::vector<std::string> names = {"c-metering", "c-client-quotas", "c-producer-ids"};
+  auto path = [](const std::string& name) { return "/api/v1/namespaces/default/configmaps/" + name; };
+  for (const auto& name : names) {
+    server_.apply(path(name), {{"apiVersion", "v1"},
+                               {"kind", "ConfigMap"},
+                               {"metadata", {{"name", name}, {"namespace", "default"}}}});
+  }
+  std::map<std::string, std::string> version;
+  for (const auto& name : names) {
+    version[name] = server_.get(path(name)).body["metadata"]["resourceVersion"].dump();
+  }
+  broker::Status loaded, quotas, ids, ledger;
+  store.load([&](auto contents) { loaded = contents.status(); });
+  sluice::v1::AlterClientQuotas change;
+  store.alter_client_quotas(change, [&](auto changed) { quotas = changed.status(); });
+  store.allocate_producer_ids(10, [&](auto first) { ids = first.status(); });
+  store.write_ledger({}, "", [&](auto written) { ledger = written.status(); });
+  io_.run();
+  EXPECT_TRUE(loaded.ok()) << loaded.to_string();
+  EXPECT_EQ(quotas.message(), "ConfigMap c-client-quotas belongs to something else, and is left "
+                              "alone; rename the StreamCluster or remove it");
+  EXPECT_EQ(ids.code(), Code::kAlreadyExists) << ids.to_string();
+  EXPECT_FALSE(ledger.ok());
+  store.read_ledger([&](auto stored) { ledger = stored.status(); });
+  io_.run();
+  EXPECT_EQ(ledger.code(), Code::kAlreadyExists);
+  for (const auto& name : names) {
+    EXPECT_EQ(server_.get(path(name)).body["metadata"]["resourceVersion"].dump(), version[name]);
+  }
+}
+
 TEST_F(KubeStoreTest, ProducerIdsAreGivenOutOnceWhateverBecomesOfTheAnswer) {
   KubeStore store(*client_, executor_, io_, cluster_);
   std::vector<int64_t> firsts;
