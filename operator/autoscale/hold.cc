@@ -7,17 +7,17 @@ namespace sluice_operator::autoscale {
 
 namespace {
 constexpr double kHalfLifeMs = 90 * 60'000.0;
-// The exchange: as many refused records as the budget doubled, or as many splits and merges as the
-// allowance, weigh as much as a quarter more shards.
-constexpr double kQuarter = 0.25, kBudgets = 2;
+// The exchange, in shares of the shards: what as many refused records as the budget doubled weigh, and
+// as many actions as the allowance.
+constexpr double kRefusedWeigh = 0.25, kActionsWeigh = 0.125, kBudgets = 2;
 constexpr double kBetter = 0.97;  // what another window must cost at most, to be used instead
 }  // namespace
 
 void HoldWindow::add(const Policy& policy, int64_t now_ms, int64_t elapsed_ms,
                      const Forecast& total, double headroom) {
   double fade = std::exp2(-static_cast<double>(elapsed_ms) / kHalfLifeMs);
-  double refused_price = kQuarter / (kBudgets * std::max(policy.throttle_budget, 1e-5));
-  double action_price = kQuarter * 3600e3 / std::max(policy.actions_per_shard_hour, 0.1);
+  double refused_price = kRefusedWeigh / (kBudgets * std::max(policy.throttle_budget, 1e-5));
+  double action_price = kActionsWeigh * 3600e3 / std::max(policy.actions_per_shard_hour, 0.1);
   // A shortage lasts until new shards take records, not only until the next look.
   auto short_ms = static_cast<double>(policy.lead_ms);
   for (size_t i = 0; i < kWindows; i++) {
