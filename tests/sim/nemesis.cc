@@ -15,8 +15,7 @@ const char* name_of(Fault fault) {
                                 "break", "disk-error", "disk-full", "wipe", "rot",
                                 "coordinator-crash", "coordinator-pause", "store-down",
                                 "wall-jump", "stop", "drain", "delete-records", "create",
-                                "delete", "grow", "split", "merge", "reassign",
-                                "retile"};
+                                "delete", "grow", "split", "merge", "reassign", "retile"};
   return names[static_cast<int>(fault)];
 }
 

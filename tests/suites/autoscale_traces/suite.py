@@ -98,8 +98,8 @@ def write(rows, path):
              f"Made by `tests/suites/autoscale_traces/run` at {commit or 'an unknown commit'}, with the "
              "default policy. Throttled: beyond what a key too hot for a shard forces. Hours: shard-hours "
              "over the clairvoyant's, in brackets Kinesis on-demand's rule. Actions: splits, and boundaries "
-             "between shards that went, per shard and hour, those that steps ask for included. Short: the longest time "
-             "with too few shards. [README.md](README.md) says what cannot be reached, and why.", "",
+             "between shards that went, per shard and hour, those that steps ask for included. Short: "
+             "the longest time with too few shards. [README.md](README.md) says what cannot be reached, and why.", "",
              "| family | traces | throttled, worst | hours, mean (worst) | actions, mean (worst) | "
              "within all aims |", "|---|---|---|---|---|---|"]
     by_family = collections.defaultdict(list)
