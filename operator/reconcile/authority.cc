@@ -59,8 +59,8 @@ Result<coordinator::ServerTls> AuthorityReconciler::server_tls() {
 certs::RotationInput AuthorityReconciler::look_around(const AuthorityState& state) {
   certs::RotationInput input{state.asked, true, true, clock_.wall_ms() / 1000,
                              settings_.phase_seconds};
-  for (const auto& object : clusters_.all("")) {
-    auto progress = certificates_.progress(kube::key_of(*object));
+  for (const auto& cluster : clusters_.keys()) {
+    auto progress = certificates_.progress(cluster);
     const bool present = progress && progress->version == state.version;
     input.trusted_everywhere &= present && progress->trusted;
     input.reissued_everywhere &= present && progress->reissued;
@@ -89,8 +89,8 @@ Outcome AuthorityReconciler::reconcile(const runtime::Key& key) {
                   {"metadata", {{"namespace", key.ns}, {"name", key.name}}}},
                  kube::EventType::kNormal, "CaRotation",
                  std::string(certs::to_string(phase)) + ": " + told_as(phase));
-  for (const auto& object : clusters_.all("")) {
-    if (look_) look_(kube::key_of(*object));
+  for (const auto& cluster : clusters_.keys()) {
+    if (look_) look_(cluster);
   }
   return Outcome::requeue_after(1);
 }

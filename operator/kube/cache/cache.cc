@@ -71,22 +71,9 @@ JsonPtr Cache::get(const std::string& ns, const std::string& name) const {
   return unpack(found);
 }
 
-namespace {
-std::vector<JsonPtr> unpacked(const std::vector<PackedPtr>& found) {
-  std::vector<JsonPtr> objects;
-  objects.reserve(found.size());
-  for (const auto& packed : found) objects.push_back(unpack(packed));
-  return objects;
-}
-}  // namespace
-
-std::vector<JsonPtr> Cache::all(const std::string& ns) const {
-  std::vector<PackedPtr> found;
-  {
-    std::lock_guard lock(mutex_);
-    found = store_.all(ns);
-  }
-  return unpacked(found);
+std::vector<ObjectKey> Cache::keys() const {
+  std::lock_guard lock(mutex_);
+  return store_.keys();
 }
 
 std::vector<JsonPtr> Cache::grouped(const std::string& ns, const std::string& group) const {
@@ -95,7 +82,10 @@ std::vector<JsonPtr> Cache::grouped(const std::string& ns, const std::string& gr
     std::lock_guard lock(mutex_);
     found = store_.grouped(ns, group);
   }
-  return unpacked(found);
+  std::vector<JsonPtr> objects;
+  objects.reserve(found.size());
+  for (const auto& packed : found) objects.push_back(unpack(packed));
+  return objects;
 }
 
 void Cache::run(Follower& follower) {

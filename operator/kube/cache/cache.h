@@ -52,7 +52,8 @@ class Cache {
   bool wait_synced(int64_t timeout_ms);
 
   JsonPtr get(const std::string& ns, const std::string& name) const;
-  std::vector<JsonPtr> all(const std::string& ns = "") const;
+  // Of all objects there are.
+  std::vector<ObjectKey> keys() const;
   // Those of a namespace that options.grouping put under `group`; costs what they are, not what there is.
   std::vector<JsonPtr> grouped(const std::string& ns, const std::string& group) const;
   const ResourceType& type() const { return options_.type; }

@@ -6,15 +6,16 @@ namespace sluice_operator::kube {
 
 JsonPtr unpack(const PackedPtr& packed) {
   if (!packed) return nullptr;
-  return std::make_shared<const Json>(Json::from_msgpack(packed->bytes));
+  return std::make_shared<const Json>(Json::from_msgpack(unpack(packed->object)));
 }
 
-Store::Item Store::pack(const Json& object) const {
+Store::Item Store::pack(const Json& object) {
   auto packed = std::make_shared<Packed>();
   packed->version = metadata_text(object, "resourceVersion");
   if (grouping_) packed->group = grouping_(object);
-  Json::to_msgpack(object, packed->bytes);
-  packed->bytes.shrink_to_fit();
+  std::string text;
+  Json::to_msgpack(object, text);
+  packed->object = packing_.pack(text);
   return {key_of(object), std::move(packed)};
 }
 
@@ -69,12 +70,10 @@ PackedPtr Store::get(const ObjectKey& key) const {
   return it == objects_.end() ? nullptr : it->second;
 }
 
-std::vector<PackedPtr> Store::all(const std::string& ns) const {
-  std::vector<PackedPtr> found;
-  for (auto it = objects_.lower_bound({ns, ""}); it != objects_.end(); ++it) {
-    if (!ns.empty() && it->first.ns != ns) break;
-    found.push_back(it->second);
-  }
+std::vector<ObjectKey> Store::keys() const {
+  std::vector<ObjectKey> found;
+  found.reserve(objects_.size());
+  for (const auto& [key, object] : objects_) found.push_back(key);
   return found;
 }
 

@@ -1,22 +1,22 @@
 #pragma once
 // The objects of one cache by namespace and name, and what changed between two states of them. They are
-// kept packed, a tenth of what the same JSON takes as a tree, and unpacked for whoever asks. Pure; the
+// kept packed, a fiftieth of what the same JSON takes as a tree, and unpacked for whoever asks. Pure; the
 // cache locks around it.
 #include <functional>
 #include <map>
 #include <set>
 #include <vector>
 
+#include "operator/kube/cache/packing.h"
 #include "operator/kube/client/json.h"
 #include "operator/kube/client/resource.h"
 
 namespace sluice_operator::kube {
 
-// One object as MessagePack.
 struct Packed {
-  std::string version;  // its resourceVersion
-  std::string group;    // what the store's Grouping made of it
-  std::string bytes;
+  std::string version;   // its resourceVersion
+  std::string group;     // what the store's Grouping made of it
+  Packing::Text object;  // as MessagePack
 };
 using PackedPtr = std::shared_ptr<const Packed>;
 // Null stays null.
@@ -35,8 +35,8 @@ class Store {
   explicit Store(Grouping grouping = nullptr) : grouping_(std::move(grouping)) {}
 
   using Item = std::pair<ObjectKey, PackedPtr>;
-  // For replace_all; touches nothing.
-  Item pack(const Json& object) const;
+  // For replace_all; the one call that needs no lock around it.
+  Item pack(const Json& object);
 
   // The whole truth of one namespace (of all, when it is empty), from a list. Objects whose
   // resourceVersion is unchanged are no change.
@@ -46,8 +46,7 @@ class Store {
   std::vector<Change> remove(const ObjectKey& key);
 
   PackedPtr get(const ObjectKey& key) const;
-  // Of one namespace, or of all when `ns` is empty; ordered by key.
-  std::vector<PackedPtr> all(const std::string& ns) const;
+  std::vector<ObjectKey> keys() const;  // in order
   // Those of a namespace that the Grouping put under `group`.
   std::vector<PackedPtr> grouped(const std::string& ns, const std::string& group) const;
   size_t size() const { return objects_.size(); }
@@ -61,6 +60,7 @@ class Store {
   bool put(const ObjectKey& key, PackedPtr object, std::vector<Change>& changes);
 
   const Grouping grouping_;
+  Packing packing_;
   std::map<ObjectKey, PackedPtr> objects_;
   std::set<Place> groups_;  // empty without a grouping
 };

@@ -231,9 +231,9 @@ TEST_F(Faults, AKindThatMayNotBeListedIsDoneWithoutUntilItMay) {
   Cache cache(*client, harness.clock, harness.random, harness.metrics, std::move(options));
   cache.start();
   ASSERT_TRUE(cache.wait_synced(5'000));
-  EXPECT_TRUE(cache.all().empty());
+  EXPECT_TRUE(cache.keys().empty());
   server.set_fault([](const ApiCall&) { return Fault::none(); });
-  EXPECT_TRUE(harness.eventually([&] { return cache.all().size() == 1; }));
+  EXPECT_TRUE(harness.eventually([&] { return cache.keys().size() == 1; }));
 }
 
 TEST_F(Faults, TheLeaseIsGivenUpWhenTheServerIsOut) {
