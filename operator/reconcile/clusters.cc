@@ -342,7 +342,8 @@ StreamView Clusters::stream(const kube::ObjectKey& key, const std::string& name,
       view.next_bill_ms = ms_to_next_moment(coordinator.metered_ms(name), clock_.wall_ms());
       if (moment) view.bill = broker::metering::bill_of(coordinator.bill(*moment), name);
     }
-    view.decisions = it->second->decisions[name];
+    auto decisions = it->second->decisions.find(name);
+    if (decisions != it->second->decisions.end()) view.decisions = decisions->second;
     view.metrics_reason = it->second->metrics_reason;
     view.metrics_problem = it->second->metrics_problem;
     return view;
