@@ -512,6 +512,8 @@ int run_operator(const std::vector<std::string>& arguments) {
   }
   // Threads mostly wait: for each to have a heap of its own keeps a tenth of the memory for nothing.
   ::mallopt(M_ARENA_MAX, 2);
+  // Nor is what is freed kept aside by size, in the midst of pages that could be given back.
+  ::mallopt(M_MXFAST, 0);
   // What is as large as a page of a list or of metrics is mapped, and unmapped when it is freed; glibc
   // would put it on the heap after the first of its kind.
   ::mallopt(M_MMAP_THRESHOLD, 256 << 10);

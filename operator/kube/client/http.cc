@@ -96,6 +96,8 @@ struct HttpClient::Impl {
 
 void HttpClient::Impl::configure_tls(boost::asio::ssl::context& context) {
   namespace asio = boost::asio;
+  // A watch mostly waits, each on a connection of its own: without buffers meanwhile.
+  SSL_CTX_set_mode(context.native_handle(), SSL_MODE_RELEASE_BUFFERS);
   if (trusted) {
     X509_STORE_up_ref(trusted.get());
     SSL_CTX_set_cert_store(context.native_handle(), trusted.get());  // in place of the system's

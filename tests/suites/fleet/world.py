@@ -187,7 +187,7 @@ class Operator:
              f"--http-port={self.http}", "--log-level=warn", f"--webhook-configuration={HOOK}",
              "--webhook-host=localhost", f"--webhook-port={hook}", *flags],
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
-            env=dict(os.environ, MALLOC_ARENA_MAX="2"))
+            env=dict(os.environ, MALLOC_ARENA_MAX="2", GLIBC_TUNABLES="glibc.malloc.tcache_count=0"))
 
     def metrics(self):
         """[(name, labels as text, value)]; nothing while it does not answer."""
