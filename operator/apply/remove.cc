@@ -49,11 +49,10 @@ Status remove_claim(kube::Client& client, const kube::ObjectKey& claim, const st
   return {};
 }
 
-// "data-NAME-" and a number: labels alone can be put on anything.
-static bool is_broker_claim(const std::string& claim, const std::string& cluster) {
-  const std::string prefix = "data-" + cluster + "-";
-  return claim.size() > prefix.size() && claim.starts_with(prefix) &&
-         std::all_of(claim.begin() + static_cast<std::ptrdiff_t>(prefix.size()), claim.end(),
+// The prefix and a number: labels alone can be put on anything.
+static bool is_numbered(const std::string& name, const std::string& prefix) {
+  return name.size() > prefix.size() && name.starts_with(prefix) &&
+         std::all_of(name.begin() + static_cast<std::ptrdiff_t>(prefix.size()), name.end(),
                      [](unsigned char c) { return c >= '0' && c <= '9'; });
 }
 
@@ -64,7 +63,7 @@ Result<int> remove_volume_claims(kube::Client& client, const api::Metadata& clus
   int removed = 0;
   for (const auto& claim : claims.items) {
     auto key = kube::key_of(claim);
-    if (!is_broker_claim(key.name, cluster.name)) continue;
+    if (!is_numbered(key.name, "data-" + cluster.name + "-")) continue;
     if (!kube::metadata_text(claim, "deletionTimestamp").empty()) continue;
     const auto notes = claim.value("/metadata/annotations"_json_pointer, Json::object());
     // One without a note never had a broker register from it; one of an earlier cluster that this
@@ -78,6 +77,20 @@ Result<int> remove_volume_claims(kube::Client& client, const api::Metadata& clus
     broker::log_info("apply", "volume claim deleted", {{"claim", key.to_string()}});
   }
   return removed;
+}
+
+Status remove_pods_without_owner(kube::Client& client, const api::Metadata& cluster,
+                                 const std::string& selector) {
+  ASSIGN_OR_RETURN(auto pods, client.list(kube::pods(), {cluster.ns, selector}));
+  for (const auto& pod : pods.items) {
+    auto key = kube::key_of(pod);
+    if (!is_numbered(key.name, cluster.name + "-")) continue;
+    if (!pod.value("/metadata/ownerReferences"_json_pointer, Json::array()).empty()) continue;
+    Status status = client.remove(kube::pods(), key, {.uid = kube::metadata_text(pod, "uid")});
+    if (!status.ok() && status.code() != Code::kNotFound) return status;
+    broker::log_info("apply", "pod without an owner deleted", {{"pod", key.to_string()}});
+  }
+  return {};
 }
 
 }  // namespace sluice_operator::apply

@@ -30,4 +30,8 @@ broker::Status remove_claim(kube::Client& client, const kube::ObjectKey& claim,
 broker::Result<int> remove_volume_claims(kube::Client& client, const api::Metadata& cluster,
                                          const std::string& selector);
 
+// Deletes the pods of its brokers ("NAME-N" with `selector`'s labels) that nothing owns, each by its uid.
+broker::Status remove_pods_without_owner(kube::Client& client, const api::Metadata& cluster,
+                                         const std::string& selector);
+
 }  // namespace sluice_operator::apply

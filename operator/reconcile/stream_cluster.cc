@@ -76,13 +76,12 @@ Outcome StreamClusterReconciler::reconcile(const runtime::Key& key) {
   const api::StreamCluster& cluster = *read;
   runtime::note_generation(cluster.metadata.generation);
   if (cluster.metadata.deleting) return let_go(cluster);
-  // A Delete policy needs us at the end: the volumes are not the StatefulSet's to remove.
-  bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete;
-  Status held = apply::set_finalizer(client_, caches_.clusters.type(), cluster.metadata, wipe);
-  if (!held.ok()) return Outcome::retry(held);
 
   Round round{cluster, *object, {}, {}, {}, {}, {}, {}, 0, 0};
   observe(round);
+  Status held = apply::set_finalizer(client_, caches_.clusters.type(), cluster.metadata,
+                                     needed_at_its_end(round));
+  if (!held.ok()) return Outcome::retry(held);
   Status applied = round.sight.paused || !round.sight.problem.empty() ? Status() : act(round);
   if (!applied.ok() && applied.code() != Code::kConflict && round.sight.problem.empty()) {
     round.sight.problem = applied.message();
@@ -301,40 +300,60 @@ Status StreamClusterReconciler::tend_volumes(Round& round) {
 
 // The size in a StatefulSet cannot be changed: when the volumes have grown, it is deleted without
 // its pods and made again, so that the next broker gets a volume of that size too.
+bool StreamClusterReconciler::is_outgrown(const Round& round) const {
+  const std::string& wanted = round.cluster.spec.storage.size;
+  return round.set.exists && api::compare_quantities(wanted, round.set.claim_size) > 0;
+}
+
 bool StreamClusterReconciler::must_be_made_again(const Round& round) const {
   const std::string& wanted = round.cluster.spec.storage.size;
-  if (!round.set.exists || api::compare_quantities(wanted, round.set.claim_size) <= 0) return false;
-  return std::all_of(round.claims.begin(), round.claims.end(), [&](const auto& claim) {
+  return is_outgrown(round) && std::all_of(round.claims.begin(), round.claims.end(), [&](const auto& claim) {
     return claim.broker >= round.replicas || api::compare_quantities(claim.size, wanted) >= 0;
   });
 }
 
-// Whoever orphans the pods wants them to go on, with their volumes. The finalizer is there until the garbage
-// collector has taken the cluster out of its children's owners, so the order of the two looks matters: here the
-// finalizer was read before.
-Result<bool> StreamClusterReconciler::is_orphaned(const api::StreamCluster& cluster) {
+// Whether its deletion needs an operator: volumes are not the StatefulSet's to remove, and pods whose
+// StatefulSet is not there (it is being made again, or somebody has deleted it) have no owner to go with.
+bool StreamClusterReconciler::needed_at_its_end(const Round& round) const {
+  if (round.cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete) return true;
+  return round.set.exists ? is_outgrown(round) : !round.sight.pods.empty();
+}
+
+// The finalizer `orphan` is there until the garbage collector has taken the cluster out of its children's owners, so
+// the order of the looks matters: here the finalizer was read before. The ConfigMap tells where there is no
+// StatefulSet.
+Result<StreamClusterReconciler::Pods> StreamClusterReconciler::pods_at_the_end(
+    const api::StreamCluster& cluster) {
   const auto& [ns, name] = std::tie(cluster.metadata.ns, cluster.metadata.name);
-  if (cluster.metadata.has_finalizer(api::kOrphanFinalizer)) return true;
-  auto live = client_.get(kube::stateful_sets(), ns, name);
-  if (live.code() == Code::kNotFound) return false;
-  if (!live.ok()) return live.status();
-  return !owned_by(*live, cluster.metadata.uid);
+  if (cluster.metadata.has_finalizer(api::kOrphanFinalizer)) return Pods::kGoOn;
+  auto set = client_.get(kube::stateful_sets(), ns, name);
+  if (set.ok()) {
+    if (!owned_by(*set, cluster.metadata.uid)) return Pods::kGoOn;
+    return kube::metadata_text(*set, "deletionTimestamp").empty() ? Pods::kGoWithTheirSet
+                                                                  : Pods::kAreBeingParted;
+  }
+  if (set.code() != Code::kNotFound) return set.status();
+  auto config = client_.get(kube::config_maps(), ns, plan::config_name(name));
+  if (!config.ok() && config.code() != Code::kNotFound) return config.status();
+  return config.ok() && !owned_by(*config, cluster.metadata.uid) ? Pods::kGoOn : Pods::kHaveNoOwner;
 }
 
 // Its objects go with it, by their owner references; its volumes only where the user said so.
 Outcome StreamClusterReconciler::let_go(const api::StreamCluster& cluster) {
   clusters_.forget({cluster.metadata.ns, cluster.metadata.name});
   certificates_.forget({cluster.metadata.ns, cluster.metadata.name});
-  bool wipe = cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete &&
-              cluster.metadata.has_finalizer(api::kFinalizer);
-  if (wipe) {
-    auto orphaned = is_orphaned(cluster);
-    if (!orphaned.ok()) return Outcome::retry(orphaned.status());
-    wipe = !*orphaned;
+  if (!cluster.metadata.has_finalizer(api::kFinalizer)) return Outcome::done();
+  auto pods = pods_at_the_end(cluster);
+  if (!pods.ok()) return Outcome::retry(pods.status());
+  if (*pods == Pods::kAreBeingParted) return Outcome::requeue_after(kBusyMs);
+  const std::string selector = plan::broker_selector(cluster.metadata.name);
+  if (*pods == Pods::kHaveNoOwner) {
+    Status gone = apply::remove_pods_without_owner(client_, cluster.metadata, selector);
+    if (!gone.ok()) return Outcome::retry(gone);
   }
-  if (wipe) {
-    auto gone = apply::remove_volume_claims(client_, cluster.metadata,
-                                            plan::broker_selector(cluster.metadata.name));
+  if (*pods != Pods::kGoOn &&
+      cluster.spec.storage.deletion_policy == api::DeletionPolicy::kDelete) {
+    auto gone = apply::remove_volume_claims(client_, cluster.metadata, selector);
     if (!gone.ok()) return Outcome::retry(gone.status());
     Status forgotten = remove_shard_maps(cluster);
     if (!forgotten.ok()) return Outcome::retry(forgotten);

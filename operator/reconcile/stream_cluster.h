@@ -63,10 +63,19 @@ class StreamClusterReconciler : public runtime::Reconciler {
   plan::RollInput roll_of(const Round& round) const;
   broker::Status restart_brokers(const Round& round);
   broker::Status tend_volumes(Round& round);
+  bool is_outgrown(const Round& round) const;
   bool must_be_made_again(const Round& round) const;
+  bool needed_at_its_end(const Round& round) const;
   broker::Status apply_all(const Round& round);
   broker::Status apply_one(const api::StreamCluster& cluster, const kube::Json& wanted);
-  broker::Result<bool> is_orphaned(const api::StreamCluster& cluster);
+  // What becomes of the pods of a cluster that is being deleted.
+  enum class Pods {
+    kGoOn,            // it was orphaned: whoever does that wants them to go on, with their volumes
+    kGoWithTheirSet,
+    kAreBeingParted,  // from a StatefulSet that is going
+    kHaveNoOwner,
+  };
+  broker::Result<Pods> pods_at_the_end(const api::StreamCluster& cluster);
   broker::Status remove_shard_maps(const api::StreamCluster& cluster);
   broker::Status remove_route(const api::StreamCluster& cluster, const std::string& type,
                               const kube::ObjectKey& key);

@@ -119,6 +119,49 @@ TEST(Children, AnOrphaningDeletionThatIsOverBeforeItIsSeenKeepsTheVolumes) {
   EXPECT_EQ(w.claims().size(), 2u) << "volumes of brokers that go on running";
 }
 
+bool pods_left(const LifecycleWorld& w) {
+  return !gone(w, std::string(kCore) + "pods/orders-0") || !gone(w, std::string(kCore) + "pods/orders-1");
+}
+
+// The volumes grow, and the operator ends at its n-th call of that; the StreamCluster is deleted before another
+// operator runs. False when the growth took fewer calls.
+bool delete_where_growth_has_stopped(LifecycleWorld& w, const std::string& policy, int n, bool after) {
+  Json spec = small();
+  spec["storage"]["deletionPolicy"] = policy;
+  w.create(spec);
+  EXPECT_TRUE(w.run_until([&] { return w.ready(2); }));
+  EXPECT_EQ(w.writes_when_settled(), std::vector<std::string>());
+  w.edit({{"storage", {{"size", "2Gi"}}}});
+  w.crash_at(w.calls() + n, after);
+  for (int quiet = 0; quiet < 10 && !w.dead(); quiet += w.ready(2)) w.run_until([&] { return true; }, 1);
+  const bool ended = w.dead();
+  w.remove();
+  EXPECT_TRUE(w.run_until([&] { return gone(w, kClusterPath); }));
+  return ended;
+}
+
+// Known before it was seen: the StatefulSet is deleted without its pods and made again when volumes grow. Of a
+// StreamCluster that was deleted between the two, pods without an owner went on running.
+TEST(Children, PodsGoWithAClusterThatIsDeletedWhileItsStatefulSetIsMadeAgain) {
+  for (const std::string policy : {"Retain", "Delete"}) {
+    for (bool after : {false, true}) {
+      int without_set = 0;
+      for (int n = 1;; n++) {
+        SCOPED_TRACE(policy + ", at call " + std::to_string(n) + (after ? ", after it" : ", before it"));
+        LifecycleWorld w;
+        const bool ended = delete_where_growth_has_stopped(w, policy, n, after);
+        const bool set_is_there = w.stateful_set().value("kind", std::string()) != "Status";
+        without_set += !set_is_there;
+        EXPECT_EQ(pods_left(w), set_is_there) << "the StatefulSet's go with it, others with nothing";
+        EXPECT_EQ(w.claims().size(), policy == "Retain" ? 2u : 0u);
+        if (HasFailure()) return;
+        if (!ended) break;
+      }
+      EXPECT_GT(without_set, 0);
+    }
+  }
+}
+
 // Seen on a real cluster: the streams of a StreamCluster that was deleted with its volumes, and made again,
 // waited for good for the directories that their ShardMaps named.
 TEST(Children, ShardMapsGoWithTheLastVolume) {

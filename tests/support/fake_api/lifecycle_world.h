@@ -79,6 +79,8 @@ class LifecycleWorld {
   // The process ends at its n-th API call (watches and Events not counted): before the call is
   // carried out, or after it was, untold. 0: never.
   void crash_at(int n, bool after);
+  // It has, and no other has begun yet.
+  bool dead() const { return dead_; }
   // Called with every call that is not a watch; instead of crash_at.
   void fail(std::function<Fault(const ApiCall&)> faults);
   int calls() const { return calls_; }
