@@ -13,6 +13,9 @@ namespace broker::cluster {
 namespace {
 
 constexpr int64_t kRedialMinMs = 100, kRedialMaxMs = 1000;
+// How long each address gets to take the connection and shake hands. It grows where that was too short: a
+// coordinator whose brokers all come back at once needs longer, and each attempt given up was work for nothing.
+constexpr int64_t kPatienceMinMs = 1000, kPatienceMaxMs = 4000;
 constexpr uint64_t kTlsFileMax = 1 << 20;
 
 }  // namespace
@@ -125,51 +128,54 @@ struct GrpcLink::Impl : std::enable_shared_from_this<GrpcLink::Impl> {
   Impl(env::Executor& e, env::Random& r, env::FileSystem& f, GrpcLinkOptions o)
       : executor(e), random(r), fs(f), options(std::move(o)) {}
 
-  Result<std::shared_ptr<::grpc::ChannelCredentials>> credentials(std::string& fingerprint) {
+  Result<std::shared_ptr<::grpc::ChannelCredentials>> credentials() {
     if (options.tls_ca.empty()) return ::grpc::InsecureChannelCredentials();
     ::grpc::SslCredentialsOptions ssl;
     ASSIGN_OR_RETURN(ssl.pem_root_certs, env::read_file(fs, options.tls_ca, kTlsFileMax));
     ASSIGN_OR_RETURN(ssl.pem_cert_chain, env::read_file(fs, options.tls_cert, kTlsFileMax));
     ASSIGN_OR_RETURN(ssl.pem_private_key, env::read_file(fs, options.tls_key, kTlsFileMax));
-    fingerprint = ssl.pem_root_certs + ssl.pem_cert_chain;
     return ::grpc::SslCredentials(ssl);
   }
 
-  // A new channel at the first time and when the certificates have changed.
-  Status prepare_channel() {
-    std::string fingerprint;
-    ASSIGN_OR_RETURN(auto creds, credentials(fingerprint));
-    if (stub && fingerprint == channel_fingerprint) return {};
+  // For each stream: with the certificates and the addresses of now. One that is kept answers calls with its last
+  // failure and, where a handshake was given up, never tries again (seen with gRPC 1.51).
+  Result<std::unique_ptr<v1::Coordinator::Stub>> make_stub() {
+    ASSIGN_OR_RETURN(auto creds, credentials());
     ::grpc::ChannelArguments args;
+    // Of these, gRPC takes the least time between attempts for the most that one may last, too.
+    args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(patience_ms));
     args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kRedialMinMs);
-    args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kRedialMinMs);
     args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kRedialMaxMs);
-    args.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 500);
     args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 2000);
     args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2000);
     args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     args.SetMaxReceiveMessageSize(256 << 20);
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    stub = v1::Coordinator::NewStub(::grpc::CreateCustomChannel(options.target, creds, args));
-    channel_fingerprint = fingerprint;
-    return {};
+    return v1::Coordinator::NewStub(::grpc::CreateCustomChannel(options.target, creds, args));
   }
 
   void dial() {
     if (stopped) return;
-    Status ready = prepare_channel();
-    if (!ready.ok()) {
-      log_error("session", "cannot dial the coordinator", {{"error", ready.to_string()}});
+    auto made = make_stub();
+    if (!made.ok()) {
+      log_error("session", "cannot dial the coordinator", {{"error", made.status().to_string()}});
       redial();
       return;
     }
+    stub = std::move(*made);
+    impatient = executor.schedule_after(patience_ms, [weak = weak_from_this()] {
+      if (auto me = weak.lock()) me->patience_ms = std::min(me->patience_ms * 2, kPatienceMaxMs);
+    });
     SessionStream::Events events;
     events.message = [me = shared_from_this()](v1::CoordinatorMessage message) {
       if (me->stopped) return;
+      me->executor.cancel(me->impatient);
       me->delay_ms = 0;
+      me->patience_ms = kPatienceMinMs;
       me->session->on_message(message);
     };
     events.ended = [me = shared_from_this()](const std::string& why) {
+      me->executor.cancel(me->impatient);
       me->stream.reset();
       if (me->stopped) return;
       if (why != me->last_why) {
@@ -199,9 +205,10 @@ struct GrpcLink::Impl : std::enable_shared_from_this<GrpcLink::Impl> {
   const GrpcLinkOptions options;
   Session* session = nullptr;
   std::unique_ptr<v1::Coordinator::Stub> stub;
-  std::string channel_fingerprint, last_why;
+  std::string last_why;
   std::shared_ptr<SessionStream> stream;
-  int64_t delay_ms = 0;
+  int64_t delay_ms = 0, patience_ms = kPatienceMinMs;
+  env::TimerId impatient = 0;
   bool stopped = false;
 };
 

@@ -1,14 +1,19 @@
 // The link over real gRPC on loopback: how it ends.
 #include "broker/cluster/grpc/grpc_link.h"
 
+#include <arpa/inet.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/server_posix.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <deque>
 #include <mutex>
 #include <thread>
 
+#include "broker/env/posix/asio_executor.h"
 #include "broker/env/posix/posix.h"
 #include "broker/proto/coordination.grpc.pb.h"
 
@@ -148,6 +153,76 @@ TEST_F(GrpcLinkTest, AStreamWhoseEndWasPostedGoesToo) {
   reactor_.end();
   EXPECT_TRUE(eventually([&] { return Calls::open() == 0; }));
   EXPECT_EQ(reactor_.late(), 0);
+}
+
+// A coordinator on a machine with much to do: it comes to each connection `delay_ms` after its begin.
+class Slow {
+ public:
+  explicit Slow(int64_t delay_ms) : listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    CHECK(::listen(listener_, 16) == 0);
+    socklen_t size = sizeof address;
+    CHECK(::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    port = ntohs(address.sin_port);
+    ::grpc::ServerBuilder builder;
+    builder.RegisterService(&coordinator);
+    server_ = builder.BuildAndStart();
+    acceptor_ = std::thread([this, delay_ms] {
+      for (int fd; (fd = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
+        executor.post([this, fd, delay_ms] {
+          executor.schedule_after(delay_ms, [this, fd] {
+            ::grpc::AddInsecureChannelFromFd(server_.get(), fd);
+          });
+        });
+      }
+    });
+    runner_ = std::thread([this] { executor.run(); });
+  }
+  ~Slow() {
+    ::shutdown(listener_, SHUT_RDWR);
+    acceptor_.join();
+    ::close(listener_);
+    executor.stop();
+    runner_.join();
+    server_->Shutdown(std::chrono::system_clock::now());
+  }
+
+  Silent coordinator;
+  env::AsioExecutor executor;
+  int port = 0;
+
+ private:
+  int listener_;
+  std::unique_ptr<::grpc::Server> server_;
+  std::thread acceptor_, runner_;
+};
+
+// Seen on a real cluster, whose operators were restarted one after the other: a connection had 100 ms to be made in, a
+// second at most, and a channel that had given one up in the middle of a handshake tried no other for good.
+TEST(GrpcLink, ACoordinatorThatIsSlowToAnswerIsReached) {
+  Slow slow(1500);
+  env::PosixClock clock;
+  env::PosixFileSystem fs;
+  env::SystemRandom random;
+  Metadata metadata;
+  Session session(clock, slow.executor, metadata, v1::Register());
+  GrpcLinkOptions options;
+  options.target = "127.0.0.1:" + std::to_string(slow.port);
+  GrpcLink link(slow.executor, random, fs, std::move(options));
+  slow.executor.post([&] {
+    session.start(link, {});
+    link.start(session);
+  });
+  EXPECT_TRUE(eventually([&] { return slow.coordinator.heard > 0; }));
+  std::atomic<bool> stopped = false;
+  slow.executor.post([&] {
+    link.stop();
+    stopped = true;
+  });
+  EXPECT_TRUE(eventually([&] { return stopped.load(); }));
 }
 
 }  // namespace
