@@ -237,6 +237,7 @@ StatefulSetView observe_stateful_set(const kube::JsonPtr& object) {
   StatefulSetView view;
   if (!object) return view;
   view.exists = kube::metadata_text(*object, "deletionTimestamp").empty();
+  view.going = !view.exists;
   view.uid = kube::metadata_text(*object, "uid");
   view.replicas = object->value("/spec/replicas"_json_pointer, 0);
   view.template_hash = object->value("/spec/template/metadata/annotations"_json_pointer,

@@ -33,6 +33,7 @@ struct PodView {
 
 struct StatefulSetView {
   bool exists = false;
+  bool going = false;  // it was deleted, and is not gone yet
   std::string uid;
   int32_t replicas = 0;
   std::string template_hash;

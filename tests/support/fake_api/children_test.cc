@@ -162,6 +162,25 @@ TEST(Children, PodsGoWithAClusterThatIsDeletedWhileItsStatefulSetIsMadeAgain) {
   }
 }
 
+// Seen on a real cluster: between the deletion of a StatefulSet and its end the operator wrote the new size into it,
+// was refused, and told of that in the condition Degraded and an Event.
+TEST(Children, AStatefulSetThatIsGoingIsNotWrittenTo) {
+  const std::string path = "/apis/apps/v1/namespaces/apps/statefulsets/orders";
+  LifecycleWorld w;
+  w.create(small());
+  ASSERT_TRUE(w.run_until([&] { return w.ready(2); }));
+  w.patch(path, {{"metadata", {{"finalizers", {api::kOrphanFinalizer}}}}});
+  EXPECT_EQ(w.writes_when_settled(), std::vector<std::string>());
+  const Json before = w.stateful_set();
+  w.edit({{"storage", {{"size", "2Gi"}}}});
+  ASSERT_TRUE(w.run_until([&] { return w.stateful_set()["metadata"].contains("deletionTimestamp"); }));
+  EXPECT_EQ(w.writes_when_settled(), std::vector<std::string>());
+  EXPECT_EQ(w.stateful_set()["spec"], before["spec"]);
+  w.patch(path, {{"metadata", {{"finalizers", nullptr}}}});
+  ASSERT_TRUE(w.run_until([&] { return w.ready(2) && w.stateful_set().contains("spec"); }));
+  EXPECT_NE(w.stateful_set()["metadata"]["uid"], before["metadata"]["uid"]);
+}
+
 // Seen on a real cluster: the streams of a StreamCluster that was deleted with its volumes, and made again,
 // waited for good for the directories that their ShardMaps named.
 TEST(Children, ShardMapsGoWithTheLastVolume) {
