@@ -60,6 +60,15 @@ void say(ClusterCertificates& out, std::string reason, std::string problem) {
   out.problem = std::move(problem);
 }
 
+// None of a bundle's CAs is in the other: who has the one refuses whom the other has issued for.
+bool strangers(const std::string& bundle, const std::string& other) {
+  const auto ours = certs::split(bundle), theirs = certs::split(other);
+  return !ours.empty() && !theirs.empty() &&
+         std::none_of(ours.begin(), ours.end(), [&](const auto& cert) {
+           return std::find(theirs.begin(), theirs.end(), cert) != theirs.end();
+         });
+}
+
 // `wanted` and, while they may still be in use, the CAs that `live` has beside.
 std::string bundle_of(const std::string& wanted, const std::string& live, bool drop_old) {
   auto out = certs::split(wanted);
@@ -111,6 +120,15 @@ Result<ClusterCertificates> Certificates::ensure(const api::StreamCluster& clust
   ClusterCertificates out;
   out.authority_version = from.version;
   RETURN_IF_ERROR(keep_broker_secret(cluster, from, out));
+  {
+    std::lock_guard lock(mutex_);
+    if (left_behind_.contains({cluster.metadata.ns, cluster.metadata.name})) {
+      say(out, "CaReplaced",
+          "another CA was made, since Secret " + authority_key().to_string() +
+              " with the one that brokers have is lost: until each has the new files, within a minute or two, "
+              "they and the operator refuse each other's new connections; nothing needs to be restarted");
+    }
+  }
   if (api::has_tls_listener(cluster.spec)) {
     RETURN_IF_ERROR(keep_listener_secret(cluster, from, hosts, users_reissued, out));
   } else {
@@ -157,6 +175,7 @@ Status Certificates::keep_broker_secret(const api::StreamCluster& cluster,
     auto written = client_.apply(kube::secrets(),
                                  plan::tls_secret(cluster, bundle, leaf.cert, leaf.key));
     RETURN_IF_ERROR(written.status());
+    out.ca_replaced = strangers(data_of(live, "ca.crt"), bundle);
   }
   out.files.ca = sha256_hex(bundle);
   out.files.cert = sha256_hex(leaf.cert);
@@ -166,6 +185,7 @@ Status Certificates::keep_broker_secret(const api::StreamCluster& cluster,
   const int64_t spread_ms =
       static_cast<int64_t>(std::hash<std::string>()(key.to_string()) % 1024) * look_again_ms_ / 2048;
   std::lock_guard lock(mutex_);
+  if (out.ca_replaced) left_behind_.insert(key);
   kept_[key] = {cluster.metadata.uid, from.version, out.files,
                 out.list.empty() ? 0 : out.list.back().ends_s, clock_.mono_ms(),
                 clock_.mono_ms() + look_again_ms_ - spread_ms};
@@ -313,6 +333,7 @@ Status Certificates::advance_clients(const api::StreamCluster& cluster, const Au
 void Certificates::tell(const kube::ObjectKey& cluster, RotationProgress progress,
                         bool clients_trusted) {
   std::lock_guard lock(mutex_);
+  if (progress.trusted) left_behind_.erase(cluster);
   progress_[cluster] = std::move(progress);
   auto issuer = issuers_.find(cluster);
   if (issuer != issuers_.end()) issuer->second.trusted = clients_trusted;
@@ -345,6 +366,7 @@ void Certificates::forget(const kube::ObjectKey& cluster) {
   issuers_.erase(cluster);
   kept_.erase(cluster);
   clients_cas_.erase(cluster);
+  left_behind_.erase(cluster);
 }
 
 }  // namespace sluice_operator::reconcile

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "operator/api/stream_cluster.h"
@@ -32,6 +33,7 @@ struct ClusterCertificates {
   std::string reason, problem;  // what is wrong with one; empty: nothing
   BrokerFiles files;
   std::string authority_version;          // of the operator's CA that they come from
+  bool ca_replaced = false;               // now, by another that brokers have never heard of
   std::optional<AuthorityState> clients;  // the clients' CA, where the operator made it
 };
 
@@ -134,6 +136,8 @@ class Certificates {
   std::map<kube::ObjectKey, ClientIssuer> issuers_;
   std::map<kube::ObjectKey, Kept> kept_;
   std::map<kube::ObjectKey, ClientsCa> clients_cas_;
+  // Clusters whose brokers were left with a CA that is lost, until all of them have the other.
+  std::set<kube::ObjectKey> left_behind_;
 };
 
 }  // namespace sluice_operator::reconcile

@@ -199,6 +199,9 @@ Status StreamClusterReconciler::tend_certificates(Round& round) {
   ASSIGN_OR_RETURN(auto certificates, 
       certificates_.ensure(
           cluster, plan::outside_hosts(cluster, round.replicas, round.sight.outside), reissued));
+  if (certificates.ca_replaced) {
+    events_.record(round.object, kube::EventType::kWarning, "CaReplaced", certificates.problem);
+  }
   const auto loaded =
       loaded_files(certificates.files, round.current, round.sight.pods, round.sight.view);
   auto& rotation = round.sight.rotation;

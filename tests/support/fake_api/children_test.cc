@@ -242,5 +242,27 @@ TEST(Children, ACaWhoseSecretIsDeletedIsWrittenBack) {
   EXPECT_EQ(w.refusals(), std::set<std::string>());
 }
 
+// Seen on a real cluster: where the Secret of the operator's CA was deleted while no operator ran, another CA was made,
+// and brokers and operator refused each other until kubelets had brought its files; nothing told of it.
+TEST(Children, ACaThatIsLostWhileNoOperatorRunsIsToldOf) {
+  LifecycleWorld w;
+  w.create(small());
+  ASSERT_TRUE(w.run_until([&] { return w.ready(2); }));
+  EXPECT_EQ(w.writes_when_settled(), std::vector<std::string>());
+  w.edit({{"brokers", 3}});
+  w.crash_at(w.calls() + 1, false);
+  while (!w.dead()) w.run_until([] { return true; }, 1);
+  const std::string ca = reconcile::data_of(w.secret({"sluice-system", "sluice-ca"}), "ca.crt");
+  w.discard("/api/v1/namespaces/sluice-system/secrets/sluice-ca");
+  std::set<std::string> said;
+  EXPECT_TRUE(w.run_until([&] {
+    const std::string now = told(w, "CertificatesValid");
+    said.insert(now.substr(0, 11));
+    return said.size() > 1 && w.ready(3) && now.starts_with("the first to end");
+  }));
+  EXPECT_TRUE(said.contains("another CA ")) << *said.begin();
+  EXPECT_NE(reconcile::data_of(w.secret({"sluice-system", "sluice-ca"}), "ca.crt"), ca);
+}
+
 }  // namespace
 }  // namespace sluice_tests
