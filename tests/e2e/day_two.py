@@ -1,4 +1,5 @@
-"""What people do to a cluster by kubectl: names that are taken, pods on nodes of their own, children and clusters deleted."""
+"""What people do to a cluster by kubectl and helm: names that are taken, pods on nodes of their own, children and clusters
+deleted, the operator uninstalled and installed again."""
 import json
 
 
@@ -90,3 +91,35 @@ def children_and_clusters_deleted(e):
     finally:
         e.kubectl("delete", "stream", "of-short", "--ignore-not-found", "--wait=false")
         _delete(e, "short")
+
+
+def uninstalled_and_installed_again(e):
+    helm, system = e.HOME / "kubernetes/bin/helm", ["-n", "sluice-system"]
+    values = e.run(helm, "get", "values", "sluice", *system, "-o", "json").stdout
+    release = json.loads(e.run(helm, "history", "sluice", *system, "--max", "1", "-o", "json").stdout)[-1]
+
+    def install():
+        e.run(helm, "upgrade", "--install", "sluice", e.ROOT / "charts/sluice", *system, "--wait", "--timeout", "120s",
+              "--description", release["description"], "-f", "-", stdin=values)
+
+    def fault(load):
+        e.kubectl("create", "namespace", "left")
+        stays = _small("stays")
+        stays["metadata"]["namespace"] = "left"
+        _apply(e, stays)
+        e.wait_for(lambda: e.get("pod", "stays-0", "-n", "left"), "its pod", 60)
+        pods, authority = e.pod_uids(), e.get("secret", "sluice-ca", *system)["data"]
+        try:
+            e.run(helm, "uninstall", "sluice", *system, "--wait")
+            e.kubectl("delete", "namespace", "left", "--wait=false")
+            load.wait_more(200)
+            e.wait_for(lambda: "finalizers remaining: sluice.dev/records" in json.dumps(e.get("namespace", "left")),
+                       "the namespace to say what it waits for", 90)
+        finally:
+            install()
+        e.wait_for(e.cluster_ready, "the cluster to be taken up", 60)
+        assert e.pod_uids() == pods, "a broker was restarted"
+        assert e.get("secret", "sluice-ca", *system)["data"] == authority
+        e.wait_for(lambda: "namespace/left" not in e.kubectl("get", "namespaces", "-o", "name"),
+                   "the namespace to go", 90)
+    e.with_load("uninstall", fault)

@@ -558,6 +558,10 @@ def test_children_and_clusters_that_are_deleted():
     day_two.children_and_clusters_deleted(sys.modules[__name__])
 
 
+def test_brokers_serve_while_the_operator_is_uninstalled():
+    day_two.uninstalled_and_installed_again(sys.modules[__name__])
+
+
 def test_kinesis_speaks_https_with_the_operators_certificate():
     cluster = {"apiVersion": "sluice.dev/v1alpha1", "kind": "StreamCluster",
                "metadata": {"name": "https", "namespace": "default"},
