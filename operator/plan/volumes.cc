@@ -69,7 +69,6 @@ class Volumes {
     }
     const std::string directory = annotation(claim, kDirectoryAnnotation);
     if (directory.empty()) return "nobody knows what is on it";
-    if (!input_.loaded) return "the coordinator is not ready";
     const auto& in_use = input_.directories_in_use;
     if (std::find(in_use.begin(), in_use.end(), directory) != in_use.end()) {
       return "a shard counts on it";
@@ -80,6 +79,7 @@ class Volumes {
   }
 
   void surplus(const Claim& claim) {
+    if (!input_.loaded) return;  // an operator that has just begun knows of no reason yet, neither for nor against
     const std::string after = annotation(claim, kDeleteAfterAnnotation);
     if (!reason_to_keep(claim).empty()) {
       if (!after.empty()) patch_.annotations[kDeleteAfterAnnotation] = "";

@@ -80,11 +80,9 @@ TEST(Volumes, NothingIsRemovedWithoutProof) {
   in_use.directories_in_use.push_back("dir-3");
   auto alive = due(input(of));
   alive.brokers[3] = {"dir-3", true, 0};
-  auto not_loaded = due(input(of));
-  not_loaded.loaded = false;
   auto kept = due(input(of));
   kept.claims[3].annotations[kKeepAnnotation] = "true";
-  for (const auto& in : {other, unknown, in_use, alive, not_loaded, kept}) {
+  for (const auto& in : {other, unknown, in_use, alive, kept}) {
     auto step = plan_volumes(in);
     EXPECT_TRUE(step.removals.empty());
     ASSERT_EQ(step.patches.size(), 1u);  // the intent is taken back
@@ -104,6 +102,19 @@ TEST(Volumes, TheIntentGoesWhenTheBrokerComesBack) {
   EXPECT_TRUE(step.removals.empty());
   ASSERT_EQ(step.patches.size(), 1u);
   EXPECT_EQ(step.patches[0].annotations.at(kDeleteAfterAnnotation), "");
+}
+
+// Seen on a real cluster: each operator that began took the intent away until its coordinator had loaded, and wrote a new
+// one then: where operators were restarted more often than once in deletionDelaySeconds, no volume ever went.
+TEST(Volumes, TheIntentStaysWhileTheCoordinatorIsNotReady) {
+  auto of = cluster();
+  auto in = input(of);
+  in.claims[3].annotations[kDeleteAfterAnnotation] = api::rfc3339(kNow - 1000);
+  in.loaded = false;
+  in.directories_in_use.clear();
+  auto step = plan_volumes(in);
+  EXPECT_TRUE(step.patches.empty());
+  EXPECT_TRUE(step.removals.empty());
 }
 
 TEST(Volumes, GrowAndNeverShrink) {
