@@ -181,13 +181,14 @@ class Slow {
     });
     runner_ = std::thread([this] { executor.run(); });
   }
-  ~Slow() {
+  ~Slow() { server_->Shutdown(std::chrono::system_clock::now()); }
+  // On return nothing runs on the executor any more.
+  void end() {
     ::shutdown(listener_, SHUT_RDWR);
     acceptor_.join();
     ::close(listener_);
     executor.stop();
     runner_.join();
-    server_->Shutdown(std::chrono::system_clock::now());
   }
 
   Silent coordinator;
@@ -223,6 +224,7 @@ TEST(GrpcLink, ACoordinatorThatIsSlowToAnswerIsReached) {
     stopped = true;
   });
   EXPECT_TRUE(eventually([&] { return stopped.load(); }));
+  slow.end();
 }
 
 }  // namespace
