@@ -84,10 +84,9 @@ void remember(const Policy& policy, const Snapshot& snapshot, Memory& memory) {
   memory.last_look_ms = now;
   memory.noise.fade(elapsed);
   auto open = static_cast<double>(snapshot.open_shards.size());
-  double cap = std::max(8.0, open * policy.actions_per_shard_hour);  // an hour's
-  memory.allowance =
-      std::min(cap, memory.allowance + policy.actions_per_shard_hour * open *
-                                           static_cast<double>(elapsed) / 3600e3);
+  double earned = policy.actions_per_shard_hour * open * static_cast<double>(elapsed) / 3600e3;
+  memory.allowance = std::min(hourly_actions(policy, snapshot.open_shards.size()),
+                              memory.allowance + earned);
   double total = 0, over = 0;
   for (const auto& load : snapshot.open_shards) {
     double used = utilisation(policy, load);

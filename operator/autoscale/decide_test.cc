@@ -181,6 +181,41 @@ TEST(Decide, FullShardsAreSharedWithTheirNeighboursInsteadOfDoubling) {
   EXPECT_LE(world.shards.size(), 13u);
 }
 
+TEST(Decide, WithFewActionsLeftFullShardsAreSharedAmongFewer) {
+  auto actions_with = [](double allowance) {
+    World world(16);
+    world.memory.allowance = allowance;
+    int actions = 0;
+    for (const auto& decision : world.follow(16 * 0.99, 20)) {
+      for (const auto& operation : decision.operations) actions += operation.actions();
+    }
+    EXPECT_GT(world.shards.size(), 16u);
+    return actions;
+  };
+  EXPECT_GE(actions_with(32), 12);  // all that an hour gives: eight become nine
+  EXPECT_LE(actions_with(0), 8);    // two become three
+}
+
+TEST(Decide, AGreatFallIsFollowedWhenAClimbHasUsedUpTheAllowance) {
+  // No two of these could become one.
+  World world(40);
+  world.memory.allowance = -30;
+  int actions = 0;
+  for (const auto& decision : world.follow(40 * 0.55, 90)) {
+    EXPECT_EQ(decision.action, Action::kMerge);
+    for (const auto& operation : decision.operations) actions += operation.actions();
+  }
+  EXPECT_LE(world.shards.size(), 30u);
+  EXPECT_LE(actions, 2 * (40 - static_cast<int>(world.shards.size())));
+}
+
+TEST(Decide, AFallIsNotFollowedBeyondAnHoursAllowance) {
+  World world(40);
+  world.memory.allowance = -100;
+  world.follow(40 * 0.55, 90);
+  EXPECT_EQ(world.shards.size(), 40u);
+}
+
 TEST(Decide, ALoadMustStayAboveForTheStabilisationWindow) {
   World world(2);
   world.policy.scale_up_after_ms = 10'000;

@@ -23,8 +23,10 @@ class HoldWindow {
  private:
   struct Trial {
     double shards = 0;  // that it would have now
-    double cost = 0;    // in shard-milliseconds, older ones fading
+    // Older ones fading; shards and refused records in shard-milliseconds.
+    double paid = 0, refused = 0, actions = 0;
   };
+  static double cost(const Policy& policy, const Trial& trial);  // in shard-milliseconds
   std::array<Trial, kWindows> trials_;
   size_t used_ = 0;
 };

@@ -18,10 +18,11 @@ constexpr double kTolerance = 1.02, kHotBudgets = 20;
 constexpr double kPlanBudgets = 1.5, kMergeBudget = 1;
 constexpr double kMergedShare = 0.97;  // of how full a shard may be, after a merge
 constexpr size_t kNeighbours = 8;      // shards that are retiled together
-constexpr double kActionPrice = 0.125;  // in shards
+constexpr double kActionPrice = 0.125, kLastActionPrice = 1;  // in shards, of the first, of the last
 constexpr double kRefusedShare = 0.01;   // of a shard's records: it is full, whatever the rate says
 constexpr size_t kShardsKnownMax = 1500;  // one object of Kubernetes holds the map
 constexpr double kFall = 0.8;     // of the open shards: where no more are needed, the load has fallen
+constexpr double kFallActions = 2;  // for a shard less, after a fall: three become two
 constexpr double kUnknown = 1e6;  // the load of a shard that was just made: it is left alone
 
 }  // namespace
@@ -41,6 +42,10 @@ std::string percent(double share) {
 double planned_headroom(const Policy& policy, const Noise& noise, double budget) {
   return std::max(1 / policy.target,
                   std::min(kHeadroomMax, noise.headroom(kPlanBudgets * budget)));
+}
+
+double hourly_actions(const Policy& policy, size_t open) {
+  return std::max(8.0, static_cast<double>(open) * policy.actions_per_shard_hour);
 }
 
 Round::Round(const Policy& policy, const Snapshot& snapshot, Memory& memory)
@@ -177,6 +182,11 @@ std::optional<Decision> Round::reach_floor() {
              "schedule or warmThroughput; " + std::to_string(open()) + " are open");
 }
 
+double Round::action_price() const {
+  double left = memory_.allowance / hourly_actions(policy_, tiles_.size());
+  return kLastActionPrice - (kLastActionPrice - kActionPrice) * std::clamp(left, 0.0, 1.0);
+}
+
 // The window [first, first + count) as enough shards, when that is within the bounds and helps.
 std::optional<Round::Window> Round::relief(size_t first, size_t count,
                                            double allowance) const {
@@ -204,7 +214,7 @@ std::optional<Round::Window> Round::relief(size_t first, size_t count,
                                    snapshot_.shards_known < kShardsKnownMax);
   if (!affordable) return std::nullopt;
   double added = parts - static_cast<double>(count);
-  window.score = (added + kActionPrice * actions) / std::max(1, hot);
+  window.score = (added + action_price() * actions) / std::max(1, hot);
   return window;
 }
 
@@ -295,6 +305,18 @@ std::vector<Tile> Round::peaks() const {
   return peaks;
 }
 
+// A great fall is followed at once where merging alone follows it: that undoes splits that there were.
+// Where it needs few cuts, it may use up as much as the allowance will grow by in an hour: a climb
+// before it has left none. What saves less is done as often as the allowance lets it.
+bool Round::may_save(const Window& window, bool fall, double allowance) const {
+  auto cost = static_cast<double>(window.retiling.actions());
+  if (window.retiling.only_merges()) return fall || cost <= allowance;
+  if (snapshot_.shards_known >= kShardsKnownMax) return false;
+  auto saved = static_cast<double>(window.count) - window.parts;
+  bool few_cuts = cost <= kFallActions * saved;
+  return cost <= allowance + (fall && few_cuts ? policy_.actions_per_shard_hour * open() : 0);
+}
+
 std::optional<Decision> Round::scale_down() {
   int64_t now = snapshot_.now_ms;
   int32_t floor = floor_at(policy_, snapshot_.wall_ms);
@@ -323,8 +345,6 @@ std::optional<Decision> Round::scale_down() {
     }
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.score < b.score; });
-  // A great fall is followed at once, where merging alone follows it: that undoes splits that there
-  // were. What saves less, or cuts as well, is done as often as the allowance lets it.
   bool fall = needed < kFall * open() || open() > policy_.shards_max;
   double allowance = memory_.allowance;
   int spare = open() - floor;
@@ -334,10 +354,7 @@ std::optional<Decision> Round::scale_down() {
     auto cost = static_cast<double>(window.retiling.actions());
     bool free = true;
     for (size_t t = window.first; t < window.first + window.count; t++) free &= !taken[t];
-    bool merges_only = window.retiling.only_merges();
-    bool allowed = merges_only ? fall || cost <= allowance
-                               : cost <= allowance && snapshot_.shards_known < kShardsKnownMax;
-    if (!free || saved > spare || !allowed) continue;
+    if (!free || saved > spare || !may_save(window, fall, allowance)) continue;
     double load = 0, less = 0;
     for (size_t t = window.first; t < window.first + window.count; t++) {
       load += peaks[t].load * as_level;

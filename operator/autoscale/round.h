@@ -37,6 +37,10 @@ class Round {
   std::optional<Window> best_relief(size_t hot, const std::vector<bool>& taken,
                                     double allowance) const;
   std::optional<Window> relief(size_t first, size_t count, double allowance) const;
+  // In shards; more when few are left: a fast climb, step by step, would use up what is to follow the
+  // fall after it.
+  double action_price() const;
+  bool may_save(const Window& window, bool fall, double allowance) const;
   std::optional<Window> saving(const std::vector<Tile>& peaks, size_t first, size_t count) const;
   Decision act(Action action, const std::vector<Window>& windows, std::string reason,
                std::string message) const;
@@ -63,6 +67,8 @@ class Round {
 
 // The factor on what is expected for which shards are made, by the target and the noise.
 double planned_headroom(const Policy& policy, const Noise& noise, double budget);
+// The allowance of actions that so many shards get in an hour, which is as much as is saved up.
+double hourly_actions(const Policy& policy, size_t open);
 
 std::string text_of(double value);
 std::string percent(double share);
