@@ -172,23 +172,30 @@ struct GrpcLink::Impl : std::enable_shared_from_this<GrpcLink::Impl> {
       me->executor.cancel(me->impatient);
       me->delay_ms = 0;
       me->patience_ms = kPatienceMinMs;
+      me->failures = 0;
       me->session->on_message(message);
     };
     events.ended = [me = shared_from_this()](const std::string& why) {
       me->executor.cancel(me->impatient);
       me->stream.reset();
       if (me->stopped) return;
-      if (why != me->last_why) {
-        log_warn("session", "no session with the coordinator",
-                 {{"target", me->options.target}, {"why", why}});
-      }
-      me->last_why = why;
+      me->tell_failure(why);
       me->session->on_disconnected();
       me->redial();
     };
     stream = std::make_shared<SessionStream>(executor, std::move(events));
     stream->begin(*stub);
     session->on_connected();
+  }
+
+  // Each reason once, and then again about every minute.
+  void tell_failure(const std::string& why) {
+    constexpr int kTellEvery = 60;
+    if (failures++ % kTellEvery == 0 || why != last_why) {
+      log_warn("session", "no session with the coordinator",
+               {{"target", options.target}, {"why", why}, {"attempts", failures}});
+    }
+    last_why = why;
   }
 
   void redial() {
@@ -208,6 +215,7 @@ struct GrpcLink::Impl : std::enable_shared_from_this<GrpcLink::Impl> {
   std::string last_why;
   std::shared_ptr<SessionStream> stream;
   int64_t delay_ms = 0, patience_ms = kPatienceMinMs;
+  int failures = 0;  // since the coordinator was last heard
   env::TimerId impatient = 0;
   bool stopped = false;
 };
