@@ -295,6 +295,30 @@ std::vector<ClusterHealth> health_of(const std::vector<Json>& objects) {
   return out;
 }
 
+void tell_of_operators(const std::vector<Json>& leases, int64_t now_ms,
+                       std::vector<ClusterHealth>& clusters) {
+  // Its duration, or the time in which a standby takes over one that was given back; and clocks apart.
+  constexpr int64_t kHeldMs = 75'000, kGivenBackMs = 20'000;
+  int64_t newest_ms = -1;
+  for (const auto& lease : leases) {
+    std::string renewed = text_at(lease, "/spec/renewTime");
+    if (renewed.empty()) continue;
+    renewed = renewed.substr(0, renewed.find_first_of(".Z")) + "Z";  // whole seconds will do
+    const int64_t at_ms = api::rfc3339_ms(renewed);
+    const bool held = !text_at(lease, "/spec/holderIdentity").empty();
+    if (now_ms - at_ms < (held ? kHeldMs : kGivenBackMs)) return;
+    newest_ms = std::max(newest_ms, at_ms);
+  }
+  if (newest_ms < 0) return;
+  const std::string reason = "NoOperator: none has run since " + api::rfc3339(newest_ms) +
+                             ", and what is shown is of that time; brokers go on serving, but no leader is "
+                             "elected when one of them fails";
+  for (auto& cluster : clusters) {
+    cluster.mark = Mark::kBad;
+    cluster.reasons.insert(cluster.reasons.begin(), reason);
+  }
+}
+
 std::string tree_text(const std::vector<ClusterHealth>& clusters) {
   std::string out;
   for (const auto& cluster : clusters) {

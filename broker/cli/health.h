@@ -45,6 +45,12 @@ struct ClusterHealth {
 // name. An object that cannot be read is a reason of its cluster.
 std::vector<ClusterHealth> health_of(const std::vector<nlohmann::json>& objects);
 
+// What operators wrote last stays, however long ago that was: where none of their Leases is held, each
+// cluster is bad, and says so. `now_ms` is the Unix time here; clocks may be a minute apart. Of no Lease at
+// all nothing follows: there may be none that this user may see.
+void tell_of_operators(const std::vector<nlohmann::json>& leases, int64_t now_ms,
+                       std::vector<ClusterHealth>& clusters);
+
 std::string tree_text(const std::vector<ClusterHealth>& clusters);
 nlohmann::ordered_json to_json(const std::vector<ClusterHealth>& clusters);
 

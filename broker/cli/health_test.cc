@@ -1,6 +1,7 @@
 // The tree of `sluice status`: what counts as unhealthy, and that the reason is on the screen.
 #include "broker/cli/health.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace broker::cli {
@@ -167,6 +168,30 @@ TEST(Health, ObjectsOfAnotherKindOfDataAreNamedNotThrown) {
   broken["spec"]["shards"] = "none";
   health = health_of({cluster(), stream(), broken});
   EXPECT_NE(health[0].streams[0].reasons.at(0).find("ShardMap cannot be read"), std::string::npos);
+}
+
+Json lease(const char* holder, const char* renewed) {
+  return {{"kind", "Lease"}, {"spec", {{"holderIdentity", holder}, {"renewTime", renewed}}}};
+}
+
+// Seen on a real cluster: with the operator uninstalled, all was well on this screen, as it had been then.
+TEST(Health, WhereNoOperatorRunsEveryClusterSaysSo) {
+  const int64_t now_ms = 1'796'040'000'000;  // 2026-11-30T12:00:00Z
+  auto told = [&](const std::vector<Json>& leases) {
+    auto health = health_of({cluster(), stream()});
+    tell_of_operators(leases, now_ms, health);
+    return health[0].healthy() ? std::string() : health[0].reasons.at(0);
+  };
+  EXPECT_EQ(told({}), "");
+  EXPECT_EQ(told({lease("a", "2026-11-30T11:59:55.123456Z")}), "");
+  EXPECT_EQ(told({lease("a", "2026-11-30T12:00:40.000000Z")}), "") << "clocks are apart";
+  EXPECT_EQ(told({lease("", "2026-11-30T11:59:55.123456Z")}), "") << "a standby takes it over";
+  const std::string since = "NoOperator: none has run since 2026-11-30T11:59:";
+  EXPECT_THAT(told({lease("", "2026-11-30T11:59:30.5Z")}), testing::StartsWith(since + "30Z"));
+  EXPECT_EQ(told({lease("a", "2026-11-30T11:59:00Z")}), "");
+  EXPECT_THAT(told({lease("a", "2026-11-30T10:00:00.5Z"), lease("b", "2026-11-30T11:58:00.5Z")}),
+              testing::StartsWith("NoOperator: none has run since 2026-11-30T11:58:00Z"));
+  EXPECT_EQ(told({lease("a", "2026-11-30T10:00:00.5Z"), lease("b", "2026-11-30T11:59:50.5Z")}), "");
 }
 
 }  // namespace

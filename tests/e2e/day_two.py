@@ -113,6 +113,7 @@ def uninstalled_and_installed_again(e):
             e.run(helm, "uninstall", "sluice", *system, "--wait")
             e.kubectl("delete", "namespace", "left", "--wait=false")
             load.wait_more(200)
+            e.wait_for(lambda: "NoOperator" in e.plugin("status", check=False).stdout, "the status to say so", 60)
             e.wait_for(lambda: "finalizers remaining: sluice.dev/records" in json.dumps(e.get("namespace", "left")),
                        "the namespace to say what it waits for", 90)
         finally:
