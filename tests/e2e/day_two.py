@@ -113,7 +113,8 @@ def uninstalled_and_installed_again(e):
             e.run(helm, "uninstall", "sluice", *system, "--wait")
             e.kubectl("delete", "namespace", "left", "--wait=false")
             load.wait_more(200)
-            e.wait_for(lambda: "NoOperator" in e.plugin("status", check=False).stdout, "the status to say so", 60)
+            # Its Lease runs out: the right to give it back went with the release.
+            e.wait_for(lambda: "NoOperator" in e.plugin("status", check=False).stdout, "the status to say so", 150)
             e.wait_for(lambda: "finalizers remaining: sluice.dev/records" in json.dumps(e.get("namespace", "left")),
                        "the namespace to say what it waits for", 90)
         finally:

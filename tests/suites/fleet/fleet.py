@@ -5,6 +5,7 @@ usage: run [--sizes 100,1000] [--streams 10] [--brokers 1] [--changes 300] [--ra
 """
 import argparse
 import collections
+import math
 import os
 import pathlib
 import random
@@ -275,7 +276,7 @@ def spread(numbers, digits=1):
     if not numbers:
         return "–"
     ordered = sorted(numbers)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    p99 = ordered[math.ceil(len(ordered) * 0.99) - 1]  # by the nearest rank: of a hundred the last but one
     return " / ".join(f"{n:.{digits}f}" for n in (ordered[0], statistics.median(ordered), p99, ordered[-1]))
 
 
