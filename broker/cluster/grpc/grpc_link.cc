@@ -188,7 +188,7 @@ struct GrpcLink::Impl : std::enable_shared_from_this<GrpcLink::Impl> {
     session->on_connected();
   }
 
-  // Each reason once, and then again about every minute.
+  // Each reason once, and again after every 60 attempts: a minute, or some where each takes its time.
   void tell_failure(const std::string& why) {
     constexpr int kTellEvery = 60;
     if (failures++ % kTellEvery == 0 || why != last_why) {

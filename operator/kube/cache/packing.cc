@@ -18,7 +18,7 @@ struct Freeing {
 using Compressor = std::unique_ptr<ZSTD_CCtx, Freeing<ZSTD_CCtx, ZSTD_freeCCtx>>;
 using Decompressor = std::unique_ptr<ZSTD_DCtx, Freeing<ZSTD_DCtx, ZSTD_freeDCtx>>;
 
-// They take some 100 KiB and hold nothing between two texts, each of which takes microseconds: one of each
+// They take 100 to 200 KiB and hold nothing between two texts, each of which takes microseconds: one of each
 // does for all threads.
 struct Contexts {
   std::mutex mutex;

@@ -1,6 +1,6 @@
 #pragma once
 // The objects of one cache by namespace and name, and what changed between two states of them. They are
-// kept packed, a fiftieth of what the same JSON takes as a tree, and unpacked for whoever asks. Pure; the
+// kept packed, far smaller than the same JSON as a tree, and unpacked for whoever asks. Pure; the
 // cache locks around it.
 #include <functional>
 #include <map>
